@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_ARCH_H
+#define CL_ARCH_H
+
+/*
+ * Everything that depends on the processor. One directory for each architecture implements it;
+ * x86_64 is there.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/user.h>
+
+struct arch_regs {
+	struct user_regs_struct user;	/* NT_PRSTATUS layout of a 64-bit task */
+};
+
+/* The image's name of this architecture. */
+#define ARCH_NAME "x86_64"
+
+/* First address that user space cannot map. */
+uint64_t arch_task_size(void);
+
+uint64_t arch_pc(const struct arch_regs *regs);
+uint64_t arch_sp(const struct arch_regs *regs);
+/* Registers that start the agent at `code` with its batch at `batch`. */
+void arch_agent_regs(struct arch_regs *regs, uint64_t code, uint64_t batch);
+/* Registers that make one call at `gadget` and return through the words at `stack`. */
+void arch_call_regs(struct arch_regs *regs, uint64_t gadget, uint64_t stack, long number,
+		    const uint64_t a[6]);
+int64_t arch_call_result(const struct arch_regs *regs);
+
+/* Interrupted system calls (KERNEL: -ERESTART* in the result register, number kept). */
+enum arch_interrupted {
+	ARCH_NOT_INTERRUPTED,
+	ARCH_RESTARTS,		/* the kernel restarts it by itself */
+	ARCH_RESTART_BLOCK,	/* it goes on with the rest of its timeout, kept in the task */
+	ARCH_EINTR,		/* would return EINTR */
+};
+enum arch_interrupted arch_interrupted(const struct arch_regs *regs);
+long arch_call_number(const struct arch_regs *regs);
+void arch_call_arguments(const struct arch_regs *regs, uint64_t a[6]);
+/* Makes the interrupted call start anew when the task runs on. */
+void arch_rewind(struct arch_regs *regs);
+
+/* The agent's code. */
+extern const unsigned char arch_agent_begin[], arch_agent_end[];
+
+/* A frame for rt_sigreturn(2) that brings back registers, extended state and mask; interrupted
+ * calls are rewound in it. The frame must lie at an address with arch_frame_alignment(). Returns
+ * the bytes used, or the bytes needed when frame is NULL. `address` is where it will lie in the
+ * foreign process. */
+size_t arch_frame_build(void *frame, uint64_t address, const struct arch_regs *regs,
+			const void *xstate, size_t xstate_size, uint64_t sigmask);
+/* Bytes below the stack pointer that belong to the running function. */
+#define ARCH_RED_ZONE 128u
+
+/* Searches code for gadgets; return the offset or -1. */
+ssize_t arch_find_call(const void *code, size_t size);
+ssize_t arch_find_sigreturn(const void *code, size_t size);
+
+#endif
