@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # make, make check, make demo … ; V=1 shows the commands, CC and CFLAGS are yours.
 
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 PREFIX ?= /usr/local
 DESTDIR ?=
 BUILD ?= build
@@ -9,53 +11,110 @@ PACKAGES := libprotobuf-c libzstd libbsd-overlay jansson libxxhash
 
 CFLAGS ?= -O2 -g
 override CFLAGS += -std=gnu11 -Wall -Wextra -Werror -Wno-unused-parameter -fno-strict-aliasing -pthread
-CPPFLAGS += -D_GNU_SOURCE -Icriu-lite -I. -I$(BUILD) $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
-LDLIBS += $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -pthread
+override CPPFLAGS += -D_GNU_SOURCE -Icriu-lite -I. -I$(BUILD) $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+override LDFLAGS += -Wl,--as-needed
+override LDLIBS += $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -pthread
+SANITIZE := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 Q := $(if $(V),,@)
+say = @printf '  %-6s %s\n' $(1) $(2)
 ARCH := $(shell uname -m)
 
 PROTOS := $(wildcard images/*.proto)
 PB_SOURCES := $(PROTOS:%.proto=$(BUILD)/%.pb-c.c)
-SOURCES := $(wildcard criu-lite/*/*.c criu-lite/kinds/*/*.c images/*.c kernel-compat/*.c kernel-compat/arch/$(ARCH)/*.c)
+SOURCES := $(wildcard criu-lite/*/*.c criu-lite/*/*/*.c images/*.c migrate/*.c)
+SOURCES += $(wildcard kernel-compat/*.c kernel-compat/arch/$(ARCH)/*.c)
 ASM := $(wildcard kernel-compat/arch/$(ARCH)/*.S)
 LIB_OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(ASM:%.S=$(BUILD)/%.o) $(PB_SOURCES:.c=.o)
-UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*.c))
-TARGET_PROGRAMS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/kinds/*.c tests/programs/*.c tests/faults/*.c))
+LIB := $(BUILD)/libcriu-lite.a
+programs = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard $(1:%=tests/%/*.c)))
+UNIT_TESTS := $(call programs,unit)
+FUZZERS := $(call programs,fuzz)
+TEST_PROGRAMS := $(call programs,kinds programs faults bench)
 
-.PHONY: all deps check soak demo bench lint asan fuzz install clean
+.PHONY: all deps check soak demo bench lint asan fuzz install clean test-programs unit-tests fuzzers
 .SECONDARY:
+.DELETE_ON_ERROR:
 
 all: $(BUILD)/criu-lite
 
-$(BUILD)/criu-lite: $(BUILD)/criu-lite/main.o $(LIB_OBJECTS)
-	@echo "  LD    $@"
+# deps may install packages, and pkg-config is asked when this file is read: hence a second make.
+check soak demo bench lint asan fuzz: deps
+	@$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc)) run-$@
+
+deps:
+	$(Q)scripts/install-deps --stamp $(BUILD)/deps.stamp
+
+run-check run-soak: all test-programs unit-tests asan-tests fuzz-tests
+	$(Q)tests/run $(@:run-%=%)
+
+run-demo run-bench: all test-programs
+	$(Q)$(@:run-%=scripts/%)
+
+run-lint: all
+	$(Q)scripts/lint $(BUILD)
+
+run-asan: asan-tests
+	$(Q)tests/run asan
+
+run-fuzz: fuzz-tests
+	$(Q)tests/run fuzz
+
+test-programs: $(TEST_PROGRAMS)
+unit-tests: $(UNIT_TESTS)
+fuzzers: $(FUZZERS)
+
+# The same sources once more, under the sanitizers of gcc and under the fuzzer of clang.
+asan-tests:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS='$(SANITIZE) -fsanitize=address,undefined' unit-tests
+
+fuzz-tests:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang \
+		CFLAGS='$(SANITIZE) -fsanitize=fuzzer-no-link,address,undefined' fuzzers
+
+$(BUILD)/criu-lite: $(BUILD)/criu-lite/main.o $(LIB)
+	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(BUILD)/images/%.pb-c.c: images/%.proto
+$(LIB): $(LIB_OBJECTS)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/%.pb-c.c $(BUILD)/%.pb-c.h: %.proto
 	@mkdir -p $(@D)
+	$(call say,PROTO,$<)
 	$(Q)protoc-c --proto_path=. --c_out=$(BUILD) $<
+
+$(BUILD)/%.pb-c.o: $(BUILD)/%.pb-c.c | $(PB_SOURCES)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/%.o: %.c | $(PB_SOURCES)
 	@mkdir -p $(@D)
-	@echo "  CC    $<"
+	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/%.o: %.S
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) -c -o $@ $<
+	$(call say,AS,$<)
+	$(Q)$(CC) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/%.pb-c.o: $(BUILD)/%.pb-c.c
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
-
-$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(LIB_OBJECTS)
+$(UNIT_TESTS): %: %.o $(LIB)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
-$(BUILD)/tests/%: tests/%.c tests/testing.h
+$(FUZZERS): %: %.o $(LIB)
+	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# A test program is one file; a line "/* build: -lfoo */" in it adds flags.
+$(TEST_PROGRAMS): $(BUILD)/tests/%: tests/%.c
 	@mkdir -p $(@D)
-	@echo "  CC    $<"
-	$(Q)$(CC) -D_GNU_SOURCE -Itests $(CFLAGS) -o $@ $< -lrt
+	$(call say,CC,$<)
+	$(Q)$(CC) -D_GNU_SOURCE -Itests $(CFLAGS) -MMD -MP -MF $@.d -o $@ $< -lrt \
+		$(shell sed -n 's,^/\* build: \(.*\) \*/$$,\1,p' $<)
+
+install: all
+	install -Dm755 $(BUILD)/criu-lite $(DESTDIR)$(PREFIX)/bin/criu-lite
+	$(foreach page,$(wildcard docs/*.[1-8]),install -Dm644 $(page) \
+		$(DESTDIR)$(PREFIX)/share/man/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page)) &&) :
 
 clean:
 	rm -rf $(BUILD)
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(LIB_OBJECTS:.o=.d) $(UNIT_TESTS:=.d) $(FUZZERS:=.d) $(TEST_PROGRAMS:=.d) $(BUILD)/criu-lite/main.d

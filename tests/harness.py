@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the runners share: adopting and ending processes, and criu-lite itself."""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+
+sys.dont_write_bytecode = True
+
+PR_SET_CHILD_SUBREAPER = 36
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD = os.path.abspath(os.environ.get("BUILD", os.path.join(ROOT, "build")))
+CRIU_LITE = os.environ.get("CRIU_LITE", os.path.join(BUILD, "criu-lite"))
+SKIPPED = 77
+
+
+def become_subreaper():
+    """Orphans among our descendants become our children: we see them end, and can end them."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def reset_signals():
+    """Before exec: no signal ignored (Python ignores some) and none blocked."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def read_text(path):
+    """A file's text, or None when it is not there (or its process has just ended)."""
+    try:
+        with open(path, errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def children(pid):
+    """The pids of the children of all threads of a process."""
+    found = []
+    try:
+        tids = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return found
+    for tid in tids:
+        found += (read_text(f"/proc/{pid}/task/{tid}/children") or "").split()
+    return sorted(int(child) for child in found)
+
+
+def tree(pid):
+    """A process and all its descendants, parents first."""
+    found = [pid]
+    for member in found:
+        found += children(member)
+    return found
+
+
+def start_time(pid):
+    """Field 22 of /proc/PID/stat, which tells a process from a later one with its pid; None when
+    there is no such process."""
+    text = read_text(f"/proc/{pid}/stat")
+    return text.rpartition(")")[2].split()[19] if text else None
+
+
+def reap(statuses):
+    """Collects every child that has ended into statuses {pid: wait status}."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        statuses[pid] = status
+
+
+def kill_descendants(seconds=10):
+    """Ends every descendant of this process by its pid, and reaps them. Returns those that would
+    not go."""
+    deadline = time.monotonic() + seconds
+    while True:
+        reap({})
+        members = tree(os.getpid())[1:]
+        if not members or time.monotonic() > deadline:
+            return members
+        for pid in members:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        time.sleep(0.002)
