@@ -2,48 +2,107 @@
 #ifndef CL_TRACEE_AGENT_H
 #define CL_TRACEE_AGENT_H
 
+#include "base/array.h"
 #include "tracee/batch.h"
 #include "tracee/tracee.h"
 
 /*
- * The agent: one page of position-independent code in a foreign process that executes batches.
+ * The agent: a page of position-independent code in a foreign process that executes batches.
  *
- * An area is one page of code, then data: a batch header, records growing up, their data growing
- * down, and at the very end a signal frame with which a hijacked program gets its own state back
- * by rt_sigreturn(2) if nobody traces it any more. Each batch ends with a queued signal that is
- * ignored, whose delivery stop is how we get control back; without a tracer the agent falls
- * through to the frame.
+ * Its area is one page of code and then data: the batch header with the records, the data they
+ * read and write, and a signal frame with which a hijacked thread gets its own state back by
+ * rt_sigreturn(2) if nobody traces it any more. Each batch ends by the thread queueing itself a
+ * signal that the program ignores; its delivery stop is how we get control back, and without a
+ * tracer nothing happens but the way home.
+ *
+ * At most one thread of a process is in the agent at a time: agent_run() and tracee_restore()
+ * come in pairs when threads change.
  */
 
-#define AGENT_CODE_SIZE 4096u
-#define AGENT_DATA_SIZE (256u * 1024)
-#define AGENT_SIZE (AGENT_CODE_SIZE + AGENT_DATA_SIZE)
+enum {
+	AGENT_CODE_SIZE = 4096,
+	AGENT_HEADER_SIZE = 64,
+	AGENT_RECORDS_MAX = 1536,
+	AGENT_RECORDS_SIZE = 96 * 1024 + 4096,	/* header and records */
+	AGENT_BATCH_ROOM = 256 * 1024,		/* data of one batch */
+	AGENT_FRAME_SIZE = 20 * 1024,
+	AGENT_SIZE = AGENT_CODE_SIZE + AGENT_RECORDS_SIZE + AGENT_BATCH_ROOM + AGENT_FRAME_SIZE,
+};
 
 struct agent {
 	uint64_t address;	/* of the area in the process; 0 when there is none */
 	int stop_signal;	/* the signal of our stop */
-	bool puppet;		/* a puppet dies with us: no frame, no disposition to put back */
-	bool ignored_before;	/* see agent_install */
-	/* where single calls can be made without an agent, found by agent_install */
+	bool puppet;		/* dies with us: needs no way home */
+	bool disposition_changed;	/* stop_signal had a handler, kept at .old_action */
+	char old_action[32];	/* struct kernel_sigaction */
+	pid_t frame_owner;	/* thread whose way home lies in the area */
+	/* Where single calls can be made without an agent. */
 	uint64_t gadget;	/* `syscall; ret` */
-	uint64_t sigreturn;	/* `mov $15, %eax; syscall` */
-	/* the safety net on the program's stack, and what was there */
+	/* The safety net of the thread that installed it: its address, and what was there. */
 	uint64_t net;
 	void *net_saved;
 	size_t net_size;
 };
 
+static inline uint64_t agent_batch_address(const struct agent *a)
+{
+	return a->address + AGENT_CODE_SIZE;
+}
+
+static inline uint64_t agent_data_address(const struct agent *a)
+{
+	return a->address + AGENT_CODE_SIZE + AGENT_RECORDS_SIZE;
+}
+
+static inline uint64_t agent_frame_address(const struct agent *a)
+{
+	return agent_data_address(a) + AGENT_BATCH_ROOM;
+}
+
+/* Where known code has the two instruction sequences that we need, by file and offset, so that
+ * the thousandth process with the same libc costs nothing. */
+struct gadget_cache {
+	ARRAY_OF(struct gadget_place {
+		uint64_t device, inode, offset;
+		int64_t call, sigreturn;	/* offset in the mapping or -1 */
+	}) places;
+};
+void gadget_cache_release(struct gadget_cache *cache);
+
 struct vma_list;
 
-/* Puts an agent into the process of a held tracee whose registers are saved. Anything that runs
- * untraced from any moment of this on recovers by itself. */
-int agent_install(struct agent *a, struct tracee *t, struct error *err);
-/* Runs the batch in this thread (of the agent's process). Afterwards the thread's live registers
- * are the agent's; tracee_restore() gives the found ones back. A failed BATCH_MUST call makes
- * ERROR_TARGET that names the system call and its errno. */
-int agent_run(const struct agent *a, struct tracee *t, struct batch *b, struct error *err);
-/* Takes the agent out of the process again and restores the thread. */
+/* What agent_install has to know about the process. */
+struct agent_site {
+	const struct vma_list *maps;	/* as read while it is held */
+	struct gadget_cache *gadgets;
+	uint64_t caught;	/* signals with a handler (SigCgt of /proc/pid/status) */
+	uint64_t pending;	/* signals pending anywhere in the process */
+	bool stopped;		/* by job control */
+};
+
+/* An address for an area that is free in these maps; 0 when there is none. Several lists: call
+ * with from = the last answer, until no list moves it any more. */
+uint64_t agent_find_hole(const struct vma_list *maps, uint64_t from, size_t size);
+
+/* Chooses address and stop signal without touching anything: the guard is told first. */
+int agent_plan(struct agent *a, const struct agent_site *site, struct error *err);
+/* Puts a planned agent into the process of a held tracee whose state is saved. From whatever
+ * moment of this on the thread runs untraced, it recovers by itself. */
+int agent_install(struct agent *a, struct tracee *t, const struct agent_site *site,
+		  struct error *err);
+/* Takes over an area that a puppet was born with. */
+void agent_adopt(struct agent *a, uint64_t address, int stop_signal);
+/* Writes the code to `area` (our own memory): what a puppet is born with. */
+void agent_write_code(void *area);
+
+/* Runs the batch in this held thread of the agent's process. Afterwards the thread is held with
+ * the agent's registers; tracee_restore() gives it its own. A failed BATCH_MUST call makes
+ * ERROR_TARGET that names the system call and its errno (err->os_error). */
+int agent_run(struct agent *a, struct tracee *t, struct batch *b, struct error *err);
+/* Takes the agent out of the process again, through the thread that installed it, and restores
+ * that thread. */
 int agent_remove(struct agent *a, struct tracee *t, struct error *err);
+/* Frees what is kept here; the process is not touched. */
 void agent_release(struct agent *a);
 
 #endif

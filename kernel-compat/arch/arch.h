@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <sys/user.h>
 
 struct arch_regs {
@@ -23,6 +24,7 @@ struct arch_regs {
 uint64_t arch_task_size(void);
 
 uint64_t arch_pc(const struct arch_regs *regs);
+void arch_set_pc(struct arch_regs *regs, uint64_t pc);
 uint64_t arch_sp(const struct arch_regs *regs);
 /* Registers that start the agent at `code` with its batch at `batch`. */
 void arch_agent_regs(struct arch_regs *regs, uint64_t code, uint64_t batch);
@@ -48,9 +50,8 @@ void arch_rewind(struct arch_regs *regs);
 extern const unsigned char arch_agent_begin[], arch_agent_end[];
 
 /* A frame for rt_sigreturn(2) that brings back registers, extended state and mask; interrupted
- * calls are rewound in it. The frame must lie at an address with arch_frame_alignment(). Returns
- * the bytes used, or the bytes needed when frame is NULL. `address` is where it will lie in the
- * foreign process. */
+ * calls are rewound in it. `address` is where it will lie in the foreign process. Returns the bytes
+ * used; with frame NULL the bytes needed. */
 size_t arch_frame_build(void *frame, uint64_t address, const struct arch_regs *regs,
 			const void *xstate, size_t xstate_size, uint64_t sigmask);
 /* Bytes below the stack pointer that belong to the running function. */

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tracee/agent.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#include "base/log.h"
+#include "kernel-compat/syscall_names.h"
+#include "tracee/internal.h"
+
+/* How our stop signal is told from the same signal sent by somebody else. */
+#define STOP_COOKIE 0x6372697563726975ul
+
+/* The area's header, read by the agent's code. */
+struct batch_header {
+	uint32_t count;		/* records to walk */
+	uint32_t resume;	/* record to go on with after a failed BATCH_MUST */
+	uint32_t failed;	/* that failed record, or NOTHING_FAILED */
+	uint32_t unused;
+	uint64_t home;		/* address of the way home */
+	char reserved[40];
+};
+
+enum { NOTHING_FAILED = 0xffffffff };
+
+static const uint64_t all_signals = ~0ull;
+
+void agent_write_code(void *area)
+{
+	memcpy(area, arch_agent_begin, arch_agent_end - arch_agent_begin);
+}
+
+void agent_adopt(struct agent *a, uint64_t address, int stop_signal)
+{
+	*a = (struct agent){ .address = address, .stop_signal = stop_signal, .puppet = true };
+}
+
+/* Appends what ends a batch: the thread queues our signal to itself. What stands behind it runs
+ * only when nobody traces it. Returns the index of the first of these records. */
+static int append_stop(const struct agent *a, struct batch *b)
+{
+	siginfo_t info = {
+		.si_signo = a->stop_signal,
+		.si_code = SI_QUEUE,
+		.si_value.sival_ptr = (void *)STOP_COOKIE,
+	};
+	uint64_t address = batch_put(b, &info, sizeof(info));
+	int process = batch_call(b, SYS_getpid);
+	int thread = batch_call(b, SYS_gettid);
+	int stop = batch_call(b, SYS_rt_tgsigqueueinfo, 0, 0, a->stop_signal, address);
+
+	batch_from(b, stop, 0, process);
+	batch_from(b, stop, 1, thread);
+	if (a->disposition_changed) {
+		uint64_t old = batch_put(b, a->old_action, sizeof(a->old_action));
+
+		batch_call(b, SYS_rt_sigaction, a->stop_signal, old, 0, sizeof(uint64_t));
+	}
+	return process;
+}
+
+/* Carries the batch over, with the thread's way home if another's lies there. */
+static int write_batch(struct agent *a, struct tracee *t, struct batch *b, int resume,
+		       struct error *err)
+{
+	struct batch_header header = {
+		.count = b->records.count,
+		.resume = resume,
+		.failed = NOTHING_FAILED,
+		.home = agent_frame_address(a),
+	};
+	char frame[AGENT_FRAME_SIZE];
+	struct iovec local[4] = {
+		{ &header, sizeof(header) },
+		{ b->records.items, b->records.count * sizeof(struct batch_record) },
+		{ b->data, b->data_size },
+	};
+	struct iovec remote[4] = {
+		{ (void *)agent_batch_address(a), sizeof(header) },
+		{ (void *)(agent_batch_address(a) + AGENT_HEADER_SIZE), local[1].iov_len },
+		{ (void *)agent_data_address(a), b->data_size },
+	};
+	size_t parts = 3, total = sizeof(header) + local[1].iov_len + b->data_size;
+
+	if (!a->puppet && a->frame_owner != t->tid) {
+		size_t size = arch_frame_build(NULL, 0, &t->saved, t->xstate, t->xstate_size, 0);
+
+		if (size > sizeof(frame))
+			return error_set(err, ERROR_TARGET, 0,
+					 "task %d: extended registers of %zu bytes", t->tid,
+					 t->xstate_size);
+		arch_frame_build(frame, agent_frame_address(a), &t->saved, t->xstate,
+				 t->xstate_size, t->sigmask);
+		local[3] = (struct iovec){ frame, size };
+		remote[3] = (struct iovec){ (void *)agent_frame_address(a), size };
+		total += size;
+		parts = 4;
+	}
+	if (process_vm_writev(t->tid, local, parts, remote, parts, 0) != (ssize_t)total)
+		return tracee_error(t, errno, err, "cannot write to the agent");
+	a->frame_owner = t->tid;
+	return 0;
+}
+
+/* Brings the results back. */
+static int read_batch(struct agent *a, struct tracee *t, struct batch *b, uint32_t *ret_failed,
+		      struct error *err)
+{
+	struct batch_header header;
+	struct iovec local[3] = {
+		{ &header, sizeof(header) },
+		{ b->records.items, b->records.count * sizeof(struct batch_record) },
+		{ b->data, b->data_size },
+	};
+	struct iovec remote[3] = {
+		{ (void *)agent_batch_address(a), sizeof(header) },
+		{ (void *)(agent_batch_address(a) + AGENT_HEADER_SIZE), local[1].iov_len },
+		{ (void *)agent_data_address(a), b->data_size },
+	};
+	ssize_t total = sizeof(header) + local[1].iov_len + b->data_size;
+
+	if (process_vm_readv(t->tid, local, 3, remote, 3, 0) != total)
+		return tracee_error(t, errno, err, "cannot read from the agent");
+	*ret_failed = header.failed;
+	return 0;
+}
+
+/* Waits for our own stop; what else comes by is put off. */
+static int wait_for_stop(const struct agent *a, struct tracee *t, struct error *err)
+{
+	struct stop stop;
+
+	for (;;) {
+		if (tracee_wait(t, &stop, err))
+			return -1;
+		if (stop.kind == STOP_SIGNAL) {
+			siginfo_t info;
+
+			if (tracee_siginfo(t, &info, err))
+				return -1;
+			if (stop.signal == a->stop_signal && info.si_code == SI_QUEUE &&
+			    info.si_value.sival_ptr == (void *)STOP_COOKIE)
+				return 0;
+			if (stop.signal == SIGSEGV || stop.signal == SIGBUS ||
+			    stop.signal == SIGILL)
+				return error_set(err, ERROR_TARGET, 0,
+						 "task %d: the agent was hit by signal %d at %p",
+						 t->tid, stop.signal, info.si_addr);
+			t->requeue |= 1ull << (stop.signal - 1);
+		}
+		if (tracee_continue(t, 0, err))
+			return -1;
+	}
+}
+
+static int start(struct agent *a, struct tracee *t, struct error *err)
+{
+	struct arch_regs regs = t->saved;
+
+	arch_agent_regs(&regs, a->address, agent_batch_address(a));
+	if (tracee_set_regs(t, &regs, err))
+		return -1;
+	t->hijacked = true;
+	if (tracee_set_sigmask(t, all_signals & ~(1ull << (a->stop_signal - 1)), err))
+		return -1;
+	return tracee_continue(t, 0, err);
+}
+
+int agent_run(struct agent *a, struct tracee *t, struct batch *b, struct error *err)
+{
+	int count = b->records.count, resume = append_stop(a, b);
+	uint32_t failed;
+
+	if (b->overflow)
+		return error_set(err, ERROR_FAILED, 0, "task %d: a batch of %d calls is too large",
+				 t->tid, count);
+	if (write_batch(a, t, b, resume, err) || start(a, t, err) || wait_for_stop(a, t, err) ||
+	    read_batch(a, t, b, &failed, err))
+		return -1;
+	b->records.count = count;
+	if (failed == NOTHING_FAILED)
+		return 0;
+	if (failed >= (uint32_t)count)
+		return error_set(err, ERROR_TARGET, 0, "task %d: a batch was disturbed", t->tid);
+	return error_set(err, ERROR_TARGET, -b->records.items[failed].result, "task %d: %s failed",
+			 t->tid, syscall_name(b->records.items[failed].number));
+}
+
+void agent_release(struct agent *a)
+{
+	free(a->net_saved);
+	*a = (struct agent){ 0 };
+}

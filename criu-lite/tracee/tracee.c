@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tracee/tracee.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "tracee/wait.h"
+
+enum {
+	SPINS_BEFORE_SLEEP = 100,
+	SLEEP_NS = 50 * 1000,
+};
+
+/* Turns the errno of a ptrace call into an error: a task that is gone is its own outcome. */
+int tracee_error(const struct tracee *t, int os_error, struct error *err, const char *what)
+{
+	if (os_error == ESRCH)
+		return error_set(err, ERROR_DIED, 0, "task %d died while it was held (%s)", t->tid,
+				 what);
+	return error_set(err, ERROR_TARGET, os_error, "task %d: %s", t->tid, what);
+}
+
+static int tracer_of(pid_t tid)
+{
+	_cleanup_buffer_ struct buffer text = { 0 };
+	char path[64];
+	const char *line;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	if (read_file_at(-1, path, &text))
+		return 0;
+	line = strstr(text.data, "\nTracerPid:");
+	return line ? atoi(line + strlen("\nTracerPid:")) : 0;
+}
+
+int tracee_seize(struct tracee *t, pid_t tid, pid_t tgid, int options, struct error *err)
+{
+	unsigned long flags = PTRACE_O_TRACESYSGOOD;
+
+	*t = (struct tracee){ .tid = tid, .tgid = tgid };
+	if (options & TRACEE_PUPPET)
+		flags |= PTRACE_O_EXITKILL | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK |
+			 PTRACE_O_TRACEVFORK;
+	if (options & TRACEE_SECCOMP_OFF)
+		flags |= PTRACE_O_SUSPEND_SECCOMP;
+	if (ptrace(PTRACE_SEIZE, tid, 0, flags) == 0)
+		return 0;
+	if (errno == EPERM && tracer_of(tid)) {
+		error_set(err, ERROR_TARGET, 0, "task %d is already traced by process %d", tid,
+			  tracer_of(tid));
+		return error_hint(err, "end the debugger or tracer first");
+	}
+	if (errno == EPERM) {
+		error_set(err, ERROR_TARGET, errno, "task %d: cannot attach", tid);
+		return error_hint(err, "run criu-lite as root");
+	}
+	return tracee_error(t, errno, err, "cannot attach");
+}
+
+int tracee_interrupt(struct tracee *t, struct error *err)
+{
+	if (ptrace(PTRACE_INTERRUPT, t->tid, 0, 0))
+		return tracee_error(t, errno, err, "cannot interrupt");
+	return 0;
+}
+
+/* Takes one wait status in. */
+static int note_stop(struct tracee *t, int status, struct stop *ret, struct error *err)
+{
+	*ret = stop_decode(status);
+	t->held = ret->kind != STOP_GONE;
+	if (ret->kind == STOP_GONE) {
+		char text[64];
+
+		return error_set(err, ERROR_DIED, 0, "task %d %s while it was held", t->tid,
+				 stop_text(ret, text, sizeof(text)));
+	}
+	return 0;
+}
+
+int tracee_wait(struct tracee *t, struct stop *ret, struct error *err)
+{
+	int status;
+
+	while (waitpid(t->tid, &status, __WALL | __WNOTHREAD) < 0)
+		if (errno != EINTR)
+			return tracee_error(t, errno == ECHILD ? ESRCH : errno, err, "wait");
+	return note_stop(t, status, ret, err);
+}
+
+int tracee_wait_stopped(struct tracee *t, int timeout_ms, struct error *err)
+{
+	uint64_t deadline = now_ns() + (uint64_t)timeout_ms * 1000000;
+	struct stop stop;
+	int status, spins;
+	pid_t got;
+
+	for (spins = 0;; spins++) {
+		got = waitpid(t->tid, &status, __WALL | __WNOTHREAD | WNOHANG);
+		if (got < 0 && errno != EINTR)
+			return tracee_error(t, errno == ECHILD ? ESRCH : errno, err, "wait");
+		if (got > 0)
+			break;
+		if (spins < SPINS_BEFORE_SLEEP) {
+			sched_yield();
+		} else if (now_ns() > deadline) {
+			error_set(err, ERROR_TARGET, 0, "task %d does not stop", t->tid);
+			return error_hint(err, "it waits in the kernel or for a vfork child; "
+					       "try again later");
+		} else {
+			nanosleep(&(struct timespec){ .tv_nsec = SLEEP_NS }, NULL);
+		}
+	}
+	if (note_stop(t, status, &stop, err))
+		return -1;
+	t->group_stopped = stop.kind == STOP_GROUP;
+	/* A signal that came first is put off: it is queued again when the task is let go. */
+	if (stop.kind == STOP_SIGNAL) {
+		t->requeue |= 1ull << (stop.signal - 1);
+		if (tracee_continue(t, 0, err))
+			return -1;
+		return tracee_wait_stopped(t, timeout_ms, err);
+	}
+	return 0;
+}
+
+int tracee_continue(struct tracee *t, int signal, struct error *err)
+{
+	if (ptrace(PTRACE_CONT, t->tid, 0, signal))
+		return tracee_error(t, errno, err, "cannot continue");
+	t->held = false;
+	return 0;
+}
+
+int tracee_to_syscall(struct tracee *t, struct error *err)
+{
+	struct stop stop;
+
+	do {
+		if (ptrace(PTRACE_SYSCALL, t->tid, 0, 0))
+			return tracee_error(t, errno, err, "cannot run to a system call");
+		if (tracee_wait(t, &stop, err))
+			return -1;
+		if (stop.kind == STOP_SIGNAL)
+			t->requeue |= 1ull << (stop.signal - 1);
+	} while (stop.kind != STOP_SYSCALL);
+	return 0;
+}
+
+int tracee_detach(struct tracee *t, struct error *err)
+{
+	int signal;
+
+	if (tracee_restore(t, err))
+		return -1;
+	/* Sent while it is still stopped, so that it meets them first when it runs. */
+	for (signal = 1; signal <= 64; signal++)
+		if (t->requeue >> (signal - 1) & 1)
+			syscall(SYS_tgkill, t->tgid, t->tid, signal);
+	t->requeue = 0;
+	if (ptrace(PTRACE_DETACH, t->tid, 0, 0))
+		return tracee_error(t, errno, err, "cannot detach");
+	t->held = false;
+	return 0;
+}
+
+void tracee_kill(struct tracee *t)
+{
+	int status;
+
+	if (t->tid <= 0)
+		return;
+	syscall(SYS_tgkill, t->tgid, t->tid, SIGKILL);
+	while (waitpid(t->tid, &status, __WALL | __WNOTHREAD) > 0 &&
+	       stop_decode(status).kind != STOP_GONE)
+		ptrace(PTRACE_CONT, t->tid, 0, 0);
+	t->held = false;
+	t->tid = 0;
+}
+
+void tracee_release(struct tracee *t)
+{
+	free(t->xstate);
+	*t = (struct tracee){ 0 };
+}

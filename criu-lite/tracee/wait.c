@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tracee/wait.h"
+
+#include <stdio.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+/* The bit that PTRACE_O_TRACESYSGOOD adds to the signal of a syscall stop. */
+enum { SYSCALL_STOP_BIT = 0x80 };
+
+struct stop stop_decode(int status)
+{
+	struct stop s = { .code = status };
+
+	if (!WIFSTOPPED(status)) {
+		s.kind = STOP_GONE;
+		return s;
+	}
+	s.signal = WSTOPSIG(status);
+	s.event = status >> 16;
+	if (s.event == PTRACE_EVENT_STOP)
+		s.kind = s.signal == SIGTRAP ? STOP_EVENT_STOP : STOP_GROUP;
+	else if (s.event)
+		s.kind = STOP_EVENT;
+	else if (s.signal == (SIGTRAP | SYSCALL_STOP_BIT))
+		s.kind = STOP_SYSCALL;
+	else
+		s.kind = STOP_SIGNAL;
+	return s;
+}
+
+const char *stop_text(const struct stop *s, char *text, size_t size)
+{
+	switch (s->kind) {
+	case STOP_GONE:
+		if (WIFSIGNALED(s->code))
+			snprintf(text, size, "killed by signal %d", WTERMSIG(s->code));
+		else
+			snprintf(text, size, "exited with status %d", WEXITSTATUS(s->code));
+		break;
+	case STOP_SIGNAL:
+		snprintf(text, size, "stopped for signal %d", s->signal);
+		break;
+	case STOP_EVENT_STOP:
+		snprintf(text, size, "stopped");
+		break;
+	case STOP_GROUP:
+		snprintf(text, size, "stopped by job control, signal %d", s->signal);
+		break;
+	case STOP_SYSCALL:
+		snprintf(text, size, "stopped at a system call");
+		break;
+	case STOP_EVENT:
+		snprintf(text, size, "stopped for ptrace event %d", s->event);
+		break;
+	}
+	return text;
+}

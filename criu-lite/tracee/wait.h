@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_TRACEE_WAIT_H
+#define CL_TRACEE_WAIT_H
+
+#include "tracee/tracee.h"
+
+/* What a status of waitpid(2) for a tracee means. */
+struct stop stop_decode(int status);
+/* "killed by signal 9", "stopped by signal 19", … for messages; a static or given buffer. */
+const char *stop_text(const struct stop *stop, char *text, size_t size);
+
+#endif

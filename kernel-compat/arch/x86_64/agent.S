@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The agent: walks the records of a batch and makes their calls. rbx is the batch header:
+ * +0 u32 count, +4 u32 index to go on with after a failed BATCH_MUST, +8 u32 index of that failed
+ * record, +16 u64 address of the signal frame for the way home; records of 64 bytes follow at +64.
+ * No stack, no relocations, nothing but rax, rcx, r11 is changed by a system call.
+ */
+	.section .rodata
+	.globl arch_agent_begin, arch_agent_end
+	.type arch_agent_begin, @object
+	.type arch_agent_end, @object
+	.balign 16
+arch_agent_begin:
+	lea	64(%rbx), %r12
+	xor	%r13d, %r13d
+next:
+	cmp	(%rbx), %r13d
+	jae	home
+	mov	%r13, %r14
+	shl	$6, %r14
+	add	%r12, %r14
+	mov	4(%r14), %r15d
+	test	$0x3f, %r15d
+	jz	call
+	xor	%ecx, %ecx
+link:
+	bt	%ecx, %r15d
+	jnc	no_link
+	mov	8(%r14,%rcx,8), %rax
+	shl	$6, %rax
+	mov	56(%r12,%rax), %rax
+	mov	%rax, 8(%r14,%rcx,8)
+no_link:
+	inc	%ecx
+	cmp	$6, %ecx
+	jb	link
+call:
+	mov	(%r14), %eax
+	mov	8(%r14), %rdi
+	mov	16(%r14), %rsi
+	mov	24(%r14), %rdx
+	mov	32(%r14), %r10
+	mov	40(%r14), %r8
+	mov	48(%r14), %r9
+	syscall
+	mov	%rax, 56(%r14)
+	inc	%r13d
+	cmp	$-4095, %rax
+	jb	next
+	test	$0x100, %r15d
+	jz	next
+	dec	%r13d
+	mov	%r13d, 8(%rbx)
+	mov	4(%rbx), %r13d
+	jmp	next
+home:
+	mov	16(%rbx), %rsp
+	mov	$15, %eax
+	syscall
+	hlt
+arch_agent_end:
+	.section .note.GNU-stack, "", @progbits
