@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_KINDS_DUMP_H
+#define CL_KINDS_DUMP_H
+
+#include <sys/stat.h>
+
+#include "base/array.h"
+#include "base/io.h"
+#include "images/stream.h"
+#include "kinds/blockers.h"
+#include "kinds/kind.h"
+#include "proc/fdinfo.h"
+#include "proc/maps.h"
+#include "proc/stat.h"
+#include "proc/status.h"
+#include "tracee/agent.h"
+
+/* What the dump side of the kinds works on. */
+
+struct dump;
+struct dump_task;
+
+struct dump_thread {
+	struct dump_task *task;
+	pid_t tid;
+	int proc_fd;		/* /proc/PID/task/TID */
+	struct tracee tracee;
+	struct proc_status status;	/* as read while held */
+};
+
+struct dump_task {
+	struct dump *dump;
+	pid_t pid;
+	int proc_fd;		/* /proc/PID */
+	int pidfd;
+	bool zombie;		/* has no memory, threads or descriptors any more */
+	/* Threads that live; [0] is the one that speaks for the process: the leader, or another one
+	 * when the leader has exited (leader_gone). */
+	ARRAY_OF(struct dump_thread) threads;
+	bool leader_gone;
+	struct proc_stat stat;	/* of the process */
+	struct vma_list maps;	/* from smaps, with VmFlags, without our own areas */
+	struct agent agent;
+};
+
+struct checkpoint_options;
+
+struct dump {
+	const struct checkpoint_options *options;
+	struct stream_writer *out;
+	/* Parents before children. Pointers, so that threads keep their addresses. */
+	ARRAY_OF(struct dump_task *) tasks;
+	struct dump_files *files;
+	struct dump_objects *objects;
+	struct gadget_cache gadgets;
+	struct buffer state;	/* packed KIND_TASK and KIND_THREAD records, written late */
+};
+
+/* Keeps a message of a KIND_TASK or KIND_THREAD row for the final part of the image. */
+int dump_state(struct dump *d, const struct kind *kind, const ProtobufCMessage *message,
+	       struct error *err);
+
+/* ---- what preflight shows of a process that runs ---- */
+struct task_look {
+	pid_t pid;
+	int proc_fd;
+	const struct proc_status *status;
+	const struct proc_stat *stat;
+	const struct vma_list *maps;
+};
+
+/* ---- descriptors ---- */
+
+/* What /proc tells of one descriptor. */
+struct fd_look {
+	pid_t pid;		/* whose; our own pid for descriptors in flight */
+	int number;
+	int proc_fd;		/* /proc/PID of it */
+	char *link;		/* text of /proc/PID/fd/N: path, "socket:[123]", "anon_inode:[eventfd]" … */
+	struct stat st;		/* of the file behind */
+	struct proc_fdinfo info;
+};
+
+struct dump_file {
+	uint32_t id;		/* 1, 2, … in order of discovery */
+	const struct kind *kind;
+	struct fd_look look;
+	struct dump_task *task;	/* a holder; NULL for one found in flight only */
+	int fd;			/* our duplicate of the description; see dump_file_fd() */
+};
+
+/* Our own duplicate (pidfd_getfd(2)), made on first use, closed by the engine; -1 on error. */
+int dump_file_fd(struct dump_files *d, struct dump_file *f, struct error *err);
+/* Writes the description's message to the image. */
+int dump_file_message(struct dump_files *d, struct dump_file *f, const ProtobufCMessage *message,
+		      struct error *err);
+/* The id of the description behind our own descriptor `fd` (received from a queue), which is
+ * dumped too if it is new. The caller keeps and closes fd. 0 on error. */
+uint32_t dump_files_in_flight(struct dump_files *d, int fd, struct error *err);
+/* The id of what (pid, number) refers to, 0 when that descriptor is closed. For epoll and such. */
+uint32_t dump_files_find(struct dump_files *d, pid_t pid, int number);
+/* The first description whose look.st has this device and inode and which is not `other` (the
+ * other end of a pipe, the peer of a socket); NULL if none. */
+struct dump_file *dump_files_by_inode(struct dump_files *d, dev_t dev, ino_t ino,
+				      const struct dump_file *other);
+/* The run that this belongs to: tasks, objects, options. */
+struct dump *dump_files_run(struct dump_files *d);
+
+/* ---- objects ---- */
+
+/* Where an object was met: a mapping or a descriptor. */
+struct object_look {
+	pid_t pid;
+	int proc_fd;
+	const char *path;	/* as /proc shows it, "(deleted)" cut off */
+	bool deleted;
+	const struct vma *vma;		/* met as a mapping, else NULL */
+	const struct fd_look *fd;	/* met as a descriptor, else NULL */
+	struct stat st;
+};
+
+struct dump_object {
+	uint32_t id;
+	const struct kind *kind;
+	dev_t dev;
+	ino_t ino;
+	int fd;			/* ours, for reading; -1 when not needed */
+	bool has_content;	/* its pages are carried by the image, from fd */
+	uint64_t size;
+};
+
+/* The object behind a mapping or descriptor; dumped (message written) when it is new. NULL on
+ * error. */
+struct dump_object *dump_objects_get(struct dump_objects *d, const struct object_look *look,
+				     struct error *err);
+int dump_object_message(struct dump_objects *d, struct dump_object *o,
+			const ProtobufCMessage *message, struct error *err);
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_KINDS_RESTORE_H
+#define CL_KINDS_RESTORE_H
+
+#include "base/array.h"
+#include "images/stream.h"
+#include "kinds/kind.h"
+#include "tracee/agent.h"
+
+/* What the restore side of the kinds works on. */
+
+struct restore;
+struct restore_task;
+
+struct restore_thread {
+	struct restore_task *task;
+	pid_t tid;		/* as saved; inside its pid namespace */
+	struct tracee tracee;
+	/* Messages of KIND_THREAD rows by position in kinds_table; owned. */
+	ProtobufCMessage **state;
+};
+
+struct restore_task {
+	struct restore *restore;
+	pid_t pid;
+	struct restore_task *parent;	/* NULL for the root */
+	bool zombie;
+	ARRAY_OF(struct restore_thread *) threads;	/* [0] is the leader */
+	ProtobufCMessage **state;	/* messages of KIND_TASK rows by position in kinds_table */
+	struct agent agent;
+	int pidfd;
+	int service_fd;		/* number of the hand-over socket in the puppet */
+};
+
+struct restore_options;
+
+struct restore {
+	const struct restore_options *options;
+	struct stream_reader *in;
+	ARRAY_OF(struct restore_task *) tasks;	/* in tree-plan order, parents first */
+	struct restore_files *files;
+	struct restore_objects *objects;
+	int service[2];		/* [0] ours, [1] the one that puppets inherit */
+};
+
+/* The message of a row for a task or thread, NULL when the image has none. */
+const ProtobufCMessage *restore_task_state(const struct restore_task *t, const struct kind *kind);
+const ProtobufCMessage *restore_thread_state(const struct restore_thread *t,
+					     const struct kind *kind);
+
+/* Runs a batch in the puppet's leader. */
+int restore_run(struct restore_task *t, struct batch *b, struct error *err);
+
+/* ---- hand-over of descriptors ---- */
+
+/* Fetches descriptor `number` of the puppet into us; -1 on error. The puppet keeps its own. */
+int puppet_fetch_fd(struct restore_task *t, int number, struct error *err);
+
+/* Sends `count` (at most 253) of our descriptors to the puppet and appends to b the call that
+ * receives them there; b must be run in that puppet next. After that puppet_received() tells the
+ * number that descriptor `index` got. */
+struct hand_over {
+	uint64_t control;	/* address of the control message in the batch */
+	int count, record;
+};
+int puppet_send_fds(struct restore_task *t, const int *fds, int count, struct batch *b,
+		    struct hand_over *ret, struct error *err);
+int puppet_received(const struct batch *b, const struct hand_over *h, int index);
+
+/* ---- descriptors ---- */
+
+struct restore_file {
+	uint32_t id;
+	const struct kind *kind;
+	ProtobufCMessage *message;
+	struct restore_task *opener;	/* the puppet that opens it: its first holder */
+	int fd;			/* ours, once created */
+	void *data;		/* the kind's own, freed with free() */
+};
+
+/* NULL when the image has no such description. */
+struct restore_file *restore_files_get(struct restore_files *r, uint32_t id);
+/* Runs b in the opener, takes the descriptor that `record` returned over to f->fd and closes it
+ * there. */
+int restore_open(struct restore_files *r, struct restore_file *f, struct batch *b, int record,
+		 struct error *err);
+/* For kinds whose descriptions share something (both ends of a pipe): a slot by kind and key,
+ * NULL at first use, that lives as long as the restore. NULL without memory. */
+void **restore_files_shared(struct restore_files *r, const struct kind *kind, uint64_t key);
+/* The run that this belongs to. */
+struct restore *restore_files_run(struct restore_files *r);
+
+/* ---- objects ---- */
+
+struct restore_object {
+	uint32_t id;
+	const struct kind *kind;
+	ProtobufCMessage *message;
+	int fd;			/* ours */
+	bool has_content;
+	uint64_t size;
+	void *data;		/* the kind's own, freed with free() */
+};
+
+/* NULL when the image has no such object. */
+struct restore_object *restore_objects_get(struct restore_objects *r, uint32_t id);
+/* The puppet that opens objects: the root. */
+struct restore_task *restore_objects_opener(struct restore_objects *r);
+
+#endif
