@@ -167,6 +167,9 @@ TEST_UNUSED static int64_t test_now_ms(void)
 		}                                                                    \
 	} while (0)
 
+/* How long test_checkpoint_here() was held up, all pauses together: what a timeout may be late by. */
+static int64_t test_pause_ms;
+
 /*
  * Says that the state is ready ("ready" appears in the scratch directory) and waits until the
  * runner, after whatever it did, makes "go". Uses no signals and leaves no descriptor open. Only
@@ -175,12 +178,26 @@ TEST_UNUSED static int64_t test_now_ms(void)
 TEST_UNUSED static void test_checkpoint_here(void)
 {
 	static const struct timespec moment = { .tv_nsec = 2000000 };
+	int64_t before = test_now_ms(), now;
 	int fd = open(test_path("ready"), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 
 	test_check(fd >= 0, "cannot create %s", test_path("ready"));
 	close(fd);
-	while (access(test_path("go"), F_OK))
+	while (access(test_path("go"), F_OK)) {
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &moment, NULL);
+		now = test_now_ms();
+		if (now - before > 20)
+			test_pause_ms += now - before;
+		before = now;
+	}
+	errno = 0;
+}
+
+/* For the other processes and threads of a test: waits for the same "go". */
+TEST_UNUSED static void test_wait_for_go(void)
+{
+	while (access(test_path("go"), F_OK))
+		test_sleep_ms(2);
 	errno = 0;
 }
 
