@@ -91,6 +91,12 @@ $(BUILD)/%.o: %.c | $(PB_SOURCES)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+$(BUILD)/kernel-compat/syscall_names.o: $(BUILD)/kernel-compat/syscall_names.inc
+$(BUILD)/kernel-compat/syscall_names.inc:
+	@mkdir -p $(@D)
+	$(Q)echo '#include <sys/syscall.h>' | $(CC) -E -dM - | \
+		sed -n 's/^#define __NR_\([a-z0-9_]*\) .*/[__NR_\1] = "\1",/p' >$@
+
 $(BUILD)/%.o: %.S
 	@mkdir -p $(@D)
 	$(call say,AS,$<)

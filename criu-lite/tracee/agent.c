@@ -2,6 +2,7 @@
 #include "tracee/agent.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -171,7 +172,7 @@ static int start(struct agent *a, struct tracee *t, struct error *err)
 int agent_run(struct agent *a, struct tracee *t, struct batch *b, struct error *err)
 {
 	int count = b->records.count, resume = append_stop(a, b);
-	uint32_t failed;
+	uint32_t failed = NOTHING_FAILED;
 
 	if (b->overflow)
 		return error_set(err, ERROR_FAILED, 0, "task %d: a batch of %d calls is too large",

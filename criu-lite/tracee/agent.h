@@ -61,11 +61,12 @@ static inline uint64_t agent_frame_address(const struct agent *a)
 
 /* Where known code has the two instruction sequences that we need, by file and offset, so that
  * the thousandth process with the same libc costs nothing. */
+struct gadget_place {
+	uint64_t device, inode, offset;
+	int64_t call, sigreturn;	/* offset in the mapping or -1 */
+};
 struct gadget_cache {
-	ARRAY_OF(struct gadget_place {
-		uint64_t device, inode, offset;
-		int64_t call, sigreturn;	/* offset in the mapping or -1 */
-	}) places;
+	ARRAY_OF(struct gadget_place) places;
 };
 void gadget_cache_release(struct gadget_cache *cache);
 

@@ -3,7 +3,6 @@
 #include <elf.h>
 #include <errno.h>
 #include <linux/filter.h>
-#include <linux/ptrace.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -109,7 +108,7 @@ int tracee_rseq(struct tracee *t, struct tracee_rseq *ret, struct error *err)
 int tracee_seccomp_filter(struct tracee *t, unsigned long index, struct sock_filter *insns,
 			  uint64_t *flags, struct error *err)
 {
-	struct seccomp_metadata meta = { .filter_off = index };
+	struct __ptrace_seccomp_metadata meta = { .filter_off = index };
 	long count = ptrace(PTRACE_SECCOMP_GET_FILTER, t->tid, index, insns);
 
 	if (count < 0 && errno == ENOENT)
