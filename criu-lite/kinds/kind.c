@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "kinds/kind.h"
+
+const struct kind *kind_by_record(uint16_t record)
+{
+	const struct kind *const *row;
+
+	for (row = kinds_table; *row; row++)
+		if ((*row)->record == record)
+			return *row;
+	return NULL;
+}
+
+size_t kind_index(const struct kind *kind)
+{
+	size_t i = 0;
+
+	while (kinds_table[i] && kinds_table[i] != kind)
+		i++;
+	return i;
+}
+
+size_t kinds_count(void)
+{
+	return kind_index(NULL);
+}
+
+uint32_t kind_message_id(const ProtobufCMessage *message)
+{
+	const ProtobufCFieldDescriptor *field =
+		protobuf_c_message_descriptor_get_field(message->descriptor, 1);
+
+	return *(const uint32_t *)((const char *)message + field->offset);
+}

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "steps/hold.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/pidfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "proc/tasks.h"
+
+enum {
+	STOP_TIMEOUT_MS = 5000,
+	EXIT_TIMEOUT_MS = 10000,
+};
+
+static struct dump_task *find_task(const struct dump *d, pid_t pid)
+{
+	struct dump_task **task;
+
+	array_for(task, &d->tasks)
+		if ((*task)->pid == pid)
+			return *task;
+	return NULL;
+}
+
+static int open_proc(pid_t pid, pid_t tid)
+{
+	char path[64];
+
+	if (tid)
+		snprintf(path, sizeof(path), "/proc/%d/task/%d", pid, tid);
+	else
+		snprintf(path, sizeof(path), "/proc/%d", pid);
+	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+static void task_free(struct dump_task *task)
+{
+	struct dump_thread *t;
+
+	if (!task)
+		return;
+	array_for(t, &task->threads) {
+		fd_close(&t->proc_fd);
+		tracee_release(&t->tracee);
+		proc_status_release(&t->status);
+	}
+	array_release(&task->threads);
+	fd_close(&task->proc_fd);
+	fd_close(&task->pidfd);
+	vma_list_release(&task->maps);
+	agent_release(&task->agent);
+	free(task);
+}
+
+static struct dump_task *add_task(struct dump *d, pid_t pid, struct error *err)
+{
+	struct dump_task *task = calloc(1, sizeof(*task)), **slot;
+
+	if (!task) {
+		error_set(err, ERROR_FAILED, ENOMEM, "process %d", pid);
+		return NULL;
+	}
+	*task = (struct dump_task){ .dump = d, .pid = pid, .pidfd = -1 };
+	task->proc_fd = open_proc(pid, 0);
+	if (task->proc_fd < 0) {
+		error_set(err, errno == ENOENT ? ERROR_DIED : ERROR_TARGET, errno, "process %d", pid);
+		task_free(task);
+		return NULL;
+	}
+	slot = array_add(&d->tasks);
+	if (!slot) {
+		error_set(err, ERROR_FAILED, ENOMEM, "process %d", pid);
+		task_free(task);
+		return NULL;
+	}
+	return *slot = task;
+}
+
+static bool has_thread(const struct dump_task *task, pid_t tid)
+{
+	const struct dump_thread *t;
+
+	array_for(t, &task->threads)
+		if (t->tid == tid)
+			return true;
+	return false;
+}
+
+/* Seizes a thread and asks it to stop; one that has gone meanwhile is not there. */
+static int seize_thread(struct dump_task *task, pid_t tid, struct error *err)
+{
+	struct error gone = ERROR_INIT;
+	struct dump_thread *t = array_add(&task->threads);
+
+	if (!t)
+		return error_set(err, ERROR_FAILED, ENOMEM, "task %d", tid);
+	*t = (struct dump_thread){ .task = task, .tid = tid, .proc_fd = -1 };
+	if (tracee_seize(&t->tracee, tid, task->pid, TRACEE_SECCOMP_OFF, &gone) ||
+	    tracee_interrupt(&t->tracee, &gone)) {
+		task->threads.count--;
+		if (gone.kind != ERROR_DIED) {
+			*err = gone;
+			return -1;
+		}
+		error_clear(&gone);
+	}
+	return 0;
+}
+
+/* Seizes threads that are not held yet; *progress tells whether there were any. */
+static int seize_new_threads(struct dump_task *task, bool *progress, struct error *err)
+{
+	_cleanup_pid_list_ struct pid_list tids = { 0 };
+	struct error gone = ERROR_INIT;
+	pid_t *tid;
+
+	if (proc_list_tasks(task->proc_fd, &tids, &gone)) {
+		if (gone.kind == ERROR_DIED) {
+			error_clear(&gone);
+			return 0;
+		}
+		*err = gone;
+		return -1;
+	}
+	array_for(tid, &tids.pids) {
+		size_t before = task->threads.count;
+
+		if (has_thread(task, *tid))
+			continue;
+		if (seize_thread(task, *tid, err))
+			return -1;
+		if (task->threads.count > before)
+			*progress = true;
+	}
+	return 0;
+}
+
+/* One pass over the known processes: new threads are seized, new children listed. */
+static int extend(struct dump *d, bool *progress, struct error *err)
+{
+	size_t i, k;
+
+	for (i = 0; i < d->tasks.count; i++) {
+		_cleanup_pid_list_ struct pid_list children = { 0 };
+		struct error gone = ERROR_INIT;
+
+		if (seize_new_threads(d->tasks.items[i], progress, err))
+			return -1;
+		if (proc_children(d->tasks.items[i]->proc_fd, &children, &gone)) {
+			if (gone.kind != ERROR_DIED) {
+				*err = gone;
+				return -1;
+			}
+			error_clear(&gone);
+		}
+		for (k = 0; k < children.pids.count; k++) {
+			pid_t pid = children.pids.items[k];
+
+			if (find_task(d, pid))
+				continue;
+			if (!add_task(d, pid, err)) {
+				if (err->kind != ERROR_DIED)
+					return -1;
+				error_clear(err);
+				continue;
+			}
+			*progress = true;
+		}
+	}
+	return 0;
+}
+
+/* Collects the stops that were asked for. Threads that end instead are dropped. */
+static int wait_stops(struct dump *d, struct error *err)
+{
+	struct dump_task **task;
+	size_t i;
+
+	array_for(task, &d->tasks) {
+		for (i = 0; i < (*task)->threads.count;) {
+			struct dump_thread *t = &(*task)->threads.items[i];
+			struct error gone = ERROR_INIT;
+
+			if (t->tracee.held || !tracee_wait_stopped(&t->tracee, STOP_TIMEOUT_MS, &gone)) {
+				i++;
+				continue;
+			}
+			if (gone.kind != ERROR_DIED) {
+				*err = gone;
+				return -1;
+			}
+			error_clear(&gone);
+			*t = (*task)->threads.items[--(*task)->threads.count];
+		}
+	}
+	return 0;
+}
+
+static int read_thread(struct dump_thread *t, struct error *err)
+{
+	t->proc_fd = open_proc(t->task->pid, t->tid);
+	if (t->proc_fd < 0)
+		return error_set(err, ERROR_TARGET, errno, "task %d", t->tid);
+	return proc_read_status(t->proc_fd, &t->status, err) || tracee_save(&t->tracee, err) ? -1 : 0;
+}
+
+/* The leader speaks for the process; a leader that has exited stays behind as a zombie thread and
+ * cannot. */
+static int put_leader_first(struct dump_task *task)
+{
+	size_t i;
+
+	for (i = 0; i < task->threads.count; i++) {
+		if (task->threads.items[i].tid == task->pid) {
+			struct dump_thread first = task->threads.items[0];
+
+			task->threads.items[0] = task->threads.items[i];
+			task->threads.items[i] = first;
+			return 0;
+		}
+	}
+	task->leader_gone = task->threads.count > 0;
+	return 0;
+}
+
+static int read_task(struct dump_task *task, struct error *err)
+{
+	struct dump_thread *t;
+
+	if (proc_read_stat(task->proc_fd, &task->stat, err))
+		return -1;
+	task->zombie = task->threads.count == 0;
+	if (task->zombie && task->stat.state != 'Z')
+		return error_set(err, ERROR_DIED, 0, "process %d ended while it was being stopped",
+				 task->pid);
+	task->pidfd = syscall(SYS_pidfd_open, task->pid, 0);
+	if (task->pidfd < 0 && !task->zombie)
+		return error_set(err, ERROR_TARGET, errno, "process %d: cannot open", task->pid);
+	if (task->zombie)
+		return 0;
+	put_leader_first(task);
+	array_for(t, &task->threads)
+		if (read_thread(t, err))
+			return -1;
+	return proc_read_smaps(task->proc_fd, &task->maps, err);
+}
+
+int hold_tree(struct dump *d, pid_t root, struct error *err)
+{
+	struct dump_task **task;
+	bool progress = true;
+
+	if (!add_task(d, root, err))
+		return -1;
+	while (progress) {
+		progress = false;
+		if (extend(d, &progress, err) || wait_stops(d, err))
+			break;
+	}
+	if (!err->kind)
+		array_for(task, &d->tasks)
+			if (read_task(*task, err))
+				break;
+	if (err->kind) {
+		hold_release(d);
+		return -1;
+	}
+	return 0;
+}
+
+static void release_task(struct dump_task *task, bool stopped)
+{
+	struct error gone = ERROR_INIT;
+	struct dump_thread *t;
+
+	if (task->agent.address && task->threads.count &&
+	    agent_remove(&task->agent, &task->threads.items[0].tracee, &gone)) {
+		log_info("process %d: %s", task->pid, gone.message);
+		error_clear(&gone);
+	}
+	if (stopped && !task->zombie)
+		kill(task->pid, SIGSTOP);
+	array_for(t, &task->threads) {
+		if (!t->tracee.held)
+			continue;
+		if (tracee_detach(&t->tracee, &gone)) {
+			log_info("task %d: %s", t->tid, gone.message);
+			error_clear(&gone);
+		}
+	}
+}
+
+void hold_release(struct dump *d)
+{
+	struct dump_task **task;
+
+	array_for(task, &d->tasks)
+		release_task(*task, false);
+}
+
+void hold_release_stopped(struct dump *d)
+{
+	struct dump_task **task;
+
+	array_for(task, &d->tasks)
+		release_task(*task, true);
+}
+
+/* Children first, so that none is reparented into the hands of a process that we do not hold. */
+void hold_kill(struct dump *d)
+{
+	size_t i, k;
+
+	for (i = d->tasks.count; i-- > 0;)
+		if (!d->tasks.items[i]->zombie)
+			kill(d->tasks.items[i]->pid, SIGKILL);
+	for (i = d->tasks.count; i-- > 0;) {
+		struct dump_task *task = d->tasks.items[i];
+		struct pollfd exited = { .fd = task->pidfd, .events = POLLIN };
+
+		for (k = task->threads.count; k-- > 0;)
+			tracee_kill(&task->threads.items[k].tracee);
+		if (task->pidfd >= 0)
+			poll(&exited, 1, EXIT_TIMEOUT_MS);
+	}
+}
+
+void hold_free(struct dump *d)
+{
+	struct dump_task **task;
+
+	array_for(task, &d->tasks)
+		task_free(*task);
+	array_release(&d->tasks);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_STEPS_HOLD_H
+#define CL_STEPS_HOLD_H
+
+#include "kinds/dump.h"
+
+/*
+ * Holding a whole tree: every thread of every process below the root is seized and stopped, until
+ * no new one shows up.
+ */
+
+/* Fills d->tasks, parents before children, all threads held with their state saved and /proc read.
+ * A zombie is in the list with no threads. On failure everything is let go again. */
+int hold_tree(struct dump *d, pid_t root, struct error *err);
+/* Lets all go on; those that are gone by themselves do not count as an error. */
+void hold_release(struct dump *d);
+/* The same, but each process is left stopped by SIGSTOP. */
+void hold_release_stopped(struct dump *d);
+/* Ends all processes of the tree, children first, and returns when they are gone. */
+void hold_kill(struct dump *d);
+/* Frees the tasks; they must have been let go. */
+void hold_free(struct dump *d);
+
+#endif

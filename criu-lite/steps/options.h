@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_STEPS_OPTIONS_H
+#define CL_STEPS_OPTIONS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "images/stream.h"
+
+/* What becomes of the program once the image is sealed. */
+enum afterwards { AFTERWARDS_KILL, AFTERWARDS_RUN, AFTERWARDS_STOP };
+
+struct checkpoint_options {
+	pid_t pid;			/* root of the tree */
+	int output;			/* descriptor of the image */
+	enum afterwards afterwards;
+	struct stream_options stream;
+	bool stats;			/* print times and bytes of each step */
+};
+
+/* Where standard descriptors that led outside of the tree lead after a restore. */
+enum stdio_policy { STDIO_INHERIT, STDIO_NULL, STDIO_FILE };
+
+struct restore_options {
+	int input;			/* descriptor of the image */
+	bool detach;			/* return when the program runs */
+	const char *pidfile;		/* gets the root's pid, or NULL */
+	int jobs;			/* worker threads */
+	enum stdio_policy stdio;
+	const char *stdio_file;		/* for STDIO_FILE */
+	bool stats;
+};
+
+#endif
