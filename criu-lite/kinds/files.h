@@ -5,6 +5,7 @@
 #include "images/file_common.pb-c.h"
 #include "kinds/dump.h"
 #include "kinds/restore.h"
+#include "kinds/stdio.h"
 
 /*
  * The descriptor engine: which open file descriptions a tree has, who holds each at which numbers,
@@ -67,14 +68,10 @@ int fd_look_duplicate(const struct fd_look *look);
 
 /* ---- restore: for the coordinator ---- */
 
-/* Where standard descriptors go that led outside of the saved tree. */
-struct stdio_choice {
-	enum { STDIO_INHERIT, STDIO_NULL, STDIO_FILE } where;
-	const char *path;	/* STDIO_FILE: opened for append, made if missing */
-};
-
-/* Sets run->files. Freed by restore_files_free(), which closes our descriptors. */
-int restore_files_new(struct restore *run, const struct stdio_choice *stdio, struct error *err);
+/* Sets run->files. stdio_file belongs to STDIO_FILE. Freed by restore_files_free(), which closes
+ * our descriptors. */
+int restore_files_new(struct restore *run, enum stdio_policy stdio, const char *stdio_file,
+		      struct error *err);
 void restore_files_free(struct restore_files *r);
 /* Takes over an unpacked message of a KIND_FILE row, also when it fails. */
 int restore_files_add(struct restore_files *r, const struct kind *kind, ProtobufCMessage *message,
