@@ -11,8 +11,6 @@
 
 struct restore;
 struct restore_task;
-struct restore_memory;
-struct task_memory;
 
 struct restore_thread {
 	struct restore_task *task;
@@ -32,7 +30,6 @@ struct restore_task {
 	struct agent agent;
 	int pidfd;
 	int service_fd;		/* number of the hand-over socket in the puppet */
-	struct task_memory *memory;	/* kinds/memory_restore.c */
 };
 
 struct restore_options;
@@ -43,7 +40,6 @@ struct restore {
 	ARRAY_OF(struct restore_task *) tasks;	/* in tree-plan order, parents first */
 	struct restore_files *files;
 	struct restore_objects *objects;
-	struct restore_memory *memory;	/* kinds/memory_restore.c */
 	int service[2];		/* [0] ours, [1] the one that puppets inherit */
 };
 

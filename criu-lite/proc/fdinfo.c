@@ -111,14 +111,6 @@ static bool scan_tun_name(struct scan *s, char name[16])
 	return true;
 }
 
-static bool scan_ns_pid(struct scan *s, struct proc_ns_ids *ids)
-{
-	for (ids->count = 0; !scan_finished(s); ids->count++)
-		if (ids->count == PROC_PID_LEVELS || !scan_int(s, &ids->id[ids->count]))
-			return false;
-	return true;
-}
-
 enum line_type {
 	LINE_POS, LINE_FLAGS, LINE_MNT_ID, LINE_INO, LINE_SCM_FDS, LINE_EVENTFD, LINE_EVENTFD_ID,
 	LINE_EVENTFD_SEMAPHORE, LINE_CLOCK, LINE_TICKS, LINE_SETTIME, LINE_VALUE, LINE_INTERVAL,
@@ -208,7 +200,7 @@ static bool scan_line(struct scan *s, enum line_type type, struct proc_fdinfo *r
 	case LINE_PID:
 		return scan_int(s, &ret->pid);
 	case LINE_NS_PID:
-		return scan_ns_pid(s, &ret->ns_pid);
+		return proc_scan_ns_ids(s, &ret->ns_pid);
 	case LINE_TUN:
 		return scan_tun_name(s, ret->tun_name);
 	case LINE_TTY:

@@ -153,37 +153,37 @@ static bool scan_flags(struct scan *s, uint64_t *flags)
 	return scan_at_end(s);
 }
 
-static bool scan_kb(struct scan *s, uint64_t *bytes)
+/* Where a counter in kB goes; NULL for one that nobody asks for. */
+static uint64_t *counter_member(struct vma *vma, const struct scan *key)
 {
-	return scan_number(s, 10, UINT64_MAX >> 10, bytes) && (*bytes <<= 10, true) &&
-	       scan_text(s, " kB") && scan_at_end(s);
+	if (scan_is(key, "KernelPageSize"))
+		return &vma->page_size;
+	if (scan_is(key, "Rss"))
+		return &vma->rss;
+	if (scan_is(key, "AnonHugePages"))
+		return &vma->anon_huge;
+	if (scan_is(key, "Swap"))
+		return &vma->swap;
+	if (scan_is(key, "Locked"))
+		return &vma->locked;
+	return NULL;
 }
 
-/* One "Key: value" line below an area; keys that nobody asks for are passed over unread. */
+/* One "Key: value" line below an area. */
 static bool scan_counter(struct scan *s, struct vma *vma)
 {
+	uint64_t *counter;
 	struct scan key;
 
 	if (!scan_until(s, ':', &key))
 		return false;
 	scan_blanks(s);
-	switch (*key.at) {
-	case 'K':
-		return scan_is(&key, "KernelPageSize") ? scan_kb(s, &vma->page_size) : true;
-	case 'R':
-		return scan_is(&key, "Rss") ? scan_kb(s, &vma->rss) : true;
-	case 'A':
-		return scan_is(&key, "AnonHugePages") ? scan_kb(s, &vma->anon_huge) : true;
-	case 'S':
-		return scan_is(&key, "Swap") ? scan_kb(s, &vma->swap) : true;
-	case 'L':
-		return scan_is(&key, "Locked") ? scan_kb(s, &vma->locked) : true;
-	case 'P':
-		return scan_is(&key, "ProtectionKey") ? scan_int(s, &vma->pkey) : true;
-	case 'V':
-		return scan_is(&key, "VmFlags") ? scan_flags(s, &vma->flags) : true;
-	}
-	return true;
+	if (scan_is(&key, "VmFlags"))
+		return scan_flags(s, &vma->flags);
+	if (scan_is(&key, "ProtectionKey"))
+		return scan_int(s, &vma->pkey) && scan_at_end(s);
+	counter = counter_member(vma, &key);
+	return !counter || (scan_kb(s, counter) && scan_at_end(s));
 }
 
 static int parse_list(const char *file, const char *text, size_t size, struct vma_list *ret,

@@ -158,6 +158,19 @@ static inline bool scan_text(struct scan *s, const char *text)
 	return true;
 }
 
+/* "12 kB", into bytes. */
+static inline bool scan_kb(struct scan *s, uint64_t *bytes)
+{
+	struct scan number = *s;
+	uint64_t value;
+
+	if (!scan_number(&number, 10, UINT64_MAX >> 10, &value) || !scan_text(&number, " kB"))
+		return false;
+	s->at = number.at;
+	*bytes = value << 10;
+	return true;
+}
+
 /* Cuts off what precedes `stop`, which is passed over too; *ret is the part before it. */
 static inline bool scan_until(struct scan *s, char stop, struct scan *ret)
 {

@@ -36,14 +36,12 @@ static bool scan_field(struct scan *s, const struct stat_field *field, struct pr
 	return field->is_signed ? scan_int(s, (int32_t *)at) : scan_u32(s, (uint32_t *)at);
 }
 
-/* The name up to and with the last ")" of the line. */
-static bool scan_comm(struct scan *s, char ret[PROC_COMM_SIZE])
+bool proc_scan_comm(struct scan *s, const char *end, char ret[PROC_COMM_SIZE])
 {
-	const char *close = scan_at_end(s) ? NULL : memrchr(s->at, ')', scan_left(s));
 	char comm[2 * PROC_COMM_SIZE];
-	size_t size = close ? close - s->at : 0;
+	size_t size = end - s->at;
 
-	if (!close || size > sizeof(comm))
+	if (size > sizeof(comm))
 		return false;
 	memcpy(comm, s->at, size);
 	size = proc_unescape_comm(comm, size);
@@ -51,8 +49,19 @@ static bool scan_comm(struct scan *s, char ret[PROC_COMM_SIZE])
 		return false;
 	memcpy(ret, comm, size);
 	ret[size] = '\0';
-	s->at = close + 1;
+	s->at = end;
 	return true;
+}
+
+/* "(name) ": the last ")" of the line ends the name. */
+static bool scan_name(struct scan *s, char ret[PROC_COMM_SIZE])
+{
+	const char *close;
+
+	if (!scan_char(s, '(') || scan_at_end(s))
+		return false;
+	close = memrchr(s->at, ')', scan_left(s));
+	return close && proc_scan_comm(s, close, ret) && scan_text(s, ") ");
 }
 
 int proc_parse_stat(const char *text, size_t size, struct proc_stat *ret, struct error *err)
@@ -64,14 +73,14 @@ int proc_parse_stat(const char *text, size_t size, struct proc_stat *ret, struct
 	*ret = (struct proc_stat){ 0 };
 	if (proc_text_open(&t, "stat", text, size, err))
 		return -1;
-	/* One line, but its name may hold anything: the last ")" ends it. */
+	/* One line, even if the name should hold a newline. */
 	s = t.line = (struct scan){ t.at, t.end - (size > 0) };
 	t.line_number = 1;
-	if (!scan_int(&s, &ret->pid) || !scan_text(&s, " ("))
-		return proc_text_error(&t, "no process id and name", err);
-	if (!scan_comm(&s, ret->comm))
-		return proc_text_error(&t, "the name has no end or is too long", err);
-	if (!scan_char(&s, ' ') || scan_at_end(&s))
+	if (!scan_int(&s, &ret->pid) || !scan_char(&s, ' '))
+		return proc_text_error(&t, "no process id", err);
+	if (!scan_name(&s, ret->comm))
+		return proc_text_error(&t, "no name, or one without an end", err);
+	if (scan_at_end(&s))
 		return proc_text_error(&t, "no state", err);
 	ret->state = *s.at++;
 	for (field = stat_fields; field < stat_fields + ARRAY_SIZE(stat_fields); field++)

@@ -55,6 +55,9 @@ struct proc_stat {
 	int32_t exit_code;		/* 52, as waitpid(2) reports it; for zombies */
 };
 
+/* The escaped command name from the cursor up to `end`, which lies in *s; for other parsers. */
+bool proc_scan_comm(struct scan *s, const char *end, char ret[PROC_COMM_SIZE]);
+
 int proc_parse_stat(const char *text, size_t size, struct proc_stat *ret, struct error *err);
 int proc_read_stat(int pid_dir, struct proc_stat *ret, struct error *err);
 

@@ -72,23 +72,6 @@ static const struct status_row {
 #undef ROW
 };
 
-static bool scan_name(struct scan *s, char name[PROC_COMM_SIZE])
-{
-	char escaped[2 * PROC_COMM_SIZE];
-	size_t size = scan_left(s);
-
-	if (size > sizeof(escaped))
-		return false;
-	memcpy(escaped, s->at, size);
-	size = proc_unescape_comm(escaped, size);
-	if (size >= PROC_COMM_SIZE)
-		return false;
-	memcpy(name, escaped, size);
-	name[size] = '\0';
-	s->at = s->end;
-	return true;
-}
-
 /* "S (sleeping)" */
 static bool scan_state(struct scan *s, char *state)
 {
@@ -111,12 +94,6 @@ static bool scan_phrase(struct scan *s, char phrase[32])
 	return true;
 }
 
-static bool scan_kb(struct scan *s, uint64_t *bytes)
-{
-	return scan_number(s, 10, UINT64_MAX >> 10, bytes) && (*bytes <<= 10, true) &&
-	       scan_text(s, " kB");
-}
-
 static bool scan_ids(struct scan *s, uint32_t id[4])
 {
 	for (unsigned i = 0; i < 4; i++) {
@@ -128,12 +105,12 @@ static bool scan_ids(struct scan *s, uint32_t id[4])
 	return true;
 }
 
-static bool scan_ns_ids(struct scan *s, struct proc_ns_ids *ids)
+bool proc_scan_ns_ids(struct scan *s, struct proc_ns_ids *ids)
 {
 	for (ids->count = 0; !scan_finished(s); ids->count++)
 		if (ids->count == PROC_PID_LEVELS || !scan_int(s, &ids->id[ids->count]))
 			return false;
-	return ids->count > 0;
+	return true;
 }
 
 /* errno tells a lack of memory from bad text. */
@@ -194,7 +171,7 @@ static bool scan_value(struct scan *s, const struct status_row *row, struct proc
 
 	switch (row->type) {
 	case TYPE_NAME:
-		return scan_name(s, at);
+		return proc_scan_comm(s, s->end, at);
 	case TYPE_STATE:
 		return scan_state(s, at);
 	case TYPE_INT:
@@ -212,7 +189,7 @@ static bool scan_value(struct scan *s, const struct status_row *row, struct proc
 	case TYPE_GROUPS:
 		return scan_groups(s, ret);
 	case TYPE_NS_IDS:
-		return scan_ns_ids(s, at);
+		return proc_scan_ns_ids(s, at);
 	case TYPE_SIGQ:
 		return scan_u64(s, &ret->sigq_used) && scan_char(s, '/') &&
 		       scan_u64(s, &ret->sigq_limit);

@@ -91,6 +91,9 @@ static inline bool proc_status_has(const struct proc_status *st, enum proc_statu
 	return st->present >> line & 1;
 }
 
+/* Ids up to the end of the line; for other parsers. */
+bool proc_scan_ns_ids(struct scan *s, struct proc_ns_ids *ids);
+
 /* Name, State, Tgid, Pid, PPid, Uid and Gid must be there. The caller releases *ret. */
 int proc_parse_status(const char *text, size_t size, struct proc_status *ret, struct error *err);
 int proc_read_status(int pid_dir, struct proc_status *ret, struct error *err);
