@@ -49,7 +49,6 @@ static bool scan_column(struct scan *s, const struct column *column, void *row)
 {
 	void *at = (char *)row + column->offset;
 
-	scan_blanks(s);
 	switch ((enum column_type)column->type) {
 	case COLUMN_INT:
 		return scan_int(s, at);
@@ -68,8 +67,9 @@ static bool scan_column(struct scan *s, const struct column *column, void *row)
 /* Further columns of a newer kernel are passed over. */
 static bool scan_row(struct scan *s, const struct table *table, void *row)
 {
+	scan_blanks(s);
 	for (size_t i = 0; i < table->column_count; i++)
-		if (!scan_column(s, &table->columns[i], row))
+		if ((i && !scan_blanks(s)) || !scan_column(s, &table->columns[i], row))
 			return false;
 	return scan_at_end(s) || scan_blanks(s);
 }
