@@ -34,9 +34,12 @@ static const char *machine_name(uint16_t machine)
 	return "unknown";
 }
 
+/* libxxhash has this on x86 only and not in every build: it picks the widest vectors there are. */
+XXH64_hash_t XXH3_64bits_dispatch(const void *data, size_t size) __attribute__((weak));
+
 uint64_t format_hash(const void *data, size_t size)
 {
-	return XXH3_64bits(data, size);
+	return XXH3_64bits_dispatch ? XXH3_64bits_dispatch(data, size) : XXH3_64bits(data, size);
 }
 
 uint64_t preamble_encode(uint8_t out[PREAMBLE_SIZE])

@@ -195,10 +195,8 @@ static int finish(struct stream_reader *r, const struct record *record, struct e
 	struct seal seal;
 	size_t got;
 
-	if (check_seal(r, record, &seal, err))
-		return -1;
 	pool_finish(&r->pool);
-	if (reader_worker_error(r, err))
+	if (reader_worker_error(r, err) || check_seal(r, record, &seal, err))
 		return -1;
 	if ((seal.flags & SEAL_INDEX_FOLLOWS) && index_check(r, err))
 		return -1;

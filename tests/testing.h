@@ -169,6 +169,8 @@ TEST_UNUSED static int64_t test_now_ms(void)
 
 /* How long test_checkpoint_here() was held up, all pauses together: what a timeout may be late by. */
 static int64_t test_pause_ms;
+/* And how many pauses there were. */
+static int test_pauses;
 
 /*
  * Says that the state is ready ("ready" appears in the scratch directory) and waits until the
@@ -186,8 +188,10 @@ TEST_UNUSED static void test_checkpoint_here(void)
 	while (access(test_path("go"), F_OK)) {
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &moment, NULL);
 		now = test_now_ms();
-		if (now - before > 20)
+		if (now - before > 20) {
 			test_pause_ms += now - before;
+			test_pauses++;
+		}
 		before = now;
 	}
 	errno = 0;

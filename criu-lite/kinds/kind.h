@@ -27,6 +27,7 @@ struct dump_object;
 struct restore_objects;
 struct restore_object;
 struct fd_look;
+struct fd_scan;
 struct object_look;
 struct blockers;
 struct task_look;
@@ -71,13 +72,17 @@ struct state_ops {
  * may be NULL, but one of plan and create. */
 struct file_ops {
 	bool (*recognise)(const struct fd_look *look);
+	/* Whether its other end (of a pipe, socket or terminal) is held by somebody outside of the
+	 * tree. Then a standard descriptor becomes kind "external", and anything else is a blocker.
+	 * May be NULL: such a kind has no other end. */
+	bool (*outside)(const struct fd_scan *scan, const struct fd_look *look);
 	/* Preflight, with the program running: names what of this descriptor cannot be saved. */
 	int (*check)(const struct fd_look *look, struct blockers *blockers, struct error *err);
 	/* Dump: makes the message and hands it to dump_file_message(). */
 	int (*dump)(struct dump_files *d, struct dump_file *f, struct error *err);
 
 	/* Create, simple form: appends calls to the opener's batch; returns the index of the record
-	 * whose result is the descriptor, or -1. */
+	 * whose result is the descriptor, FILE_NOT_PLANNED (files.h), or -1. */
 	int (*plan)(struct restore_files *r, struct restore_file *f, struct batch *b,
 		    struct error *err);
 	/* Create, general form: must leave f->fd set (restore_open() helps). */

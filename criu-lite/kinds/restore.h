@@ -11,6 +11,8 @@
 
 struct restore;
 struct restore_task;
+struct restore_memory;
+struct task_memory;
 
 struct restore_thread {
 	struct restore_task *task;
@@ -30,6 +32,7 @@ struct restore_task {
 	struct agent agent;
 	int pidfd;
 	int service_fd;		/* number of the hand-over socket in the puppet */
+	struct task_memory *memory;	/* kinds/memory_restore.c */
 };
 
 struct restore_options;
@@ -40,6 +43,7 @@ struct restore {
 	ARRAY_OF(struct restore_task *) tasks;	/* in tree-plan order, parents first */
 	struct restore_files *files;
 	struct restore_objects *objects;
+	struct restore_memory *memory;	/* kinds/memory_restore.c */
 	int service[2];		/* [0] ours, [1] the one that puppets inherit */
 };
 

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "images/stream.h"
+#include "kinds/stdio.h"
 
 /* What becomes of the program once the image is sealed. */
 enum afterwards { AFTERWARDS_KILL, AFTERWARDS_RUN, AFTERWARDS_STOP };
@@ -17,9 +18,6 @@ struct checkpoint_options {
 	struct stream_options stream;
 	bool stats;			/* print times and bytes of each step */
 };
-
-/* Where standard descriptors that led outside of the tree lead after a restore. */
-enum stdio_policy { STDIO_INHERIT, STDIO_NULL, STDIO_FILE };
 
 struct restore_options {
 	int input;			/* descriptor of the image */

@@ -1,285 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The record stream: what is written comes back, and every damage is an ERROR_IMAGE. */
-#include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
+/* The record stream: what is written comes back, wherever it lies and whoever fails. */
+#include <sys/resource.h>
 
-#include <cmocka.h>
-
-#include "base/array.h"
-#include "base/cleanup.h"
-#include "base/io.h"
-#include "images/format.h"
-#include "images/image.pb-c.h"
-
-#define MESSAGE 20
-#define BULK 21
-#define PACKED 22
-
-/* ---- an image in memory ---- */
-
-struct bytes {
-	uint8_t *data;
-	size_t size;
-};
-
-/* Moves bytes through a pipe from or to a buffer, from a thread of its own. */
-struct pump {
-	pthread_t id;
-	int fd;
-	struct buffer buffer;
-};
-
-static void *pump_in(void *argument)
-{
-	struct pump *p = argument;
-
-	/* A reader that gives up early closes its end. */
-	if (write_full(p->fd, p->buffer.data, p->buffer.size))
-		assert_int_equal(errno, EPIPE);
-	close(p->fd);
-	return NULL;
-}
-
-static void *pump_out(void *argument)
-{
-	struct pump *p = argument;
-
-	assert_int_equal(read_fd_to_end(p->fd, &p->buffer), 0);
-	close(p->fd);
-	return NULL;
-}
-
-static int memory_file(const void *data, size_t size)
-{
-	int fd = memfd_create("image", MFD_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(pwrite_full(fd, data, size, 0), 0);
-	return fd;
-}
-
-/* ---- contents ---- */
-
-static uint8_t content(size_t i, size_t at)
-{
-	/* Half noise, so that zstd has some work, half runs. */
-	return at & 1024 ? (i * 131 + at / 64) : (i * 7919 + at * 2654435761u) >> 13;
-}
-
-struct bulk_case {
-	size_t count;
-	uint32_t size;		/* of the largest chunk; every third is shorter */
-	size_t fail_at;		/* chunk that cannot be made, or SIZE_MAX */
-};
-
-static uint32_t chunk_size(const struct bulk_case *c, size_t i)
-{
-	return i % 3 == 2 ? c->size / 3 : c->size;
-}
-
-static uint32_t case_size(void *context, size_t i)
-{
-	return chunk_size(context, i);
-}
-
-static int case_fill(void *context, size_t i, void *data, struct error *err)
-{
-	struct bulk_case *c = context;
-	uint8_t *out = data;
-
-	if (i == c->fail_at)
-		return error_set(err, ERROR_TARGET, 0, "chunk %zu is gone", i);
-	for (uint32_t at = 0; at < chunk_size(c, i); at++)
-		out[at] = content(i, at);
-	return 0;
-}
-
-static void write_message(struct stream_writer *w, int32_t pid, size_t host_size)
-{
-	_cleanup_error_ struct error err = ERROR_INIT;
-	_cleanup_free_ char *host = calloc(1, host_size + 1);
-	Image image = IMAGE__INIT;
-
-	memset(host, 'h', host_size);
-	image.creator = "test";
-	image.id = (ProtobufCBinaryData){ .len = 3, .data = (uint8_t *)"abc" };
-	image.root_pid = pid;
-	image.hostname = host;
-	assert_int_equal(stream_write(w, MESSAGE, RECORD_CRITICAL, &image.base, &err), 0);
-}
-
-/* The image that most tests use: messages small and large, a bulk, and more messages. */
-static int write_image(int fd, const struct stream_options *options, struct bulk_case *c,
-		       struct error *err)
-{
-	_cleanup_writer_ struct stream_writer *w = NULL;
-	struct bulk_source source = { c->count, BULK, 0, case_size, case_fill, c };
-	uint64_t unpacked, stored;
-
-	if (stream_writer_open(&w, fd, options, err))
-		return -1;
-	for (int32_t i = 0; i < 5; i++)
-		write_message(w, i, i * 40000);
-	if (stream_write_bulk(w, &source, err))
-		return -1;
-	write_message(w, 5, 1);
-	if (stream_write_packed(w, PACKED, 0, "packed", 6, err) ||
-	    stream_write_packed(w, PACKED, 0, NULL, 0, err) ||
-	    stream_write_bulk(w, &source, err) || stream_writer_seal(w, err))
-		return -1;
-	stream_writer_sizes(w, &unpacked, &stored);
-	assert_true(unpacked > 0 && stored > 0);
-	return 0;
-}
-
-/* ---- reading it back ---- */
-
-struct taken {
-	struct bulk_case *c;
-	size_t i;
-	unsigned times;
-};
-
-static int take(void *context, const void *payload, size_t size, struct error *err)
-{
-	struct taken *t = context;
-	const uint8_t *bytes = payload;
-
-	t->times++;
-	if (size != chunk_size(t->c, t->i))
-		return error_set(err, ERROR_TARGET, 0, "chunk %zu has %zu bytes", t->i, size);
-	for (size_t at = 0; at < size; at++)
-		if (bytes[at] != content(t->i, at))
-			return error_set(err, ERROR_TARGET, 0, "chunk %zu differs at %zu", t->i, at);
-	return 0;
-}
-
-static int read_message(struct stream_reader *r, int32_t pid, struct error *err)
-{
-	ProtobufCMessage *message;
-	Image *image;
-
-	if (stream_message(r, &image__descriptor, &message, err))
-		return -1;
-	image = (Image *)message;
-	assert_int_equal(image->root_pid, pid);
-	assert_int_equal(strlen(image->hostname), pid < 5 ? pid * 40000 : 1);
-	protobuf_c_message_free_unpacked(message, NULL);
-	return 0;
-}
-
-/* Reads all; every second chunk is handed out if hand_out, else read here. */
-static int read_image(int fd, int jobs, bool hand_out, struct bulk_case *c, struct error *err)
-{
-	_cleanup_free_ struct taken *taken = calloc(c->count * 2 + 1, sizeof(*taken));
-	_cleanup_reader_ struct stream_reader *r = NULL;
-	int32_t messages = 0, packed = 0;
-	struct record record;
-	size_t chunks = 0;
-	int more;
-
-	if (stream_reader_open(&r, fd, jobs, err))
-		return -1;
-	while ((more = stream_next(r, &record, err)) > 0) {
-		const void *payload;
-		size_t size;
-
-		if (record.kind == MESSAGE && read_message(r, messages++, err))
-			return -1;
-		if (record.kind == PACKED) {
-			if (stream_payload(r, &payload, &size, err))
-				return -1;
-			assert_int_equal(size, packed ? 0 : 6);
-			assert_memory_equal(payload, "packed", size);
-			packed++;
-		}
-		if (record.kind != BULK)
-			continue;
-		assert_true(chunks < c->count * 2);
-		taken[chunks] = (struct taken){ .c = c, .i = chunks % c->count };
-		if (hand_out && chunks % 2 == 0) {
-			if (stream_hand_out(r, take, &taken[chunks], err))
-				return -1;
-		} else if (stream_payload(r, &payload, &size, err) ||
-			   take(&taken[chunks], payload, size, err)) {
-			return -1;
-		}
-		chunks++;
-	}
-	if (more < 0 || stream_barrier(r, err))
-		return -1;
-	assert_int_equal(stream_next(r, &record, err), 0);
-	assert_int_equal(messages, 6);
-	assert_int_equal(packed, 2);
-	assert_int_equal(chunks, c->count * 2);
-	for (size_t i = 0; i < chunks; i++)
-		assert_int_equal(taken[i].times, 1);
-	return 0;
-}
-
-static void write_through_pipe(const struct stream_options *options, struct bulk_case *c,
-			       struct buffer *ret)
-{
-	_cleanup_error_ struct error err = ERROR_INIT;
-	struct pump p = { 0 };
-	int ends[2];
-
-	assert_int_equal(pipe(ends), 0);
-	p.fd = ends[0];
-	assert_int_equal(pthread_create(&p.id, NULL, pump_out, &p), 0);
-	assert_int_equal(write_image(ends[1], options, c, &err), 0);
-	close(ends[1]);
-	pthread_join(p.id, NULL);
-	*ret = p.buffer;
-}
-
-static int read_through_pipe(const void *data, size_t size, int jobs, bool hand_out,
-			     struct bulk_case *c, struct error *err)
-{
-	struct pump p = { .buffer = { .data = (char *)data, .size = size } };
-	int ends[2], result;
-
-	assert_int_equal(pipe(ends), 0);
-	p.fd = ends[1];
-	assert_int_equal(pthread_create(&p.id, NULL, pump_in, &p), 0);
-	result = read_image(ends[0], jobs, hand_out, c, err);
-	close(ends[0]);
-	pthread_join(p.id, NULL);
-	return result;
-}
-
-static void write_to_memory(const struct stream_options *options, struct bulk_case *c,
-			    struct buffer *ret)
-{
-	_cleanup_error_ struct error err = ERROR_INIT;
-	_cleanup_fd_ int fd = memory_file("", 0);
-	struct stat st;
-
-	assert_int_equal(write_image(fd, options, c, &err), 0);
-	assert_int_equal(fstat(fd, &st), 0);
-	assert_int_equal(lseek(fd, 0, SEEK_CUR), st.st_size);
-	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-	assert_int_equal(read_fd_to_end(fd, ret), 0);
-}
-
-static void check_reads(const struct buffer *image, int jobs, bool hand_out, struct bulk_case *c)
-{
-	_cleanup_error_ struct error err = ERROR_INIT;
-	_cleanup_fd_ int fd = memory_file(image->data, image->size);
-
-	if (read_image(fd, jobs, hand_out, c, &err))
-		fail_msg("file: %s", err.message);
-	if (read_through_pipe(image->data, image->size, jobs, hand_out, c, &err))
-		fail_msg("pipe: %s", err.message);
-}
+#include "stream_case.h"
 
 static void comes_back(void **state)
 {
@@ -291,7 +14,7 @@ static void comes_back(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		for (int mode = 0; mode < 6; mode++) {
 			struct stream_options options = { .codec = mode & 1, .level = 1,
-							  .jobs = 1 + mode / 2 * 2 - mode / 4 };
+							  .jobs = mode / 2 * 2 };
 			_cleanup_buffer_ struct buffer file = { 0 }, piped = { 0 };
 			struct bulk_case c = cases[i];
 
@@ -306,12 +29,284 @@ static void comes_back(void **state)
 	}
 }
 
+/* ---- places ---- */
+
+static void starts_at_the_file_offset(void **state)
+{
+	_cleanup_error_ struct error err = ERROR_INIT;
+	_cleanup_fd_ int fd = memory_file("before", 6);
+	struct stream_options options = { .jobs = 2 };
+	struct bulk_case c = { 5, 3000, SIZE_MAX };
+	char before[6];
+
+	assert_int_equal(lseek(fd, 6, SEEK_SET), 6);
+	assert_int_equal(write_image(fd, &options, &c, &err), 0);
+	assert_int_equal(pread(fd, before, 6, 0), 6);
+	assert_memory_equal(before, "before", 6);
+	assert_int_equal(lseek(fd, 6, SEEK_SET), 6);
+	if (read_image(fd, 2, true, &c, &err))
+		fail_msg("%s", err.message);
+	assert_int_equal(lseek(fd, 0, SEEK_CUR), 6);
+}
+
+static void appends_front_to_back(void **state)
+{
+	_cleanup_error_ struct error err = ERROR_INIT;
+	_cleanup_fd_ int fd = memory_file("before", 6);
+	struct stream_options options = { .jobs = 2 };
+	struct bulk_case c = { 5, 3000, SIZE_MAX };
+
+	assert_int_equal(fcntl(fd, F_SETFL, O_APPEND), 0);
+	assert_int_equal(write_image(fd, &options, &c, &err), 0);
+	assert_int_equal(lseek(fd, 6, SEEK_SET), 6);
+	if (read_image(fd, 1, false, &c, &err))
+		fail_msg("%s", err.message);
+}
+
+static void never_overwrites(void **state)
+{
+	_cleanup_error_ struct error err = ERROR_INIT;
+	_cleanup_fd_ int fd = memory_file("before", 6);
+	_cleanup_writer_ struct stream_writer *w = NULL;
+	struct stream_options options = { .jobs = 1 };
+
+	assert_int_equal(stream_writer_open(&w, fd, &options, &err), -1);
+	assert_int_equal(err.kind, ERROR_FAILED);
+	assert_null(w);
+}
+
+static void is_the_same_bytes_with_any_jobs(void **state)
+{
+	struct bulk_case c = { 11, 40000, SIZE_MAX };
+
+	for (int codec = 0; codec < 2; codec++) {
+		_cleanup_buffer_ struct buffer one = { 0 }, four = { 0 };
+		struct stream_options options = { .codec = codec, .jobs = 1 };
+
+		write_to_memory(&options, &c, &one);
+		options.jobs = 4;
+		write_to_memory(&options, &c, &four);
+		assert_int_equal(one.size, four.size);
+		assert_memory_equal(one.data, four.data, one.size);
+	}
+}
+
+static void compresses(void **state)
+{
+	_cleanup_buffer_ struct buffer raw = { 0 }, packed = { 0 };
+	struct stream_options options = { .codec = CODEC_RAW, .jobs = 1 };
+	struct bulk_case c = { 4, 200000, SIZE_MAX };
+
+	write_to_memory(&options, &c, &raw);
+	options.codec = CODEC_ZSTD;
+	write_to_memory(&options, &c, &packed);
+	assert_true(packed.size < raw.size / 4 * 3);
+}
+
+/* ---- the index ---- */
+
+static void jumps_by_the_index(void **state)
+{
+	_cleanup_error_ struct error err = ERROR_INIT;
+	_cleanup_fd_ int fd = memory_file("", 0);
+	_cleanup_reader_ struct stream_reader *r = NULL;
+	struct stream_options options = { .jobs = 2 };
+	struct bulk_case c = { 6, 90000, SIZE_MAX };
+	unsigned runs = 0, messages = 0;
+	struct record record;
+	const void *payload;
+	size_t size;
+	int more;
+
+	assert_int_equal(write_image(fd, &options, &c, &err), 0);
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	assert_int_equal(stream_reader_open(&r, fd, 1, &err), 0);
+	assert_int_equal(stream_use_index(r, &err), 1);
+	while ((more = stream_next(r, &record, &err)) > 0) {
+		if (record.kind != BULK) {
+			assert_int_equal(record.run_count, 1);
+			messages++;
+			continue;
+		}
+		runs++;
+		assert_int_equal(record.run_count, 6);
+		assert_int_equal(record.run_size, 4 * 90000 + 2 * 30000);
+		assert_int_equal(record.run_stored, record.run_size);
+		if (runs == 2)
+			break;
+	}
+	assert_int_equal(stream_payload(r, &payload, &size, &err), -1);
+	error_clear(&err);
+	assert_int_equal(stream_next(r, &record, &err), 0);
+	assert_int_equal(messages, 8);
+}
+
+static void walks_without_an_index(void **state)
+{
+	_cleanup_error_ struct error err = ERROR_INIT;
+	struct stream_options options = { .jobs = 1 };
+	struct bulk_case c = { 6, 900, SIZE_MAX };
+	_cleanup_buffer_ struct buffer piped = { 0 };
+	_cleanup_reader_ struct stream_reader *r = NULL;
+	_cleanup_fd_ int fd = -1;
+	struct record record;
+	unsigned records = 0;
+
+	write_through_pipe(&options, &c, &piped);
+	fd = memory_file(piped.data, piped.size);
+	assert_int_equal(stream_reader_open(&r, fd, 1, &err), 0);
+	assert_int_equal(stream_use_index(r, &err), 0);
+	while (stream_next(r, &record, &err) > 0)
+		records++;
+	assert_int_equal(err.kind, ERROR_NONE);
+	assert_int_equal(records, 8 + 12);
+}
+
+/* ---- failures that are not the image's ---- */
+
+static void refuses_what_cannot_be_written(void **state)
+{
+	_cleanup_error_ struct error err = ERROR_INIT;
+	_cleanup_fd_ int fd = memory_file("", 0);
+	_cleanup_writer_ struct stream_writer *w = NULL;
+	struct stream_options options = { .jobs = 1 };
+
+	assert_int_equal(stream_writer_open(&w, fd, &options, &err), 0);
+	assert_int_equal(stream_write_packed(w, RECORD_SEAL, 0, "x", 1, &err), -1);
+	error_clear(&err);
+	assert_int_equal(stream_write_packed(w, PACKED, 0, "x", RECORD_PAYLOAD_MAX + 1, &err), -1);
+	assert_int_equal(err.kind, ERROR_FAILED);
+	error_clear(&err);
+	assert_int_equal(stream_writer_seal(w, &err), 0);
+	assert_int_equal(stream_write_packed(w, PACKED, 0, "x", 1, &err), -1);
+	assert_non_null(strstr(err.message, "seal"));
+	error_clear(&err);
+	assert_int_equal(stream_writer_seal(w, &err), -1);
+}
+
+static void reports_what_a_source_says(void **state)
+{
+	for (int jobs = 1; jobs <= 4; jobs++) {
+		for (int codec = 0; codec < 2; codec++) {
+			_cleanup_error_ struct error err = ERROR_INIT, again = ERROR_INIT;
+			_cleanup_fd_ int fd = memory_file("", 0);
+			_cleanup_writer_ struct stream_writer *w = NULL;
+			struct stream_options options = { .codec = codec, .jobs = jobs };
+			struct bulk_case c = { 20, 5000, 13 };
+			struct bulk_source source = { 20, BULK, 0, case_size, case_fill, &c };
+
+			assert_int_equal(stream_writer_open(&w, fd, &options, &err), 0);
+			assert_int_equal(stream_write_bulk(w, &source, &err), -1);
+			assert_int_equal(err.kind, ERROR_TARGET);
+			assert_string_equal(err.message, "chunk 13 is gone");
+			assert_int_equal(stream_writer_seal(w, &again), -1);
+			assert_int_equal(again.kind, ERROR_FAILED);
+		}
+	}
+}
+
+static void names_a_full_disk(void **state)
+{
+	for (int mode = 0; mode < 4; mode++) {
+		_cleanup_error_ struct error err = ERROR_INIT;
+		_cleanup_fd_ int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+		struct stream_options options = { .codec = mode & 1, .jobs = mode & 2 ? 3 : 1 };
+		struct bulk_case c = { 20, 5000, SIZE_MAX };
+
+		assert_true(fd >= 0);
+		assert_int_equal(write_image(fd, &options, &c, &err), -1);
+		assert_int_equal(err.kind, ERROR_FAILED);
+		assert_int_equal(err.os_error, ENOSPC);
+	}
+}
+
+/* With the file cut off at this many thousandths of the image. */
+static void write_beyond_limit(const struct stream_options *options, unsigned thousandths)
+{
+	struct bulk_case c = { 20, 100000, SIZE_MAX };
+	_cleanup_error_ struct error err = ERROR_INIT;
+	_cleanup_fd_ int fd = memory_file("", 0);
+	_cleanup_buffer_ struct buffer whole = { 0 };
+	struct rlimit before, limit;
+	int result;
+
+	write_to_memory(options, &c, &whole);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	limit = (struct rlimit){ whole.size * thousandths / 1000, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	result = write_image(fd, options, &c, &err);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(result, -1);
+	assert_int_equal(err.kind, ERROR_FAILED);
+	assert_int_equal(err.os_error, EFBIG);
+}
+
+static void names_a_file_size_limit(void **state)
+{
+	static const unsigned thousandths[] = { 0, 30, 300, 700, 950, 999 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(thousandths); i++) {
+		for (int mode = 0; mode < 4; mode++) {
+			struct stream_options options = { .codec = mode & 1,
+							  .jobs = mode & 2 ? 3 : 1 };
+
+			write_beyond_limit(&options, thousandths[i]);
+		}
+	}
+}
+
+static int refuse(void *context, const void *payload, size_t size, struct error *err)
+{
+	unsigned *left = context;
+
+	if (__atomic_fetch_sub(left, 1, __ATOMIC_RELAXED) != 5)
+		return 0;
+	return error_set(err, ERROR_TARGET, ESRCH, "cannot take");
+}
+
+static void reports_what_a_taker_says(void **state)
+{
+	struct stream_options options = { .jobs = 1 };
+	struct bulk_case c = { 20, 3000, SIZE_MAX };
+	_cleanup_buffer_ struct buffer image = { 0 };
+
+	write_to_memory(&options, &c, &image);
+	for (int jobs = 1; jobs <= 4; jobs++) {
+		_cleanup_error_ struct error err = ERROR_INIT, again = ERROR_INIT;
+		_cleanup_fd_ int fd = memory_file(image.data, image.size);
+		_cleanup_reader_ struct stream_reader *r = NULL;
+		unsigned left = 10;
+		struct record record;
+
+		assert_int_equal(stream_reader_open(&r, fd, jobs, &err), 0);
+		while (stream_next(r, &record, &err) > 0)
+			if (record.kind == BULK && stream_hand_out(r, refuse, &left, &err))
+				break;
+		assert_int_equal(err.kind, ERROR_TARGET);
+		assert_int_equal(err.os_error, ESRCH);
+		assert_int_equal(stream_barrier(r, &again), -1);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(comes_back),
+		cmocka_unit_test(starts_at_the_file_offset),
+		cmocka_unit_test(appends_front_to_back),
+		cmocka_unit_test(never_overwrites),
+		cmocka_unit_test(is_the_same_bytes_with_any_jobs),
+		cmocka_unit_test(compresses),
+		cmocka_unit_test(jumps_by_the_index),
+		cmocka_unit_test(walks_without_an_index),
+		cmocka_unit_test(refuses_what_cannot_be_written),
+		cmocka_unit_test(reports_what_a_source_says),
+		cmocka_unit_test(names_a_full_disk),
+		cmocka_unit_test(names_a_file_size_limit),
+		cmocka_unit_test(reports_what_a_taker_says),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_KINDS_STDIO_H
+#define CL_KINDS_STDIO_H
+
+/* Where standard descriptors that led outside of the tree lead after a restore. */
+enum stdio_policy {
+	STDIO_INHERIT,	/* to our own of the same number */
+	STDIO_NULL,	/* to /dev/null */
+	STDIO_FILE,	/* to a file, opened for append, made if missing */
+};
+
+#endif
