@@ -10,10 +10,12 @@ BUILD ?= build
 PACKAGES := libprotobuf-c libzstd libbsd-overlay jansson libxxhash
 
 CFLAGS ?= -O2 -g
-override CFLAGS += -std=gnu11 -Wall -Wextra -Werror -Wno-unused-parameter -fno-strict-aliasing -pthread
-override CPPFLAGS += -D_GNU_SOURCE -Icriu-lite -I. -I$(BUILD) $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+WARNINGS := -Wall -Wextra -Werror -Wno-unused-parameter
+package = $(shell pkg-config $(1) $(PACKAGES) 2>/dev/null)
+override CFLAGS += -std=gnu11 $(WARNINGS) -fno-strict-aliasing -pthread
+override CPPFLAGS += -D_GNU_SOURCE -Icriu-lite -I. -I$(BUILD) $(call package,--cflags)
 override LDFLAGS += -Wl,--as-needed
-override LDLIBS += $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -pthread
+override LDLIBS += $(call package,--libs) -pthread
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 Q := $(if $(V),,@)
 say = @printf '  %-6s %s\n' $(1) $(2)
@@ -31,7 +33,8 @@ UNIT_TESTS := $(call programs,unit)
 FUZZERS := $(call programs,fuzz)
 TEST_PROGRAMS := $(call programs,kinds programs faults bench)
 
-.PHONY: all deps check soak demo bench lint asan fuzz install clean test-programs unit-tests fuzzers
+.PHONY: all deps check soak demo bench lint asan fuzz install clean
+.PHONY: test-programs unit-tests fuzzers asan-tests fuzz-tests
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -65,7 +68,8 @@ fuzzers: $(FUZZERS)
 
 # The same sources once more, under the sanitizers of gcc and under the fuzzer of clang.
 asan-tests:
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS='$(SANITIZE) -fsanitize=address,undefined' unit-tests
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan \
+		CFLAGS='$(SANITIZE) -fsanitize=address,undefined' unit-tests
 
 fuzz-tests:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang \
@@ -117,10 +121,11 @@ $(TEST_PROGRAMS): $(BUILD)/tests/%: tests/%.c
 
 install: all
 	install -Dm755 $(BUILD)/criu-lite $(DESTDIR)$(PREFIX)/bin/criu-lite
-	$(foreach page,$(wildcard docs/*.[1-8]),install -Dm644 $(page) \
-		$(DESTDIR)$(PREFIX)/share/man/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page)) &&) :
+	for page in $(wildcard docs/*.[1-8]); do install -Dm644 -t \
+		$(DESTDIR)$(PREFIX)/share/man/man$${page##*.} $$page || exit; done
 
 clean:
 	rm -rf $(BUILD)
 
--include $(LIB_OBJECTS:.o=.d) $(UNIT_TESTS:=.d) $(FUZZERS:=.d) $(TEST_PROGRAMS:=.d) $(BUILD)/criu-lite/main.d
+-include $(LIB_OBJECTS:.o=.d) $(BUILD)/criu-lite/main.d
+-include $(UNIT_TESTS:=.d) $(FUZZERS:=.d) $(TEST_PROGRAMS:=.d)

@@ -14,14 +14,16 @@ for target in "$build"/fuzz/tests/fuzz/*; do
 	number=$((number + 1))
 	seeds=tests/fuzz/corpus/$name
 	mkdir "$scratch/$name"
-	if "$target" -max_total_time="${FUZZ_SECONDS:-5}" -timeout=10 -rss_limit_mb=1024 -verbosity=0 \
-		-artifact_prefix="$build/fuzz/$name-" "$scratch/$name" $(ls -d "$seeds" 2>/dev/null) \
+	[ -d "$seeds" ] || seeds=
+	if "$target" -max_total_time="${FUZZ_SECONDS:-5}" -timeout=10 -rss_limit_mb=1024 \
+		-verbosity=0 -artifact_prefix="$build/fuzz/$name-" "$scratch/$name" $seeds \
 		</dev/null >"$scratch/log" 2>&1; then
 		echo "ok $number - $name"
 	else
 		echo "not ok $number - $name"
 		failed=1
-		{ grep -m1 -A14 ERROR "$scratch/log"; tail -n 4 "$scratch/log"; } | sed 's/^/# /' >&2
+		{ grep -m1 -A14 ERROR "$scratch/log"; tail -n 4 "$scratch/log"; } |
+			sed 's/^/# /' >&2
 	fi
 done
 [ $number = 0 ] && echo "1..0 # SKIP no fuzz targets" || echo "1..$number"

@@ -135,7 +135,9 @@ gone() {
 	local pid
 
 	for pid; do
-		wait_until "! test -e /proc/$pid" || { diag "process $pid is still there"; return 1; }
+		wait_until "! test -e /proc/$pid" && continue
+		diag "process $pid is still there"
+		return 1
 	done
 }
 
@@ -160,8 +162,8 @@ checkpoint() {
 # restore [OPTION…]: brings $IMAGE back; sets PID.
 restore() {
 	rm -f "$SCRATCH/.restored"
-	timeout -s KILL 120 "$CRIU_LITE" restore "$IMAGE" --detach --pidfile "$SCRATCH/.restored" "$@" ||
-		return
+	timeout -s KILL 120 "$CRIU_LITE" restore "$IMAGE" --detach \
+		--pidfile "$SCRATCH/.restored" "$@" || return
 	PID=$(cat "$SCRATCH/.restored") && [ -e "/proc/$PID" ]
 }
 

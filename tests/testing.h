@@ -167,7 +167,7 @@ TEST_UNUSED static int64_t test_now_ms(void)
 		}                                                                    \
 	} while (0)
 
-/* How long test_checkpoint_here() was held up, all pauses together: what a timeout may be late by. */
+/* How long test_checkpoint_here() was held up, all pauses together; a timeout may be so late. */
 static int64_t test_pause_ms;
 /* And how many pauses there were. */
 static int test_pauses;

@@ -19,8 +19,8 @@ static void fill(uint32_t *words, size_t count, uint32_t seed)
 static void expect(const uint32_t *words, size_t count, uint32_t seed, const char *where)
 {
 	for (size_t i = 0; i < count; i++)
-		test_check(words[i] == (seed += 0x9e3779b9u), "%s: word %zu is %#x, was %#x", where, i,
-			   words[i], seed);
+		test_check(words[i] == (seed += 0x9e3779b9u), "%s: word %zu is %#x, was %#x", where,
+			   i, words[i], seed);
 }
 
 int main(int argc, char **argv)

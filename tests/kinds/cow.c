@@ -24,10 +24,11 @@ static uint64_t content(int member, int i)
 static void check_content(int member)
 {
 	for (int i = 0; i < PAGES; i++) {
-		test_check(area[i * WORDS] == content(member, i), "member %d: page %d holds %lu", member, i,
-			   area[i * WORDS]);
-		test_check(area[(i + 1) * WORDS - 1] == (uint64_t)i, "member %d: page %d ends with %lu",
-			   member, i, area[(i + 1) * WORDS - 1]);
+		test_check(area[i * WORDS] == content(member, i), "member %d: page %d holds %lu",
+			   member, i, area[i * WORDS]);
+		test_check(area[(i + 1) * WORDS - 1] == (uint64_t)i,
+			   "member %d: page %d ends with %lu", member, i,
+			   area[(i + 1) * WORDS - 1]);
 	}
 }
 
@@ -86,7 +87,8 @@ static void await(const char *point, int member)
 	char name[32];
 
 	snprintf(name, sizeof(name), "%s%d", point, member);
-	test_wait_until(!access(test_path(name), F_OK), "member %d did not come to '%s'", member, point);
+	test_wait_until(!access(test_path(name), F_OK), "member %d did not come to '%s'", member,
+			point);
 }
 
 static void stay(int member)
@@ -172,7 +174,8 @@ int main(int argc, char **argv)
 	reach("wrote", 0);
 	await("wrote", 1);
 	await("wrote", 2);
-	test_check(area[5 * WORDS + 2] == 0 && area[5 * WORDS + 3] == 0, "the root sees others' writes");
+	test_check(area[5 * WORDS + 2] == 0 && area[5 * WORDS + 3] == 0,
+		   "the root sees others' writes");
 	test_must(waitpid(pids[1], &status, 0) == pids[1]);
 	test_check(status == 0, "child: wait status %#x", status);
 	test_pass();

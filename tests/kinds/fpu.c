@@ -62,31 +62,33 @@ static int futex_word;
 	op " 25*64(%%rbx), %%zmm25\n" op " 26*64(%%rbx), %%zmm26\n" op " 27*64(%%rbx), %%zmm27\n" \
 	op " 28*64(%%rbx), %%zmm28\n" op " 29*64(%%rbx), %%zmm29\n" op " 30*64(%%rbx), %%zmm30\n" \
 	op " 31*64(%%rbx), %%zmm31\n"
-#define LOAD_MASKS                                                                             \
-	"kmovq 8(%%rdx), %%k1\n kmovq 16(%%rdx), %%k2\n kmovq 24(%%rdx), %%k3\n"               \
-	"kmovq 32(%%rdx), %%k4\n kmovq 40(%%rdx), %%k5\n kmovq 48(%%rdx), %%k6\n kmovq 56(%%rdx), %%k7\n"
+#define LOAD_MASKS                                                                                 \
+	"kmovq 8(%%rdx), %%k1\n kmovq 16(%%rdx), %%k2\n kmovq 24(%%rdx), %%k3\n"                   \
+	"kmovq 32(%%rdx), %%k4\n kmovq 40(%%rdx), %%k5\n kmovq 48(%%rdx), %%k6\n kmovq "           \
+	"56(%%rdx), %%k7\n"
 #define LOAD_TILES                                                                             \
 	"ldtilecfg (%%rcx)\n mov $64, %%eax\n"                                                 \
 	"tileloadd (%%rbx,%%rax,1), %%tmm0\n tileloadd 64(%%rbx,%%rax,1), %%tmm1\n"            \
 	"tileloadd 128(%%rbx,%%rax,1), %%tmm2\n tileloadd 192(%%rbx,%%rax,1), %%tmm3\n"        \
 	"tileloadd 256(%%rbx,%%rax,1), %%tmm4\n tileloadd 320(%%rbx,%%rax,1), %%tmm5\n"        \
 	"tileloadd 384(%%rbx,%%rax,1), %%tmm6\n tileloadd 448(%%rbx,%%rax,1), %%tmm7\n"
-#define RUN(t, load, end)                                                                      \
-	do {                                                                                   \
-		static const uint32_t standard = 0x1f80;                                       \
-		register uint8_t *first __asm__("r12") = (t)->before;                          \
-		register uint8_t *second __asm__("r13") = (t)->after;                          \
-		register long spin __asm__("r14") = (t)->spins;                                \
-		register int *told __asm__("r15") = &(t)->loaded;                              \
-		uint64_t *masks = (t)->masks;                                                  \
-		uint8_t *tiles = (t)->tile_config;                                             \
-                                                                                               \
-		__asm__ volatile(load WAIT end                                                 \
-				 : "+d"(masks), "+c"(tiles)                                    \
-				 : "b"((t)->values), "D"(&futex_word), "r"(first), "r"(second), \
-				   "r"(spin), "r"(told), [control] "m"((t)->control),          \
-				   [mxcsr] "m"((t)->mxcsr), [standard] "m"(standard)           \
-				 : "rax", "rsi", "r8", "r9", "r10", "r11", "memory", "cc", REGISTERS); \
+#define RUN(t, load, end)                                                                          \
+	do {                                                                                       \
+		static const uint32_t standard = 0x1f80;                                           \
+		register uint8_t *first __asm__("r12") = (t)->before;                              \
+		register uint8_t *second __asm__("r13") = (t)->after;                              \
+		register long spin __asm__("r14") = (t)->spins;                                    \
+		register int *told __asm__("r15") = &(t)->loaded;                                  \
+		uint64_t *masks = (t)->masks;                                                      \
+		uint8_t *tiles = (t)->tile_config;                                                 \
+                                                                                                   \
+		__asm__ volatile(load WAIT end                                                     \
+				 : "+d"(masks), "+c"(tiles)                                        \
+				 : "b"((t)->values), "D"(&futex_word), "r"(first), "r"(second),    \
+				   "r"(spin), "r"(told), [control] "m"((t)->control),              \
+				   [mxcsr] "m"((t)->mxcsr), [standard] "m"(standard)               \
+				 : "rax", "rsi", "r8", "r9", "r10", "r11", "memory", "cc",         \
+				   REGISTERS);                                                     \
 	} while (0)
 #define REGISTERS                                                                              \
 	"xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", \
@@ -110,7 +112,8 @@ __attribute__((target("avx512f,avx512bw"))) static void run_avx512(struct thread
 
 __attribute__((target("avx512f,avx512bw,amx-tile"))) static void run_amx(struct thread *t)
 {
-	RUN(t, LOAD_X87 EACH_16("vmovdqu64", "zmm", "64") ALSO_16("vmovdqu64") LOAD_MASKS LOAD_TILES,
+	RUN(t,
+	    LOAD_X87 EACH_16("vmovdqu64", "zmm", "64") ALSO_16("vmovdqu64") LOAD_MASKS LOAD_TILES,
 	    "vzeroupper\n tilerelease\n");
 }
 
@@ -158,10 +161,11 @@ static void start_thread(struct thread *t, int seed)
 		t->tile_config[16 + 2 * i] = 64;
 		t->tile_config[48 + i] = 8;
 	}
-	t->mxcsr = 0x1f80 | (seed & 3) << 13 | (seed & 1) << 15;	/* rounding, flush to zero */
+	t->mxcsr = 0x1f80 | (seed & 3) << 13 | (seed & 1) << 15; /* rounding, flush to zero */
 	t->control = 0x37f & ~(seed & 1 ? 0x300 : 0x100);		/* precision */
 	test_must(!pthread_create(&t->thread, NULL, thread_main, t));
-	test_wait_until(__atomic_load_n(&t->loaded, __ATOMIC_SEQ_CST), "thread %d does not come up", seed);
+	test_wait_until(__atomic_load_n(&t->loaded, __ATOMIC_SEQ_CST), "thread %d does not come up",
+			seed);
 }
 
 static uint64_t components(const uint8_t *area)
@@ -172,12 +176,14 @@ static uint64_t components(const uint8_t *area)
 	return bits;
 }
 
-static void compare(const struct thread *t, int number, const char *what, size_t offset, size_t size)
+static void compare(const struct thread *t, int number, const char *what, size_t offset,
+		    size_t size)
 {
 	for (size_t i = offset; i < offset + size; i++)
 		test_check(t->before[i] == t->after[i],
-			   "thread %d (level %d, %s): %s, byte %zu is %#x, was %#x", number, t->level,
-			   t->spins ? "spinning" : "waiting", what, i, t->after[i], t->before[i]);
+			   "thread %d (level %d, %s): %s, byte %zu is %#x, was %#x", number,
+			   t->level, t->spins ? "spinning" : "waiting", what, i, t->after[i],
+			   t->before[i]);
 }
 
 static void check(const struct thread *t, int number)
@@ -186,7 +192,8 @@ static void check(const struct thread *t, int number)
 	char name[32];
 
 	test_check(were == are, "thread %d: XSTATE_BV %#lx, was %#lx", number, are, were);
-	test_check(t->before[0] == (t->control & 0xff), "thread %d never loaded its registers", number);
+	test_check(t->before[0] == (t->control & 0xff), "thread %d never loaded its registers",
+		   number);
 	compare(t, number, "x87 and SSE", 0, 512 - 96);
 	for (int i = FIRST_EXTENDED; i < 63; i++) {
 		unsigned int size, offset, c, d;

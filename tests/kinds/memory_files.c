@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* File mappings keep their file, offset and own pages; a deleted file comes back with its content. */
+/* File mappings keep their file, offset and own pages; deleted files come back with content. */
 #include <sys/mman.h>
 
 #include "testing.h"
@@ -116,8 +116,10 @@ static void check_gone(void)
 		if (i != 5 && i != 6)
 			check_page(maps.gone_private + i * PAGE, 'g', i, "deleted, private");
 	test_check(!strcmp(maps.gone_private + 5 * PAGE, "mine"), "deleted, private page is lost");
-	test_check(!strcmp(maps.gone_private + 6 * PAGE, "ours"), "deleted: a page that only the file "
-		   "holds is '%.10s'", maps.gone_private + 6 * PAGE);
+	test_check(!strcmp(maps.gone_private + 6 * PAGE, "ours"),
+		   "deleted: a page that only the file "
+		   "holds is '%.10s'",
+		   maps.gone_private + 6 * PAGE);
 	for (int i = 0; i < 16; i++)
 		if (i != 6)
 			check_page(maps.gone_shared + i * PAGE, 'g', i, "deleted, shared");
@@ -125,7 +127,8 @@ static void check_gone(void)
 		check_page(maps.gone_same + i * PAGE, 'g', 4 + i, "deleted, second place");
 	strcpy(maps.gone_shared + 7 * PAGE, "later");
 	test_check(!strcmp(maps.gone_same + 3 * PAGE, "later"), "deleted: two mappings, two files");
-	test_check(!strcmp(maps.gone_private + 7 * PAGE, "later"), "deleted: private is another file");
+	test_check(!strcmp(maps.gone_private + 7 * PAGE, "later"),
+		   "deleted: private is another file");
 	test_check(access(test_path("gone"), F_OK), "the deleted file has its name again");
 }
 

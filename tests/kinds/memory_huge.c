@@ -28,8 +28,8 @@ int main(int argc, char **argv)
 	long before, after;
 
 	test_init(argc, argv);
-	area = mmap(NULL, (COUNT + 1) * (size_t)HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-		    -1, 0);
+	area = mmap(NULL, (COUNT + 1) * (size_t)HUGE, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	test_must(area != MAP_FAILED);
 	area += -(uintptr_t)area % HUGE;
 	if (madvise(area, COUNT * (size_t)HUGE, MADV_HUGEPAGE))

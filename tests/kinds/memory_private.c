@@ -117,8 +117,8 @@ static void check(const struct area *area, const struct place *place)
 		uint64_t first = *(uint64_t *)(place->at + page * PAGE);
 		uint64_t last = *(uint64_t *)(place->at + (page + 1) * PAGE - 8);
 
-		test_check(first == (written ? mark(area, page) : 0), "%s: page %zu begins with %#lx",
-			   area->name, page, first);
+		test_check(first == (written ? mark(area, page) : 0),
+			   "%s: page %zu begins with %#lx", area->name, page, first);
 		test_check(last == (written ? ~mark(area, page) : 0), "%s: page %zu ends with %#lx",
 			   area->name, page, last);
 	}
@@ -179,8 +179,10 @@ int main(int argc, char **argv)
 	for (int i = 0; i < 64 * PAGE; i++)
 		zeros += zero_pages[i];
 	test_check(!zeros, "pages of zeros hold something");
-	test_check(mmap(hole + 3 * PAGE, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
-		   == hole + 3 * PAGE, "the hole is not free");
+	test_check(mmap(hole + 3 * PAGE, PAGE, RW,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+			0) == hole + 3 * PAGE,
+		   "the hole is not free");
 	for (int i = 0; i < 9; i++)
 		test_check(hole[i * PAGE] == (i == 3 ? 0 : 'h'), "page %d around the hole", i);
 	check_break(bottom, top);

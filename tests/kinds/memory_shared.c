@@ -50,20 +50,21 @@ static void check_maps(int member)
 {
 	for (size_t i = 0; i < PAGES; i++)
 		if (i != 200 && i != 400 && (i != 350 || member != 1))
-			test_check(*word(common, i) == i + 1, "member %d: page %zu holds %lu", member, i,
-				   *word(common, i));
+			test_check(*word(common, i) == i + 1, "member %d: page %zu holds %lu",
+				   member, i, *word(common, i));
 	if (member == 1)
 		test_check(!strcmp(common + 350 * PAGE, "private"), "the private page is lost");
 	for (size_t i = 0; i < 50; i++)
-		test_check(*word(again, i) == i + 101, "member %d: second place, page %zu holds %lu",
-			   member, i, *word(again, i));
+		test_check(*word(again, i) == i + 101,
+			   "member %d: second place, page %zu holds %lu", member, i,
+			   *word(again, i));
 	for (size_t i = 0; i < 20000; i++)
-		test_check(*word(sparse, i) == (i % 777 ? 0 : i + 5), "member %d: sparse page %zu", member,
-			   i);
-	test_check(!strcmp(read_only, "written before it was made read-only"), "member %d: read-only",
-		   member);
-	test_check(mprotect(read_only, PAGE, RW) == 0, "member %d: read-only cannot be made writable",
-		   member);
+		test_check(*word(sparse, i) == (i % 777 ? 0 : i + 5), "member %d: sparse page %zu",
+			   member, i);
+	test_check(!strcmp(read_only, "written before it was made read-only"),
+		   "member %d: read-only", member);
+	test_check(mprotect(read_only, PAGE, RW) == 0,
+		   "member %d: read-only cannot be made writable", member);
 }
 
 /* Each in turn adds to a word that all see, at different addresses. */

@@ -69,18 +69,21 @@ int main(int argc, char **argv)
 	for (int i = 0; i < REGISTERS; i++)
 		registers_before[i] = 0x1111111111111111ull * (i + 1) ^ 0xa5a5;
 	test_must(!pthread_create(&thread, NULL, thread_main, NULL));
-	test_wait_until(__atomic_load_n(&spinning, __ATOMIC_SEQ_CST), "the thread does not come up");
+	test_wait_until(__atomic_load_n(&spinning, __ATOMIC_SEQ_CST),
+			"the thread does not come up");
 
 	test_checkpoint_here();
 
 	__atomic_store_n(&go_on, 1, __ATOMIC_SEQ_CST);
 	pthread_join(thread, NULL);
 	for (int i = 0; i < REGISTERS; i++)
-		test_check(registers_after[i] == registers_before[i], "register %d is %#lx, was %#lx", i,
-			   registers_after[i], registers_before[i]);
+		test_check(registers_after[i] == registers_before[i],
+			   "register %d is %#lx, was %#lx", i, registers_after[i],
+			   registers_before[i]);
 	for (int i = 0; i < RED_ZONE_WORDS; i++)
 		test_check(red_zone_after[i] == -(uint64_t)(i + 1), "red zone word %d is %#lx", i,
 			   red_zone_after[i]);
-	test_check(flags_after & FLAG_DIRECTION, "the direction flag is lost, flags %#lx", flags_after);
+	test_check(flags_after & FLAG_DIRECTION, "the direction flag is lost, flags %#lx",
+		   flags_after);
 	test_pass();
 }

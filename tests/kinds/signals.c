@@ -103,10 +103,10 @@ static void expect(int signal, int code, int value, const char *where)
 
 	sigemptyset(&set);
 	sigaddset(&set, signal);
-	got = syscall(SYS_rt_sigtimedwait, &set, &info, &now, 8);	/* the C library changes codes */
+	got = syscall(SYS_rt_sigtimedwait, &set, &info, &now, 8); /* the C library changes codes */
 	test_check(got == signal, "%s: signal %d is not pending", where, signal);
-	test_check(info.si_code == code, "%s: signal %d has code %d, not %d", where, signal, info.si_code,
-		   code);
+	test_check(info.si_code == code, "%s: signal %d has code %d, not %d", where, signal,
+		   info.si_code, code);
 	if (code != SI_QUEUE) {
 		test_check(info.si_pid == getpid(), "%s: signal %d comes from %d", where, signal,
 			   info.si_pid);
@@ -158,8 +158,8 @@ static void check_stack(int number, const char *stack, int flags)
 
 	test_must(!sigaltstack(NULL, &is));
 	test_check(is.ss_sp == stack && is.ss_size == STACK && is.ss_flags == flags,
-		   "thread %d: alternate stack %p of %zu, flags %#x; was %p", number, is.ss_sp, is.ss_size,
-		   is.ss_flags, stack);
+		   "thread %d: alternate stack %p of %zu, flags %#x; was %p", number, is.ss_sp,
+		   is.ss_size, is.ss_flags, stack);
 }
 
 static void use_stack(char *stack)
@@ -179,7 +179,8 @@ static void linger(int signal, siginfo_t *info, void *context)
 	test_check(&local >= workers[0].stack && &local < workers[0].stack + STACK && local == 7,
 		   "the handler is not on its stack");
 	check_stack(0, workers[0].stack, SS_ONSTACK);
-	test_check(info->si_value.sival_ptr == (void *)(0x1234500000000 + 5), "siginfo of the handler");
+	test_check(info->si_value.sival_ptr == (void *)(0x1234500000000 + 5),
+		   "siginfo of the handler");
 	nested_on_stack = 1;
 }
 
@@ -222,7 +223,8 @@ static void start_workers(void)
 	for (int i = 0; i < THREADS; i++)
 		test_must(!pthread_create(&workers[i].thread, NULL, worker_main, &workers[i]));
 	for (int i = 0; i < THREADS; i++)
-		test_wait_until(__atomic_load_n(&workers[i].ready, __ATOMIC_SEQ_CST), "worker %d", i);
+		test_wait_until(__atomic_load_n(&workers[i].ready, __ATOMIC_SEQ_CST), "worker %d",
+				i);
 }
 
 /* Each signal that has a plain or informed handler still reaches it. */

@@ -35,7 +35,8 @@ static void wake(pid_t pid, int status)
 {
 	int got;
 
-	test_check(state_of(pid) == 'T', "process %d is in state %c, not stopped", pid, state_of(pid));
+	test_check(state_of(pid) == 'T', "process %d is in state %c, not stopped", pid,
+		   state_of(pid));
 	test_must(!kill(pid, SIGCONT));
 	test_must(waitpid(pid, &got, 0) == pid);
 	test_check(got == status << 8, "stopped process: wait status %#x", got);
@@ -58,7 +59,8 @@ int main(int argc, char **argv)
 	test_check(info.si_pid == 0, "a stop is reported a second time");
 	test_check(waitpid(unreported, &status, WUNTRACED | WNOHANG) == unreported,
 		   "a stop that was not yet reported is lost");
-	test_check(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTSTP, "stop has status %#x", status);
+	test_check(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTSTP, "stop has status %#x",
+		   status);
 	test_sleep_ms(50);
 	wake(reported, 21);
 	wake(unreported, 22);

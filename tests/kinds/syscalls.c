@@ -13,10 +13,10 @@ enum { TIMEOUT_MS = 2500, BEFORE_MS = 1200, SLACK_MS = 600 };
 
 /* How well the rest of a timeout can be known. */
 enum rest {
-	REST_KNOWN,	/* the end is absolute, or the kernel writes the rest into the program's memory */
-	REST_HIDDEN,	/* it is in the kernel only, though the start is visible once */
-	REST_RESTARTS,	/* the call starts again with its whole timeout */
-	REST_UNTIMED,	/* ends when the root wakes it */
+	REST_KNOWN,	/* the end is absolute, or the kernel writes the rest into its memory */
+	REST_HIDDEN, /* it is in the kernel only, though the start is visible once */
+	REST_RESTARTS, /* the call starts again with its whole timeout */
+	REST_UNTIMED, /* ends when the root wakes it */
 };
 
 static const struct timespec timeout = { TIMEOUT_MS / 1000, TIMEOUT_MS % 1000 * 1000000l };
@@ -171,7 +171,8 @@ static struct call {
 	{ "nanosleep without rmtp", call_nanosleep_blind, REST_HIDDEN, 0, 0, 0 },
 	{ "clock_nanosleep", call_clock_nanosleep, REST_KNOWN, 0, 0, 0 },
 	{ "clock_nanosleep until", call_clock_nanosleep_until, REST_KNOWN, 0, 0, 0 },
-	{ "clock_nanosleep until, realtime", call_clock_nanosleep_until_realtime, REST_KNOWN, 0, 0, 0 },
+	{ "clock_nanosleep until, realtime", call_clock_nanosleep_until_realtime, REST_KNOWN, 0, 0,
+	  0 },
 	{ "poll", call_poll, REST_HIDDEN, 0, 0, 0 },
 	{ "ppoll", call_ppoll, REST_KNOWN, 0, 0, 0 },
 	{ "select", call_select, REST_KNOWN, 0, 0, 0 },
@@ -220,8 +221,8 @@ static void check(const struct call *call, const struct run *run)
 	int64_t latest = TIMEOUT_MS + test_pause_ms + SLACK_MS;
 
 	test_check(run->result == call->result && run->error == call->error,
-		   "%s returns %ld, %s; wanted %ld, %s", call->name, run->result, strerror(run->error),
-		   call->result, strerror(call->error));
+		   "%s returns %ld, %s; wanted %ld, %s", call->name, run->result,
+		   strerror(run->error), call->result, strerror(call->error));
 	if (call->rest == REST_UNTIMED)
 		return;
 	if (call->rest == REST_RESTARTS || (call->rest == REST_HIDDEN && test_pauses > 1))
@@ -259,13 +260,15 @@ int main(int argc, char **argv)
 		test_must(!pthread_create(&runs[i].thread, NULL, run_call, &runs[i]));
 	test_sleep_ms(BEFORE_MS);
 	for (int i = 0; i < CALLS; i++)
-		test_check(runs[i].tid && !runs[i].done, "%s ends before the checkpoint", calls[i].name);
+		test_check(runs[i].tid && !runs[i].done, "%s ends before the checkpoint",
+			   calls[i].name);
 
 	test_checkpoint_here();
 
 	for (int i = 0; i < CALLS; i++)
-		test_check(calls[i].rest != REST_UNTIMED || !runs[i].done, "%s ends by itself: %ld, %s",
-			   calls[i].name, runs[i].result, strerror(runs[i].error));
+		test_check(calls[i].rest != REST_UNTIMED || !runs[i].done,
+			   "%s ends by itself: %ld, %s", calls[i].name, runs[i].result,
+			   strerror(runs[i].error));
 	futex_word = 1;
 	syscall(SYS_futex, &futex_word, FUTEX_WAKE, 1, NULL, NULL, 0);
 	for (int i = 0; i < CALLS; i++)

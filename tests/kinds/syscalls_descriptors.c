@@ -179,8 +179,8 @@ int main(int argc, char **argv)
 	test_checkpoint_here();
 
 	for (int i = 0; i < CALLS; i++)
-		test_check(calls[i].timed || !runs[i].done, "%s ends by itself: %ld, %s", calls[i].name,
-			   runs[i].result, strerror(runs[i].error));
+		test_check(calls[i].timed || !runs[i].done, "%s ends by itself: %ld, %s",
+			   calls[i].name, runs[i].result, strerror(runs[i].error));
 	wake_all();
 	for (int i = 0; i < CALLS; i++) {
 		pthread_join(runs[i].thread, NULL);

@@ -25,7 +25,8 @@ static int started, futex_word, passed;
 /* The restartable sequence area of this thread is registered: the kernel keeps its cpu current. */
 static void check_rseq(int index)
 {
-	const struct rseq *area = (const void *)((char *)__builtin_thread_pointer() + __rseq_offset);
+	const struct rseq *area =
+		(const void *)((char *)__builtin_thread_pointer() + __rseq_offset);
 	cpu_set_t all, one;
 	int cpu = sched_getcpu();
 
@@ -93,10 +94,11 @@ static void *thread_main(void *argument)
 	test_check(syscall(SYS_gettid) == tid, "thread %d: tid %ld, was %d", index,
 		   syscall(SYS_gettid), tid);
 	for (int i = 0; i < 64; i++)
-		test_check(in_tls[i] == (uint64_t)index * 1000 + i, "thread %d: TLS word %d is %lu", index,
-			   i, in_tls[i]);
+		test_check(in_tls[i] == (uint64_t)index * 1000 + i, "thread %d: TLS word %d is %lu",
+			   index, i, in_tls[i]);
 	for (int i = 0; i < STACK_WORDS; i++)
-		test_check(on_stack[i] == index * 100000ull + i, "thread %d: stack word %d", index, i);
+		test_check(on_stack[i] == index * 100000ull + i, "thread %d: stack word %d", index,
+			   i);
 	prctl(PR_GET_NAME, name_now);
 	test_check(!strcmp(name, name_now), "thread %d is named '%s'", index, name_now);
 	syscall(SYS_arch_prctl, ARCH_GET_GS, &gs_now);
@@ -122,8 +124,8 @@ static void start_threads(void)
 	for (int i = 0; i < THREADS; i++)
 		test_check(!pthread_create(&threads[i], &small, thread_main, (void *)(intptr_t)i),
 			   "cannot create thread %d", i);
-	test_wait_until(__atomic_load_n(&started, __ATOMIC_SEQ_CST) == THREADS, "%d threads started",
-			started);
+	test_wait_until(__atomic_load_n(&started, __ATOMIC_SEQ_CST) == THREADS,
+			"%d threads started", started);
 }
 
 int main(int argc, char **argv)

@@ -32,7 +32,8 @@ static int timer_make(clockid_t clock, int notify, int signal, int value, pid_t 
 
 	event.sigev_value.sival_ptr = (void *)(0xabc00000000 + value);
 	event._sigev_un._tid = tid;
-	test_check(!syscall(SYS_timer_create, clock, &event, &id), "timer_create on clock %d", clock);
+	test_check(!syscall(SYS_timer_create, clock, &event, &id), "timer_create on clock %d",
+		   clock);
 	return id;
 }
 
@@ -50,7 +51,8 @@ static int64_t timer_rest(int id, int period_s)
 
 	test_check(!syscall(SYS_timer_gettime, id, &spec), "timer %d is lost", id);
 	test_check(spec.it_interval.tv_sec == period_s && !spec.it_interval.tv_nsec,
-		   "timer %d has period %ld.%09ld", id, spec.it_interval.tv_sec, spec.it_interval.tv_nsec);
+		   "timer %d has period %ld.%09ld", id, spec.it_interval.tv_sec,
+		   spec.it_interval.tv_nsec);
 	return spec.it_value.tv_sec * 1000 + spec.it_value.tv_nsec / 1000000;
 }
 
@@ -119,7 +121,8 @@ static void make_timers(void)
 			unused[1] = timer_make(CLOCK_MONOTONIC, SIGEV_NONE, 0, 0, 0);
 	}
 	state.idle = timer_make(CLOCK_MONOTONIC, SIGEV_SIGNAL, SIGUSR2, 9, 0);
-	state.ringing = timer_make(CLOCK_MONOTONIC, SIGEV_THREAD_ID, SIGRTMIN + 3, 55, state.worker);
+	state.ringing =
+		timer_make(CLOCK_MONOTONIC, SIGEV_THREAD_ID, SIGRTMIN + 3, 55, state.worker);
 	timer_start(state.ringing, SHORT_MS, 0);
 	/* This one has expired, and its signal waits. */
 	state.pending = timer_make(CLOCK_MONOTONIC, SIGEV_SIGNAL, SIGRTMIN + 5, 66, 0);
@@ -141,7 +144,8 @@ static void check_pending(void)
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGRTMIN + 5);
-	test_check(sigtimedwait(&set, &info, &now) == SIGRTMIN + 5, "the signal of a timer is lost");
+	test_check(sigtimedwait(&set, &info, &now) == SIGRTMIN + 5,
+		   "the signal of a timer is lost");
 	test_check(info.si_code == SI_TIMER && info.si_timerid == state.pending &&
 		   info.si_value.sival_ptr == (void *)(0xabc00000000 + 66),
 		   "signal of a timer: code %d, id %d, value %p", info.si_code, info.si_timerid,
@@ -155,7 +159,8 @@ static void check_timers(void)
 	struct itimerval short_time = { { 0, 0 }, { 0, 20000 } };
 
 	for (int i = 0; i < ROWS; i++)
-		check_rest(rows[i].name, state.rests[i], timer_rest(state.ids[i], rows[i].period_s), passed);
+		check_rest(rows[i].name, state.rests[i], timer_rest(state.ids[i], rows[i].period_s),
+			   passed);
 	for (int i = 0; i < 3; i++)
 		check_rest("interval timer", state.itimer_rests[i], itimer_rest(i), passed);
 	test_check(timer_rest(state.idle, 0) == 0, "an idle timer runs");
@@ -166,8 +171,8 @@ static void check_timers(void)
 		   "a timer of %d ms rings after %ld ms, with pauses of %ld ms", SHORT_MS, passed,
 		   test_pause_ms);
 	test_check(rings == 1 && rung_thread == state.worker &&
-		   rung_value == (void *)(0xabc00000000 + 55), "rings %d, in thread %d, value %p", rings,
-		   rung_thread, rung_value);
+			   rung_value == (void *)(0xabc00000000 + 55),
+		   "rings %d, in thread %d, value %p", rings, rung_thread, rung_value);
 	test_check(!alarms, "%d alarms before their time", alarms);
 	test_must(!setitimer(ITIMER_REAL, &short_time, NULL));
 	test_wait_until(alarms == 1, "no alarm");
@@ -178,13 +183,15 @@ static void check_timers(void)
 int main(int argc, char **argv)
 {
 	struct sigaction alarm_action = { .sa_handler = on_alarm, .sa_flags = SA_RESTART };
-	struct sigaction ring_action = { .sa_sigaction = on_ring, .sa_flags = SA_SIGINFO | SA_RESTART };
+	struct sigaction ring_action = { .sa_sigaction = on_ring,
+					 .sa_flags = SA_SIGINFO | SA_RESTART };
 	pthread_t worker;
 	sigset_t blocked;
 	int fresh;
 
 	test_init(argc, argv);
-	test_must(!sigaction(SIGALRM, &alarm_action, NULL) && !sigaction(SIGUSR2, &alarm_action, NULL));
+	test_must(!sigaction(SIGALRM, &alarm_action, NULL) &&
+		  !sigaction(SIGUSR2, &alarm_action, NULL));
 	test_must(!sigaction(SIGRTMIN + 3, &ring_action, NULL));
 	sigemptyset(&blocked);
 	sigaddset(&blocked, SIGRTMIN + 5);

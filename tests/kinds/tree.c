@@ -55,7 +55,8 @@ static void stay(const char *name)
 	test_check(is.pid == was.pid, "%s: pid %d, was %d", name, is.pid, was.pid);
 	test_check(is.parent == was.parent, "%s: parent %d, was %d", name, is.parent, was.parent);
 	test_check(is.group == was.group, "%s: group %d, was %d", name, is.group, was.group);
-	test_check(is.session == was.session, "%s: session %d, was %d", name, is.session, was.session);
+	test_check(is.session == was.session, "%s: session %d, was %d", name, is.session,
+		   was.session);
 }
 
 static pid_t fork_checked(void)
@@ -144,8 +145,10 @@ static pid_t start_orphan(void)
 		setsid();
 		if (fork_checked())
 			_exit(0);
-		test_wait_until(getppid() == atoi(getenv("ROOT")), "orphan has parent %d", getppid());
-		test_check(getsid(0) != getpid() && getpgrp() != getpid(), "orphan leads a session");
+		test_wait_until(getppid() == atoi(getenv("ROOT")), "orphan has parent %d",
+				getppid());
+		test_check(getsid(0) != getpid() && getpgrp() != getpid(),
+			   "orphan leads a session");
 		stay("orphan");
 		_exit(ORPHAN_STATUS);
 	}
@@ -207,8 +210,8 @@ int main(int argc, char **argv)
 	test_checkpoint_here();
 
 	is = identity_now();
-	test_check(!memcmp(&is, &was, sizeof(is)), "root: pid %d parent %d group %d session %d", is.pid,
-		   is.parent, is.group, is.session);
+	test_check(!memcmp(&is, &was, sizeof(is)), "root: pid %d parent %d group %d session %d",
+		   is.pid, is.parent, is.group, is.session);
 	wait_for_exit(exited, 42 << 8, "zombie that exited");
 	wait_for_exit(killed, SIGKILL, "zombie that was killed");
 	wait_for_exit(deep, 0, "chain");
