@@ -149,8 +149,7 @@ void seal_encode(uint8_t out[SEAL_SIZE], const struct seal *seal)
 	put64(out, seal->count);
 	put64(out + 8, seal->digest);
 	put64(out + 16, seal->offset);
-	put32(out + 24, seal->flags);
-	put32(out + 28, 0);
+	put64(out + 24, seal->flags);
 }
 
 void seal_decode(const uint8_t in[SEAL_SIZE], struct seal *ret)
@@ -158,7 +157,7 @@ void seal_decode(const uint8_t in[SEAL_SIZE], struct seal *ret)
 	ret->count = get64(in);
 	ret->digest = get64(in + 8);
 	ret->offset = get64(in + 16);
-	ret->flags = get32(in + 24);
+	ret->flags = get64(in + 24);
 }
 
 void run_encode(uint8_t out[RUN_SIZE], const struct run *run)

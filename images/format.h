@@ -92,7 +92,7 @@ struct seal {
 	uint64_t count;		/* records before the seal */
 	uint64_t digest;	/* sum of the checks of the preamble and of their headers */
 	uint64_t offset;	/* bytes before the seal's header */
-	uint32_t flags;
+	uint64_t flags;
 };
 
 void seal_encode(uint8_t out[SEAL_SIZE], const struct seal *seal);

@@ -180,9 +180,9 @@ static int check_seal(struct stream_reader *r, const struct record *record, stru
 	if (reader_load(r, record, &bytes, err))
 		return -1;
 	seal_decode(bytes, ret);
-	if (ret->flags & ~SEAL_INDEX_FOLLOWS)
-		return record_error(err, record->number, offset, "the seal has unknown flags 0x%x",
-				    ret->flags);
+	if (ret->flags & ~(uint64_t)SEAL_INDEX_FOLLOWS)
+		return record_error(err, record->number, offset,
+				    "the seal has unknown flags 0x%" PRIx64, ret->flags);
 	if (ret->count != record->number || ret->offset != offset || ret->digest != r->digest)
 		return record_error(err, record->number, offset,
 				    "the seal does not match the records before it");

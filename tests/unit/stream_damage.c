@@ -215,7 +215,7 @@ static void forge(struct buffer *image, const struct forgery *f)
 
 static void forgeries_are_named(void **state)
 {
-	static const uint8_t seal_flags[28] = { [24] = 0x80 };
+	static const uint8_t seal_flags[32] = { [28] = 0x80 };
 	static const struct forgery forgeries[] = {
 		{ "above the limit", 1, { .stored_size = UINT32_MAX, .size = UINT32_MAX }, NULL, 0 },
 		{ "above the limit", 0, { .stored_size = UINT32_MAX }, NULL, 0 },
