@@ -12,7 +12,8 @@
 
 static int no_memory(struct error *err, size_t size)
 {
-	return error_set(err, ERROR_FAILED, ENOMEM, "image: no memory for a record of %zu bytes", size);
+	return error_set(err, ERROR_FAILED, ENOMEM, "image: no memory for a record of %zu bytes",
+			 size);
 }
 
 int chunk_reserve(struct chunk *chunk, size_t size, struct error *err)
@@ -58,10 +59,11 @@ int scratch_pack(struct scratch *s, int level, size_t size, struct chunk **ret, 
 		return no_memory(err, size);
 	if (chunk_reserve(&s->packed, ZSTD_compressBound(size), err))
 		return -1;
-	stored = ZSTD_compressCCtx(s->compressor, s->packed.data, s->packed.capacity, s->raw.data, size,
-				   level);
+	stored = ZSTD_compressCCtx(s->compressor, s->packed.data, s->packed.capacity, s->raw.data,
+				   size, level);
 	if (ZSTD_isError(stored))
-		return error_set(err, ERROR_FAILED, 0, "image: zstd: %s", ZSTD_getErrorName(stored));
+		return error_set(err, ERROR_FAILED, 0, "image: zstd: %s",
+				 ZSTD_getErrorName(stored));
 	*ret = stored < size ? &s->packed : &s->raw;
 	*ret_stored = stored < size ? stored : size;
 	return 0;

@@ -82,10 +82,12 @@ int preamble_decode(const uint8_t in[PREAMBLE_SIZE], struct stream_info *ret, ui
 				 ret->architecture, ret->machine, machine_name(MACHINE));
 	if (ret->page_size != page_size)
 		return error_set(err, ERROR_IMAGE, 0,
-				 "image: made with pages of %" PRIu32 " bytes; here they have %" PRIu32,
+				 "image: made with pages of %" PRIu32
+				 " bytes; here they have %" PRIu32,
 				 ret->page_size, page_size);
 	if (get16(in + 18) || get32(in + 20))
-		return error_set(err, ERROR_IMAGE, 0, "image: reserved bytes of the preamble are set");
+		return error_set(err, ERROR_IMAGE, 0,
+				 "image: reserved bytes of the preamble are set");
 	return 0;
 }
 
@@ -124,7 +126,8 @@ int header_decode(const uint8_t in[HEADER_SIZE], uint64_t offset, uint32_t numbe
 		return record_error(err, number, offset, "the header is damaged");
 	if (record.number != number)
 		return record_error(err, number, offset,
-				    "it has number %" PRIu32 ": records are missing or out of order",
+				    "it has number %" PRIu32
+				    ": records are missing or out of order",
 				    record.number);
 	if (record.kind == 0)
 		return record_error(err, number, offset, "kind 0 is not allowed");
@@ -134,11 +137,13 @@ int header_decode(const uint8_t in[HEADER_SIZE], uint64_t offset, uint32_t numbe
 		return record_error(err, number, offset, "unknown flags 0x%x", record.flags);
 	if (record.stored_size > RECORD_PAYLOAD_MAX || record.size > RECORD_PAYLOAD_MAX)
 		return record_error(err, number, offset,
-				    "its length %" PRIu32 " (%" PRIu32 " unpacked) is above the limit of %u",
+				    "its length %" PRIu32 " (%" PRIu32
+				    " unpacked) is above the limit of %u",
 				    record.stored_size, record.size, RECORD_PAYLOAD_MAX);
 	if (record.codec == CODEC_RAW && record.stored_size != record.size)
 		return record_error(err, number, offset,
-				    "its two lengths %" PRIu32 " and %" PRIu32 " contradict each other",
+				    "its two lengths %" PRIu32 " and %" PRIu32
+				    " contradict each other",
 				    record.stored_size, record.size);
 	*ret = record;
 	return 0;

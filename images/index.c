@@ -97,7 +97,8 @@ int index_check(struct stream_reader *r, struct error *err)
 		return error_set(err, ERROR_IMAGE, 0, "image: it ends within its trailer");
 	if (trailer_decode(bytes, &trailer) || trailer.offset != record.offset - HEADER_SIZE ||
 	    trailer.runs != record.size / RUN_SIZE)
-		return error_set(err, ERROR_IMAGE, 0, "image: the trailer behind the index is damaged");
+		return error_set(err, ERROR_IMAGE, 0,
+				 "image: the trailer behind the index is damaged");
 	source_skip(&r->source, TRAILER_SIZE);
 	return 0;
 }
@@ -133,7 +134,8 @@ static int read_header(struct stream_reader *r, const struct trailer *trailer, u
 	int good;
 
 	if (trailer->offset > end - TRAILER_SIZE - HEADER_SIZE)
-		return error_set(err, ERROR_IMAGE, 0, "image: the trailer points outside of the file");
+		return error_set(err, ERROR_IMAGE, 0,
+				 "image: the trailer points outside of the file");
 	good = source_pread(&r->source, bytes, sizeof(bytes), trailer->offset, err);
 	if (good <= 0)
 		return good < 0 ? -1 : record_ends(0, trailer->offset, err);
@@ -161,7 +163,8 @@ static int load(struct stream_reader *r, const struct trailer *trailer, uint64_t
 	if (record_verify(&record, chunk->data, err))
 		return -1;
 	if (decode_runs(r, chunk->data, trailer->runs, trailer->offset))
-		return record_error(err, record.number, trailer->offset, "the index contradicts itself");
+		return record_error(err, record.number, trailer->offset,
+				    "the index contradicts itself");
 	return 0;
 }
 

@@ -106,7 +106,8 @@ int stream_message(struct stream_reader *r, const ProtobufCMessageDescriptor *ty
 		return -1;
 	if (!shallow(type, data, (const uint8_t *)data + size, DEPTH_MAX))
 		return record_error(err, record->number, offset,
-				    "the %s message is malformed or nests too deep", type->short_name);
+				    "the %s message is malformed or nests too deep",
+				    type->short_name);
 	*ret = protobuf_c_message_unpack(type, &allocator, size, data);
 	if (!*ret)
 		return record_error(err, record->number, offset, "the %s message is malformed%s",

@@ -21,7 +21,8 @@ int source_open(struct source *s, int fd, struct error *err)
 		off_t base = lseek(fd, 0, SEEK_CUR);
 
 		if (base < 0)
-			return error_set(err, ERROR_FAILED, errno, "image: cannot seek in the file");
+			return error_set(err, ERROR_FAILED, errno,
+					 "image: cannot seek in the file");
 		s->regular = true;
 		s->base = base;
 	}
@@ -42,7 +43,8 @@ static ssize_t read_once(const struct source *s, void *data, size_t size, uint64
 	ssize_t got;
 
 	do
-		got = s->regular ? pread(s->fd, data, size, s->base + offset) : read(s->fd, data, size);
+		got = s->regular ? pread(s->fd, data, size, s->base + offset)
+				 : read(s->fd, data, size);
 	while (got < 0 && errno == EINTR);
 	return got;
 }

@@ -100,7 +100,8 @@ int stream_write_bulk(struct stream_writer *w, const struct bulk_source *source,
 /* Writes the seal; with an index when fd is a regular file; fsyncs it. Nothing can follow. */
 int stream_writer_seal(struct stream_writer *w, struct error *err);
 /* Bytes of payload taken in and bytes written so far. */
-void stream_writer_sizes(const struct stream_writer *w, uint64_t *ret_unpacked, uint64_t *ret_stored);
+void stream_writer_sizes(const struct stream_writer *w, uint64_t *ret_unpacked,
+			 uint64_t *ret_stored);
 /* Ends the workers and frees; without a seal the image stays visibly incomplete. NULL-safe. */
 void stream_writer_free(struct stream_writer *w);
 

@@ -20,7 +20,8 @@ static int find_place(struct stream_writer *w, struct error *err)
 	int flags = fcntl(w->fd, F_GETFL);
 
 	if (flags < 0 || fstat(w->fd, &st))
-		return error_set(err, ERROR_FAILED, errno, "image: cannot use descriptor %d", w->fd);
+		return error_set(err, ERROR_FAILED, errno, "image: cannot use descriptor %d",
+				 w->fd);
 	if (!S_ISREG(st.st_mode) || (flags & O_APPEND))
 		return 0;
 	base = lseek(w->fd, 0, SEEK_CUR);
@@ -193,8 +194,8 @@ static int check_message(const struct stream_writer *w, uint16_t kind, size_t si
 		return error_set(err, ERROR_FAILED, 0, "image: kind %u is not the caller's", kind);
 	if (size > RECORD_PAYLOAD_MAX)
 		return error_set(err, ERROR_FAILED, 0,
-				 "image: a record of kind %u would have %zu bytes, more than %u", kind,
-				 size, RECORD_PAYLOAD_MAX);
+				 "image: a record of kind %u would have %zu bytes, more than %u",
+				 kind, size, RECORD_PAYLOAD_MAX);
 	return 0;
 }
 
@@ -273,7 +274,8 @@ int stream_writer_seal(struct stream_writer *w, struct error *err)
 	return 0;
 }
 
-void stream_writer_sizes(const struct stream_writer *w, uint64_t *ret_unpacked, uint64_t *ret_stored)
+void stream_writer_sizes(const struct stream_writer *w, uint64_t *ret_unpacked,
+			 uint64_t *ret_stored)
 {
 	*ret_unpacked = w->unpacked;
 	*ret_stored = w->offset;

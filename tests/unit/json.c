@@ -61,18 +61,24 @@ static const ProtobufCEnumDescriptor colour_type = {
 static const ProtobufCMessageDescriptor everything_type;
 
 #define AT(member) offsetof(struct everything, member)
-#define REQUIRED(id, type, member, of) \
-	{ #member, id, PROTOBUF_C_LABEL_REQUIRED, PROTOBUF_C_TYPE_##type, 0, AT(member), of, NULL, 0, \
-	  0, NULL, NULL }
+#define REQUIRED(id, type, member, of)                                                             \
+	{                                                                                          \
+#member, id, PROTOBUF_C_LABEL_REQUIRED, PROTOBUF_C_TYPE_##type, 0, AT(member), of, \
+			NULL, 0, 0, NULL, NULL                                                     \
+	}
 #define OPTIONAL(id, type, has, member, of, standard) \
 	{ #member, id, PROTOBUF_C_LABEL_OPTIONAL, PROTOBUF_C_TYPE_##type, has, AT(member), of, \
 	  standard, 0, 0, NULL, NULL }
-#define REPEATED(id, type, member, of) \
-	{ #member, id, PROTOBUF_C_LABEL_REPEATED, PROTOBUF_C_TYPE_##type, AT(n_##member), AT(member), \
-	  of, NULL, 0, 0, NULL, NULL }
-#define CHOICE(id, type, member) \
-	{ #member, id, PROTOBUF_C_LABEL_OPTIONAL, PROTOBUF_C_TYPE_##type, AT(choice_case), AT(member), \
-	  NULL, NULL, PROTOBUF_C_FIELD_FLAG_ONEOF, 0, NULL, NULL }
+#define REPEATED(id, type, member, of)                                                             \
+	{                                                                                          \
+#member, id, PROTOBUF_C_LABEL_REPEATED, PROTOBUF_C_TYPE_##type, AT(n_##member),    \
+			AT(member), of, NULL, 0, 0, NULL, NULL                                     \
+	}
+#define CHOICE(id, type, member)                                                                   \
+	{                                                                                          \
+#member, id, PROTOBUF_C_LABEL_OPTIONAL, PROTOBUF_C_TYPE_##type, AT(choice_case),   \
+			AT(member), NULL, NULL, PROTOBUF_C_FIELD_FLAG_ONEOF, 0, NULL, NULL         \
+	}
 
 static const ProtobufCFieldDescriptor fields[] = {
 	REQUIRED(1, INT32, i32, NULL),
@@ -181,8 +187,13 @@ static void texts(void **state)
 static void bytes(void **state)
 {
 	static const char *const vectors[][2] = {
-		{ "", "\"\"" }, { "f", "\"Zg==\"" }, { "fo", "\"Zm8=\"" }, { "foo", "\"Zm9v\"" },
-		{ "foob", "\"Zm9vYg==\"" }, { "fooba", "\"Zm9vYmE=\"" }, { "foobar", "\"Zm9vYmFy\"" },
+		{ "", "\"\"" },
+		{ "f", "\"Zg==\"" },
+		{ "fo", "\"Zm8=\"" },
+		{ "foo", "\"Zm9v\"" },
+		{ "foob", "\"Zm9vYg==\"" },
+		{ "fooba", "\"Zm9vYmE=\"" },
+		{ "foobar", "\"Zm9vYmFy\"" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(vectors); i++) {

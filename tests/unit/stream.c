@@ -22,7 +22,8 @@ static void comes_back(void **state)
 			write_through_pipe(&options, &c, &piped);
 			/* The same records, but for the flags of the seal and the index. */
 			assert_true(piped.size < file.size);
-			assert_memory_equal(file.data, piped.data, piped.size - SEAL_SIZE - HEADER_SIZE);
+			assert_memory_equal(file.data, piped.data,
+					    piped.size - SEAL_SIZE - HEADER_SIZE);
 			check_reads(&file, options.jobs, true, &c);
 			check_reads(&piped, options.jobs, false, &c);
 		}

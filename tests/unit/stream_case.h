@@ -107,7 +107,8 @@ static inline int case_fill(void *context, size_t i, void *data, struct error *e
 	return 0;
 }
 
-static inline int write_message(struct stream_writer *w, int32_t pid, size_t host_size, struct error *err)
+static inline int write_message(struct stream_writer *w, int32_t pid, size_t host_size,
+				struct error *err)
 {
 	_cleanup_free_ char *host = calloc(1, host_size + 1);
 	Image image = IMAGE__INIT;
@@ -161,7 +162,8 @@ static inline int take(void *context, const void *payload, size_t size, struct e
 		return error_set(err, ERROR_TARGET, 0, "chunk %zu has %zu bytes", t->i, size);
 	for (size_t at = 0; at < size; at++)
 		if (bytes[at] != content(t->i, at))
-			return error_set(err, ERROR_TARGET, 0, "chunk %zu differs at %zu", t->i, at);
+			return error_set(err, ERROR_TARGET, 0, "chunk %zu differs at %zu", t->i,
+					 at);
 	return 0;
 }
 
@@ -180,7 +182,8 @@ static inline int read_message(struct stream_reader *r, int32_t pid, struct erro
 }
 
 /* Reads all; every second chunk is handed out if hand_out, else read here. */
-static inline int read_image(int fd, int jobs, bool hand_out, struct bulk_case *c, struct error *err)
+static inline int read_image(int fd, int jobs, bool hand_out, struct bulk_case *c,
+			     struct error *err)
 {
 	_cleanup_free_ struct taken *taken = calloc(c->count * 2 + 1, sizeof(*taken));
 	_cleanup_reader_ struct stream_reader *r = NULL;
@@ -273,7 +276,8 @@ static inline void write_to_memory(const struct stream_options *options, struct 
 	assert_int_equal(read_fd_to_end(fd, ret), 0);
 }
 
-static inline void check_reads(const struct buffer *image, int jobs, bool hand_out, struct bulk_case *c)
+static inline void check_reads(const struct buffer *image, int jobs, bool hand_out,
+			       struct bulk_case *c)
 {
 	_cleanup_error_ struct error err = ERROR_INIT;
 	_cleanup_fd_ int fd = memory_file(image->data, image->size);

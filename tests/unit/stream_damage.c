@@ -217,17 +217,28 @@ static void forgeries_are_named(void **state)
 {
 	static const uint8_t seal_flags[32] = { [28] = 0x80 };
 	static const struct forgery forgeries[] = {
-		{ "above the limit", 1, { .stored_size = UINT32_MAX, .size = UINT32_MAX }, NULL, 0 },
+		{ "above the limit",
+		  1,
+		  { .stored_size = UINT32_MAX, .size = UINT32_MAX },
+		  NULL,
+		  0 },
 		{ "above the limit", 0, { .stored_size = UINT32_MAX }, NULL, 0 },
 		{ "above the limit", 2, { .size = RECORD_PAYLOAD_MAX + 1 }, NULL, 0 },
 		{ "contradict", 1, { .size = RECORD_PAYLOAD_MAX }, NULL, 0 },
-		{ "before its seal", 1, { .stored_size = RECORD_PAYLOAD_MAX,
-					  .size = RECORD_PAYLOAD_MAX }, NULL, 0 },
+		{ "before its seal",
+		  1,
+		  { .stored_size = RECORD_PAYLOAD_MAX, .size = RECORD_PAYLOAD_MAX },
+		  NULL,
+		  0 },
 		{ "before its seal", 4, { .stored_size = 500000, .size = 500000 }, NULL, 0 },
 		{ "unknown codec 7", 1, { .codec = 7 }, NULL, 0 },
 		{ "unknown flags", 1, { .flags = 0x42 }, NULL, 0 },
 		{ "out of order", 2, { .number = 9 }, NULL, 0 },
-		{ "does not unpack", 1, { .codec = CODEC_ZSTD, .size = RECORD_PAYLOAD_MAX }, NULL, 0 },
+		{ "does not unpack",
+		  1,
+		  { .codec = CODEC_ZSTD, .size = RECORD_PAYLOAD_MAX },
+		  NULL,
+		  0 },
 		{ "does not unpack", 4, { .codec = CODEC_ZSTD }, NULL, 0 },
 		{ "index stands before", 4, { .kind = RECORD_INDEX }, NULL, 0 },
 		{ "wrong form", 4, { .kind = RECORD_SEAL }, NULL, 0 },
@@ -250,9 +261,10 @@ static void forgeries_are_named(void **state)
 
 			write_tiny(&image, &seal);
 			forge(&image, f);
-			assert_int_equal(way & 1 ? walk_pipe(image.data, image.size, 1 + way, &err) :
-						   walk_file(image.data, image.size, 1 + way, false,
-							     &err), -1);
+			assert_int_equal(
+				way & 1 ? walk_pipe(image.data, image.size, 1 + way, &err)
+					: walk_file(image.data, image.size, 1 + way, false, &err),
+				-1);
 			assert_int_equal(err.kind, ERROR_IMAGE);
 			if (!strstr(err.message, f->says))
 				fail_msg("forgery %zu: %s", i, err.message);
@@ -317,98 +329,6 @@ static void foreign_images_are_named(void **state)
 	}
 }
 
-/* ---- messages that grow ---- */
-
-static void a_message_cannot_take_all_memory(void **state)
-{
-	_cleanup_error_ struct error err = ERROR_INIT;
-	_cleanup_writer_ struct stream_writer *w = NULL;
-	_cleanup_fd_ int fd = memory_file("", 0);
-	struct stream_options options = { .jobs = 1 };
-	_cleanup_free_ uint8_t *bytes = malloc(RECORD_PAYLOAD_MAX);
-
-	/* Millions of empty strings, two bytes each. */
-	for (size_t i = 0; i < RECORD_PAYLOAD_MAX; i += 2) {
-		bytes[i] = 12 << 3 | 2;
-		bytes[i + 1] = 0;
-	}
-	assert_int_equal(stream_writer_open(&w, fd, &options, &err), 0);
-	assert_int_equal(stream_write_packed(w, MESSAGE, 0, bytes, RECORD_PAYLOAD_MAX, &err), 0);
-	assert_int_equal(stream_writer_seal(w, &err), 0);
-	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-	assert_int_equal(walk(fd, 1, false, &err), -1);
-	assert_int_equal(err.kind, ERROR_IMAGE);
-	assert_non_null(strstr(err.message, "too large"));
-}
-
-struct nest {
-	ProtobufCMessage base;
-	struct nest *inner;
-};
-
-static const ProtobufCMessageDescriptor nest_type;
-static const ProtobufCFieldDescriptor nest_fields[] = {
-	{ "inner", 1, PROTOBUF_C_LABEL_OPTIONAL, PROTOBUF_C_TYPE_MESSAGE, 0,
-	  offsetof(struct nest, inner), &nest_type, NULL, 0, 0, NULL, NULL },
-};
-static const unsigned nest_order[] = { 0 };
-static const ProtobufCIntRange nest_ranges[] = { { 1, 0 }, { 0, 1 } };
-static const ProtobufCMessageDescriptor nest_type = {
-	.magic = PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC, .name = "Nest", .short_name = "Nest",
-	.sizeof_message = sizeof(struct nest), .n_fields = 1, .fields = nest_fields,
-	.fields_sorted_by_name = nest_order, .n_field_ranges = 1, .field_ranges = nest_ranges,
-};
-
-/* protobuf-c recurses: a message in a message in a message … would end the stack. */
-static int read_nest(unsigned depth, struct error *err)
-{
-	_cleanup_writer_ struct stream_writer *w = NULL;
-	_cleanup_reader_ struct stream_reader *r = NULL;
-	_cleanup_fd_ int fd = memory_file("", 0);
-	struct stream_options options = { .jobs = 1 };
-	_cleanup_free_ uint8_t *bytes = malloc(depth * 6 + 1);
-	ProtobufCMessage *message;
-	struct record record;
-	size_t at = depth * 6;
-
-	for (unsigned i = 0; i < depth; i++) {
-		uint32_t inner = depth * 6 - at;
-
-		at -= 6;
-		memcpy(bytes + at, (uint8_t[]){ 1 << 3 | 2, inner | 0x80, inner >> 7 | 0x80,
-						inner >> 14 | 0x80, inner >> 21 | 0x80, 0 }, 6);
-	}
-	assert_int_equal(stream_writer_open(&w, fd, &options, err), 0);
-	assert_int_equal(stream_write_packed(w, MESSAGE, 0, bytes, depth * 6, err), 0);
-	assert_int_equal(stream_writer_seal(w, err), 0);
-	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-	assert_int_equal(stream_reader_open(&r, fd, 1, err), 0);
-	assert_int_equal(stream_next(r, &record, err), 1);
-	if (stream_message(r, &nest_type, &message, err))
-		return -1;
-	protobuf_c_message_free_unpacked(message, NULL);
-	return 0;
-}
-
-static void nesting_has_a_limit(void **state)
-{
-	static const unsigned depths[] = { 32, 1000, 1000000 };
-
-	for (size_t i = 0; i < ARRAY_SIZE(depths); i++) {
-		_cleanup_error_ struct error err = ERROR_INIT;
-
-		assert_int_equal(read_nest(depths[i], &err), -1);
-		assert_int_equal(err.kind, ERROR_IMAGE);
-		assert_non_null(strstr(err.message, "nests too deep"));
-	}
-	for (unsigned depth = 0; depth < 32; depth++) {
-		_cleanup_error_ struct error err = ERROR_INIT;
-
-		if (read_nest(depth, &err))
-			fail_msg("depth %u: %s", depth, err.message);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -420,8 +340,6 @@ int main(void)
 		cmocka_unit_test(forgeries_are_named),
 		cmocka_unit_test(forged_runs_are_refused),
 		cmocka_unit_test(foreign_images_are_named),
-		cmocka_unit_test(a_message_cannot_take_all_memory),
-		cmocka_unit_test(nesting_has_a_limit),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
