@@ -24,6 +24,7 @@ import time
 
 sys.dont_write_bytecode = True
 import harness
+import looks
 
 MODES = ["none", "restore", "running", "snapshot", "twice"]
 TIMEOUT = 20
@@ -41,6 +42,7 @@ class Case:
         self.program, self.mode, self.scratch = program, mode, scratch
         self.wishes = wishes(program)
         self.image = self.path("image")
+        self.changes = []
         self.statuses = {}
 
     def path(self, name):
@@ -153,20 +155,36 @@ class Case:
         if restored != str(self.pid):
             raise Failed(f"restored as pid '{restored}', was {self.pid}")
 
+    def look(self):
+        return {} if "unsteady" in self.wishes else looks.look(self.pid)
+
+    def compare(self, before):
+        """Keeps what looks otherwise now; told when the program itself has found nothing."""
+        self.changes += looks.difference(before, self.look(),
+                                         self.wishes.get("ignore", "").split(","))
+
     def run_none(self):
-        pass
+        before = self.look()
+        time.sleep(0.05)
+        self.compare(before)
 
     def run_restore(self):
+        before = self.look()
         self.checkpoint()
         self.restore()
+        self.compare(before)
 
     def run_running(self):
+        before = self.look()
         self.checkpoint("--leave-running")
+        self.compare(before)
 
     def run_snapshot(self):
+        before = self.look()
         self.checkpoint("--leave-running")
         self.kill_tree()
         self.restore()
+        self.compare(before)
 
     def run_twice(self):
         self.run_restore()
@@ -201,6 +219,8 @@ class Case:
             getattr(self, "run_" + self.mode)()
             self.finish()
             self.wait_for("processes stay behind", lambda: not harness.children(os.getpid()))
+            if self.changes:
+                raise Failed("the tree looks otherwise than before:\n" + "\n".join(self.changes))
         except Failed as failure:
             self.note(str(failure))
             self.note("output: " + (harness.read_text(self.path("output")) or "").strip())
