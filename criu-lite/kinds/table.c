@@ -8,9 +8,29 @@
 /* Objects: inodes that mappings and descriptors share. */
 /* Open file descriptions. */
 /* Processes and threads. */
+extern const struct kind signal_handlers_kind;
+extern const struct kind limits_kind;
+extern const struct kind filesystem_kind;
+extern const struct kind name_kind;
+extern const struct kind altstack_kind;
+extern const struct kind robust_list_kind;
+extern const struct kind clear_child_tid_kind;
+extern const struct kind credentials_kind;
+extern const struct kind dumpable_kind;
+extern const struct kind rseq_kind;
 extern const struct kind registers_kind;
 
 const struct kind *const kinds_table[] = {
+	&signal_handlers_kind,
+	&limits_kind,
+	&filesystem_kind,
+	&name_kind,
+	&altstack_kind,
+	&robust_list_kind,
+	&clear_child_tid_kind,
+	&credentials_kind,
+	&dumpable_kind,
+	&rseq_kind,
 	&registers_kind,
 	NULL,
 };

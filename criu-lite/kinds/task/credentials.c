@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Ids, groups, capabilities and securebits of a thread, no_new_privs. A thread never gets more than
+ * it had: what the restore cannot give is an error, and everything else is taken away for good.
+ *
+ * Changing them makes the kernel forget the parent-death signal, and "dumpable" of the whole
+ * process: the first stands behind this row in the table, the second is given again here.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/securebits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "base/cleanup.h"
+#include "images/credentials.pb-c.h"
+#include "kinds/dump.h"
+#include "kinds/restore.h"
+#include "kinds/task/dumpable.h"
+
+extern const struct kind credentials_kind;
+
+enum { IDS = 4, CAPABILITIES = 64 };
+
+static int credentials_ask(struct dump_thread *t, struct batch *b, struct ask *ask,
+			   struct error *err)
+{
+	ask->record = batch_must(b, SYS_prctl, PR_GET_SECUREBITS);
+	return 0;
+}
+
+static int credentials_take(struct dump_thread *t, const struct batch *b, const struct ask *ask,
+			    struct error *err)
+{
+	struct proc_status *found = &t->status;
+	Credentials m = CREDENTIALS__INIT;
+
+	m.tid = t->tid;
+	m.uids = found->uid;
+	m.gids = found->gid;
+	m.n_uids = m.n_gids = IDS;
+	m.groups = found->groups.items;
+	m.n_groups = found->groups.count;
+	m.permitted = found->cap_prm;
+	m.effective = found->cap_eff;
+	m.inheritable = found->cap_inh;
+	m.bounding = found->cap_bnd;
+	m.ambient = found->cap_amb;
+	m.securebits = batch_result(b, ask->record);
+	m.no_new_privs = found->no_new_privs;
+	return dump_state(t->task->dump, &credentials_kind, &m.base, err);
+}
+
+static int read_puppet(const struct restore_thread *t, struct proc_status *ret, struct error *err)
+{
+	_cleanup_fd_ int proc_fd = -1;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", t->tracee.tid);
+	proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (proc_fd < 0)
+		return error_set(err, ERROR_TARGET, errno, "task %d", t->tid);
+	return proc_read_status(proc_fd, ret, err);
+}
+
+/* Capabilities of a later kernel than this one have no meaning here. */
+static uint64_t known_capabilities(void)
+{
+	uint64_t known = 0;
+	int i;
+
+	for (i = 0; i < CAPABILITIES && prctl(PR_CAPBSET_READ, i) >= 0; i++)
+		known |= 1ull << i;
+	return known;
+}
+
+static int check_set(const Credentials *m, const char *set, uint64_t wanted, uint64_t possible,
+		     struct error *err)
+{
+	uint64_t missing = wanted & ~possible;
+
+	if (!missing || !(missing &= known_capabilities()))
+		return 0;
+	error_set(err, ERROR_FAILED, 0,
+		  "task %u: the capabilities 0x%llx of its %s set cannot be given here", m->tid,
+		  (unsigned long long)missing, set);
+	return error_hint(err, "run the restore with them; capsh --decode=%llx names them",
+			  (unsigned long long)missing);
+}
+
+static int check_message(const Credentials *m, const struct proc_status *puppet, struct error *err)
+{
+	if (m->n_uids != IDS || m->n_gids != IDS || m->effective & ~m->permitted ||
+	    m->ambient & ~(m->permitted & m->inheritable))
+		return error_set(err, ERROR_IMAGE, 0, "task %u: impossible credentials", m->tid);
+	if (puppet->no_new_privs && !m->no_new_privs) {
+		error_set(err, ERROR_FAILED, 0,
+			  "task %u: may gain privileges by execve, and here it may not", m->tid);
+		return error_hint(err, "run the restore without no_new_privs");
+	}
+	if (check_set(m, "permitted", m->permitted, puppet->cap_prm, err) ||
+	    check_set(m, "bounding", m->bounding, puppet->cap_bnd, err) ||
+	    check_set(m, "inheritable", m->inheritable, puppet->cap_inh | puppet->cap_bnd, err))
+		return -1;
+	return 0;
+}
+
+static bool same_ids(const Credentials *m, const struct proc_status *puppet)
+{
+	return !memcmp(m->uids, puppet->uid, sizeof(puppet->uid)) &&
+	       !memcmp(m->gids, puppet->gid, sizeof(puppet->gid)) &&
+	       m->n_groups == puppet->groups.count &&
+	       (!m->n_groups ||
+		!memcmp(m->groups, puppet->groups.items, m->n_groups * sizeof(*m->groups)));
+}
+
+static bool same_capabilities(const Credentials *m, const struct proc_status *puppet)
+{
+	return m->permitted == puppet->cap_prm && m->effective == puppet->cap_eff &&
+	       m->inheritable == puppet->cap_inh && m->bounding == puppet->cap_bnd &&
+	       m->ambient == puppet->cap_amb;
+}
+
+static void put_capabilities(struct batch *b, uint64_t permitted, uint64_t effective,
+			     uint64_t inheritable)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {
+		{ effective, permitted, inheritable },
+		{ effective >> 32, permitted >> 32, inheritable >> 32 },
+	};
+	uint64_t header_at = batch_put(b, &header, sizeof(header));
+
+	batch_must(b, SYS_capset, header_at, batch_put(b, data, sizeof(data)));
+}
+
+static void put_ids(const Credentials *m, struct batch *b)
+{
+	uint64_t groups = batch_put(b, m->groups, m->n_groups * sizeof(*m->groups));
+
+	batch_must(b, SYS_setgroups, m->n_groups, groups);
+	batch_must(b, SYS_setresgid, m->gids[0], m->gids[1], m->gids[2]);
+	batch_must(b, SYS_setfsgid, m->gids[3]);
+	batch_must(b, SYS_setresuid, m->uids[0], m->uids[1], m->uids[2]);
+	batch_must(b, SYS_setfsuid, m->uids[3]);
+}
+
+/* The order matters: see capabilities(7) for what each call needs. */
+static void put_credentials(const Credentials *m, const struct proc_status *puppet,
+			    uint32_t securebits, struct batch *b)
+{
+	uint64_t known = known_capabilities();
+	int i;
+
+	/* Ids change without a change of capabilities. */
+	batch_must(b, SYS_prctl, PR_SET_SECUREBITS, securebits | SECBIT_NO_SETUID_FIXUP);
+	if (!same_ids(m, puppet))
+		put_ids(m, b);
+	/* A capability becomes inheritable only while the bounding set has it. */
+	put_capabilities(b, puppet->cap_prm, puppet->cap_prm, m->inheritable & known);
+	for (i = 0; i < CAPABILITIES; i++)
+		if (puppet->cap_bnd & ~m->bounding & 1ull << i)
+			batch_must(b, SYS_prctl, PR_CAPBSET_DROP, i);
+	batch_must(b, SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL);
+	for (i = 0; i < CAPABILITIES; i++)
+		if (m->ambient & known & 1ull << i)
+			batch_must(b, SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, i);
+	batch_must(b, SYS_prctl, PR_SET_SECUREBITS, m->securebits);
+	put_capabilities(b, m->permitted & known, m->effective & known, m->inheritable & known);
+}
+
+static int credentials_put(struct restore_thread *t, const ProtobufCMessage *message,
+			   struct batch *b, struct error *err)
+{
+	const Credentials *m = (const Credentials *)message;
+	_cleanup_proc_status_ struct proc_status puppet = { 0 };
+	/* The puppet's are ours, it was born with them. */
+	uint32_t securebits = prctl(PR_GET_SECUREBITS);
+
+	if (read_puppet(t, &puppet, err) || check_message(m, &puppet, err))
+		return -1;
+	if (m->no_new_privs)
+		batch_must(b, SYS_prctl, PR_SET_NO_NEW_PRIVS, 1);
+	if (same_ids(m, &puppet) && same_capabilities(m, &puppet) && m->securebits == securebits)
+		return 0;
+	put_credentials(m, &puppet, securebits, b);
+	return dumpable_put(t, restore_task_state(t->task, &dumpable_kind), b, err);
+}
+
+static const struct state_ops credentials_state = {
+	.ask = credentials_ask,
+	.take = credentials_take,
+	.put = credentials_put,
+};
+
+const struct kind credentials_kind = {
+	.name = "credentials",
+	.record = 0xa0,
+	.scope = KIND_THREAD,
+	.message = &credentials__descriptor,
+	.help = "user and group ids, groups, capability sets, securebits, no_new_privs",
+	.state = &credentials_state,
+};
