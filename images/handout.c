@@ -99,8 +99,12 @@ int stream_hand_out(struct stream_reader *r, bulk_take take, void *context, stru
 {
 	struct slot *slot;
 
-	if (r->failed || !r->pending)
-		return error_set(err, ERROR_FAILED, 0, "image: the payload is not there any more");
+	if (reader_check(r, err))
+		return -1;
+	if (!r->pending) {
+		error_set(err, ERROR_FAILED, 0, "image: the payload is not there any more");
+		return reader_fail(r);
+	}
 	slot = wait_free(r);
 	slot->task.run = run;
 	slot->reader = r;
@@ -121,8 +125,9 @@ int stream_hand_out(struct stream_reader *r, bulk_take take, void *context, stru
 
 int stream_barrier(struct stream_reader *r, struct error *err)
 {
-	if (r->failed)
-		return error_set(err, ERROR_IMAGE, 0, "image: an earlier record could not be read");
+	if (reader_check(r, err))
+		return -1;
+	r->payload = NULL;
 	r->handed_out = 0;
 	pool_finish(&r->pool);
 	return reader_worker_error(r, err) ? reader_fail(r) : 0;

@@ -88,8 +88,8 @@ static bool shallow(const ProtobufCMessageDescriptor *type, const uint8_t *p, co
 	return p;
 }
 
-int stream_message(struct stream_reader *r, const ProtobufCMessageDescriptor *type,
-		   ProtobufCMessage **ret, struct error *err)
+static int unpack(struct stream_reader *r, const ProtobufCMessageDescriptor *type,
+		  ProtobufCMessage **ret, struct error *err)
 {
 	struct budget budget = { .left = MEMORY_MAX };
 	ProtobufCAllocator allocator = { take_memory, give_memory, &budget };
@@ -113,4 +113,10 @@ int stream_message(struct stream_reader *r, const ProtobufCMessageDescriptor *ty
 		return record_error(err, record->number, offset, "the %s message is malformed%s",
 				    type->short_name, budget.left < size ? " or too large" : "");
 	return 0;
+}
+
+int stream_message(struct stream_reader *r, const ProtobufCMessageDescriptor *type,
+		   ProtobufCMessage **ret, struct error *err)
+{
+	return unpack(r, type, ret, err) ? reader_fail(r) : 0;
 }

@@ -55,7 +55,7 @@ int record_ends(uint32_t number, uint64_t offset, struct error *err)
 	return record_error(err, number, offset, "the image ends here, before its seal");
 }
 
-static int check_open(const struct stream_reader *r, struct error *err)
+int reader_check(const struct stream_reader *r, struct error *err)
 {
 	if (r->failed)
 		return error_set(err, ERROR_IMAGE, 0, "image: an earlier record could not be read");
@@ -223,7 +223,6 @@ static int next(struct stream_reader *r, struct record *ret, struct error *err)
 	if (record.kind == RECORD_INDEX)
 		return record_error(err, record.number, record.offset - HEADER_SIZE,
 				    "an index stands before the seal");
-	r->payload = NULL;
 	r->pending = !(r->indexed && index_jump(r, &record, check));
 	if (r->pending) {
 		r->digest += check;
@@ -239,8 +238,9 @@ int stream_next(struct stream_reader *r, struct record *ret, struct error *err)
 {
 	int more;
 
-	if (check_open(r, err))
+	if (reader_check(r, err))
 		return -1;
+	r->payload = NULL;
 	if (r->ended)
 		return 0;
 	more = next(r, ret, err);
@@ -251,10 +251,12 @@ int stream_payload(struct stream_reader *r, const void **ret, size_t *ret_size, 
 {
 	const void *stored;
 
-	if (check_open(r, err))
+	if (reader_check(r, err))
 		return -1;
-	if (!r->pending && !r->payload)
-		return error_set(err, ERROR_FAILED, 0, "image: the payload is not there any more");
+	if (!r->pending && !r->payload) {
+		error_set(err, ERROR_FAILED, 0, "image: the payload is not there any more");
+		return reader_fail(r);
+	}
 	if (!r->payload) {
 		r->pending = false;
 		if (reader_load(r, &r->current, &stored, err) ||

@@ -82,6 +82,8 @@ int record_unpack(const struct record *record, const void *stored, struct scratc
 int record_ends(uint32_t number, uint64_t offset, struct error *err);
 /* Moves an error of a worker to *err; 0 when there is none. */
 int reader_worker_error(struct stream_reader *r, struct error *err);
+/* Refuses when an earlier call has failed. */
+int reader_check(const struct stream_reader *r, struct error *err);
 /* Marks the reader failed and lets no worker run on. Returns -1. */
 int reader_fail(struct stream_reader *r);
 

@@ -136,10 +136,11 @@ static void jumps_by_the_index(void **state)
 		if (runs == 2)
 			break;
 	}
-	assert_int_equal(stream_payload(r, &payload, &size, &err), -1);
-	error_clear(&err);
 	assert_int_equal(stream_next(r, &record, &err), 0);
 	assert_int_equal(messages, 8);
+	/* What was jumped over cannot be had. */
+	assert_int_equal(stream_payload(r, &payload, &size, &err), -1);
+	assert_int_equal(err.kind, ERROR_FAILED);
 }
 
 static void walks_without_an_index(void **state)
@@ -289,6 +290,51 @@ static void reports_what_a_taker_says(void **state)
 	}
 }
 
+struct slow {
+	pthread_mutex_t lock;
+	bool gone;
+	unsigned late;
+};
+
+static int take_slowly(void *context, const void *payload, size_t size, struct error *err)
+{
+	struct slow *slow = context;
+
+	usleep(2000);
+	pthread_mutex_lock(&slow->lock);
+	slow->late += slow->gone;
+	pthread_mutex_unlock(&slow->lock);
+	return 0;
+}
+
+/* After a failure the caller's contexts may go away: nobody uses them any more. */
+static void nothing_runs_after_a_failure(void **state)
+{
+	struct slow slow = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	struct stream_options options = { .jobs = 1 };
+	struct bulk_case c = { 6, 3000, SIZE_MAX };
+	_cleanup_buffer_ struct buffer image = { 0 };
+	_cleanup_reader_ struct stream_reader *r = NULL;
+	_cleanup_error_ struct error err = ERROR_INIT;
+	_cleanup_fd_ int fd = -1;
+	ProtobufCMessage *message;
+	struct record record;
+
+	write_to_memory(&options, &c, &image);
+	fd = memory_file(image.data, image.size);
+	assert_int_equal(stream_reader_open(&r, fd, 3, &err), 0);
+	while (stream_next(r, &record, &err) > 0 && record.kind != PACKED)
+		if (record.kind == BULK)
+			assert_int_equal(stream_hand_out(r, take_slowly, &slow, &err), 0);
+	assert_int_equal(stream_message(r, &image__descriptor, &message, &err), -1);
+	pthread_mutex_lock(&slow.lock);
+	slow.gone = true;
+	pthread_mutex_unlock(&slow.lock);
+	usleep(10000);
+	assert_int_equal(slow.late, 0);
+	assert_int_equal(stream_next(r, &record, &err), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -305,6 +351,7 @@ int main(void)
 		cmocka_unit_test(names_a_full_disk),
 		cmocka_unit_test(names_a_file_size_limit),
 		cmocka_unit_test(reports_what_a_taker_says),
+		cmocka_unit_test(nothing_runs_after_a_failure),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
