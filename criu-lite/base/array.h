@@ -27,8 +27,10 @@ void *array_add_sized(void *items_p, size_t *count, size_t *capacity, size_t ite
 #define array_add(array)                                                                     \
 	((__typeof__((array)->items))array_add_sized(&(array)->items, &(array)->count,       \
 						     &(array)->capacity, sizeof(*(array)->items)))
-#define array_for(item, array) \
-	for ((item) = (array)->items; (item) < (array)->items + (array)->count; (item)++)
+/* An empty array has no memory, and an offset to NULL, even 0, is undefined. */
+#define array_for(item, array)                                                           \
+	for ((item) = (array)->items; (item) && (item) < (array)->items + (array)->count; \
+	     (item)++)
 #define array_release(array)                              \
 	do {                                              \
 		free((array)->items);                     \
