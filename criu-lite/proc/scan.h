@@ -30,14 +30,13 @@ static inline bool scan_at_end(const struct scan *s)
 	return s->at == s->end;
 }
 
+/* The kernel writes small letters only. 255: not a digit of any base. */
 static inline unsigned scan_digit_value(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
 	if (c >= 'a' && c <= 'f')
 		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
 	return 255;
 }
 

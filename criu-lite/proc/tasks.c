@@ -90,7 +90,7 @@ int proc_list_processes(int proc_dir, struct pid_list *list, struct error *err)
 
 int proc_parse_children(const char *text, size_t size, struct pid_list *list, struct error *err)
 {
-	struct scan s = { text, text + size };
+	struct scan s = { text, size ? text + size : text };
 
 	while (!scan_finished(&s)) {
 		pid_t pid;

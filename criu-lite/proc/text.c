@@ -70,10 +70,13 @@ int proc_blame(int pid_dir, struct error *err)
 int proc_text_open(struct proc_text *t, const char *file, const char *text, size_t size,
 		   struct error *err)
 {
-	*t = (struct proc_text){ .file = file, .at = text, .end = text + size };
-	if (size && text[size - 1] != '\n')
+	*t = (struct proc_text){ .file = file, .at = text, .end = text };
+	if (!size)
+		return 0;
+	t->end += size;
+	if (text[size - 1] != '\n')
 		return error_set(err, ERROR_FAILED, 0, "%s is cut short after %zu bytes", file, size);
-	if (size && memchr(text, '\0', size))
+	if (memchr(text, '\0', size))
 		return error_set(err, ERROR_FAILED, 0, "%s is not text", file);
 	return 0;
 }

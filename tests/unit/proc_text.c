@@ -41,9 +41,10 @@ static void numbers(void **state)
 	assert_int_equal(scan_left(&s), 1);
 	s = over("");
 	assert_false(scan_u64(&s, &value));
-	s = over("ffffFFFF0");
+	s = over("fffffff0F");
 	assert_true(scan_hex64(&s, &value));
-	assert_true(value == 0xffffffff0);
+	assert_true(value == 0xfffffff0);
+	assert_int_equal(scan_left(&s), 1);
 	s = over("10000000000000000");
 	assert_false(scan_hex64(&s, &value));
 	s = over("0778");
