@@ -29,11 +29,11 @@ struct proc_lock {
 	enum proc_lock_type type;
 	bool breaking;			/* lease or delegation that is being broken */
 	int mode;			/* F_RDLCK, F_WRLCK or F_UNLCK */
-	pid_t pid;			/* as the reader sees it; -1: OFD lock; 0: not in its namespace */
+	pid_t pid;			/* as the reader sees it, 0 if not at all; -1: OFD lock */
 	bool has_file;			/* false: the file is not known and dev, inode are 0 */
 	uint32_t dev_major, dev_minor;	/* of the superblock: st_dev may differ (btrfs, overlay) */
 	uint64_t inode;
-	uint64_t start, end;		/* bytes, end inclusive; UINT64_MAX: to the end of the file */
+	uint64_t start, end;		/* bytes, end inclusive; UINT64_MAX: to its very end */
 };
 
 struct proc_locks {

@@ -73,7 +73,7 @@ struct vma {
 	uint64_t start, end;		/* addresses; end is exclusive */
 	uint64_t offset;		/* bytes into the file */
 	uint64_t inode;			/* 0: no file */
-	uint32_t dev_major, dev_minor;	/* of the file system's superblock: st_dev may differ (btrfs) */
+	uint32_t dev_major, dev_minor;	/* of the superblock: st_dev may differ (btrfs) */
 	int prot;			/* PROT_* */
 	enum vma_kind kind;
 	bool shared;			/* MAP_SHARED */

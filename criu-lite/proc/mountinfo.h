@@ -28,7 +28,7 @@ struct proc_mount {
 	const char *type;		/* "ext4", "fuse.sshfs" */
 	const char *source;		/* unescaped; may be "" */
 	const char *super_options;	/* of the file system, as written, escapes included */
-	unsigned long super_flags;	/* MS_RDONLY, MS_SYNCHRONOUS, MS_DIRSYNC, MS_LAZYTIME of it */
+	unsigned long super_flags;	/* MS_RDONLY, _SYNCHRONOUS, _DIRSYNC, _LAZYTIME of it */
 };
 
 struct proc_mounts {

@@ -34,10 +34,10 @@ struct proc_stat {
 	int32_t tty_pgrp;		/* 8, its foreground group, -1 none */
 	uint32_t flags;			/* 9 */
 	uint64_t minor_faults, child_minor_faults, major_faults, child_major_faults; /* 10-13 */
-	uint64_t user_time, system_time;		/* 14-15, in clock ticks (sysconf _SC_CLK_TCK) */
+	uint64_t user_time, system_time;		/* 14-15, clock ticks (_SC_CLK_TCK) */
 	int64_t child_user_time, child_system_time;	/* 16-17, clock ticks */
 	int64_t priority, nice, num_threads, it_real_value;	/* 18-21, the last is always 0 */
-	uint64_t start_time;		/* 22, clock ticks after boot; with the pid names a process */
+	uint64_t start_time;		/* 22, clock ticks after boot; tells reused pids apart */
 	uint64_t vsize;			/* 23, bytes */
 	int64_t rss;			/* 24, pages */
 	uint64_t rss_limit;		/* 25, bytes */
@@ -51,7 +51,8 @@ struct proc_stat {
 	uint64_t block_io_delay;	/* 42, clock ticks */
 	uint64_t guest_time;		/* 43 */
 	int64_t child_guest_time;	/* 44 */
-	uint64_t start_data, end_data, start_brk, arg_start, arg_end, env_start, env_end; /* 45-51 */
+	uint64_t start_data, end_data, start_brk;			/* 45-47 */
+	uint64_t arg_start, arg_end, env_start, env_end;		/* 48-51 */
 	int32_t exit_code;		/* 52, as waitpid(2) reports it; for zombies */
 };
 

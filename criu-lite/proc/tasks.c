@@ -96,7 +96,8 @@ int proc_parse_children(const char *text, size_t size, struct pid_list *list, st
 		pid_t pid;
 
 		if (!scan_int(&s, &pid) || (!scan_at_end(&s) && *s.at != ' '))
-			return error_set(err, ERROR_FAILED, 0, "children holds no number at byte %zu",
+			return error_set(err, ERROR_FAILED, 0,
+					 "children holds no number at byte %zu",
 					 (size_t)(s.at - text));
 		if (add_pid(list, pid, err))
 			return -1;

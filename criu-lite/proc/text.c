@@ -75,7 +75,8 @@ int proc_text_open(struct proc_text *t, const char *file, const char *text, size
 		return 0;
 	t->end += size;
 	if (text[size - 1] != '\n')
-		return error_set(err, ERROR_FAILED, 0, "%s is cut short after %zu bytes", file, size);
+		return error_set(err, ERROR_FAILED, 0, "%s is cut short after %zu bytes",
+				 file, size);
 	if (memchr(text, '\0', size))
 		return error_set(err, ERROR_FAILED, 0, "%s is not text", file);
 	return 0;

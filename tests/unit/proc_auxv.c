@@ -27,7 +27,7 @@ static void refused(void **state)
 	_cleanup_error_ struct error err = ERROR_INIT;
 	struct proc_auxv auxv;
 
-	assert_fails(proc_parse_auxv(no_end, sizeof(no_end), &auxv, &err), &err, ERROR_FAILED, "no end");
+	assert_fails(proc_parse_auxv(no_end, 32, &auxv, &err), &err, ERROR_FAILED, "no end");
 	assert_fails(proc_parse_auxv(no_end, 7, &auxv, &err), &err, ERROR_FAILED, "no end");
 	assert_fails(proc_parse_auxv(narrow, sizeof(narrow), &auxv, &err), &err, ERROR_FAILED,
 		     "64-bit");

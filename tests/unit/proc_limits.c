@@ -29,8 +29,7 @@ static void all_lines(void **state)
 	_cleanup_error_ struct error err = ERROR_INIT;
 	struct proc_limits limits;
 
-	assert_parsed(parse(proc_parse_limits, LINES LAST "Max new things 1 2 things\n", &limits, &err),
-		      &err);
+	assert_accepted(proc_parse_limits, LINES LAST "Max new things 1 2 things\n", &limits, &err);
 	assert_int_equal(limits.present, 0xffff);
 	assert_true(limits.limit[RLIMIT_STACK].soft == 8388608);
 	assert_true(limits.limit[RLIMIT_STACK].hard == RLIM_INFINITY);
@@ -57,8 +56,7 @@ static void refused(void **state)
 	struct proc_limits limits;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		assert_fails(parse(proc_parse_limits, cases[i].text, &limits, &err), &err, ERROR_FAILED,
-			     cases[i].piece);
+		assert_refused(proc_parse_limits, cases[i].text, &limits, &err, cases[i].piece);
 }
 
 static void self(void **state)

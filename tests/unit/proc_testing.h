@@ -42,6 +42,11 @@
 		error_clear(err);                                             \
 	} while (0)
 
+/* The same for a parser of a whole string. */
+#define assert_accepted(parser, text, ret, err) assert_parsed(parse(parser, text, ret, err), err)
+#define assert_refused(parser, text, ret, err, piece) \
+	assert_fails(parse(parser, text, ret, err), err, ERROR_FAILED, piece)
+
 static inline int open_dir(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -12,14 +12,14 @@ static void all_ways(void **state)
 {
 	static const char text[] =
 		"ID: 0\nsignal: 14/00007fff86e452a8\nnotify: signal/pid.2634\nClockID: 0\n"
-		"ID: 7\nsignal: 64/ffffffffffffffff\nnotify: signal/tid.12\nexpires: 5\nClockID: -6\n"
+		"ID: 7\nsignal: 64/ffffffffffffffff\nnotify: signal/tid.12\nnew: 5\nClockID: -6\n"
 		"ID: 2147483647\nsignal: 0/0000000000000000\nnotify: none/pid.1\nClockID: 1\n"
 		"ID: 8\nsignal: 10/0\nnotify: thread/pid.0\nClockID: 1\n";
 	_cleanup_error_ struct error err = ERROR_INIT;
 	_cleanup_proc_timers_ struct proc_timers timers = { 0 };
 	struct proc_timer *t;
 
-	assert_parsed(parse(proc_parse_timers, text, &timers, &err), &err);
+	assert_accepted(proc_parse_timers, text, &timers, &err);
 	assert_int_equal(timers.items.count, 4);
 	t = timers.items.items;
 	assert_true(t[0].id == 0 && t[0].signal == 14 && t[0].value == 0x7fff86e452a8);
@@ -33,9 +33,12 @@ static void all_ways(void **state)
 static void refused(void **state)
 {
 	static const char *const texts[] = {
-		"signal: 14/0\n", "ID: x\n", "ID: 1\n", "ID: 1\nsignal: 14\n", "ID: 1\nsignal: 14/xyz\n",
-		"ID: 1\nsignal: 14/10000000000000000\n", "ID: 1\nsignal: 14/0\nnotify: smoke/pid.1\n",
-		"ID: 1\nsignal: 14/0\nnotify: signal/uid.1\n", "ID: 1\nsignal: 14/0\nnotify: signal/pid.1\n",
+		"signal: 14/0\n", "ID: x\n", "ID: 1\n", "ID: 1\nsignal: 14\n",
+		"ID: 1\nsignal: 14/xyz\n",
+		"ID: 1\nsignal: 14/10000000000000000\n",
+		"ID: 1\nsignal: 14/0\nnotify: smoke/pid.1\n",
+		"ID: 1\nsignal: 14/0\nnotify: signal/uid.1\n",
+		"ID: 1\nsignal: 14/0\nnotify: signal/pid.1\n",
 		"ID: 1\nID: 2\n", "ID: 1\nsignal: 14/0\nnotify: signal/pid.1\nClockID: 1x\n",
 		"ID: 1\nsignal: 14/0", "ID: 99999999999\n",
 	};
@@ -43,11 +46,10 @@ static void refused(void **state)
 	struct proc_timers timers;
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-		assert_fails(parse(proc_parse_timers, texts[i], &timers, &err), &err, ERROR_FAILED,
-			     "timers");
+		assert_refused(proc_parse_timers, texts[i], &timers, &err, "timers");
 		assert_null(timers.items.items);
 	}
-	assert_parsed(parse(proc_parse_timers, "", &timers, &err), &err);
+	assert_accepted(proc_parse_timers, "", &timers, &err);
 	assert_int_equal(timers.items.count, 0);
 }
 
