@@ -29,6 +29,7 @@ import looks
 MODES = ["none", "restore", "running", "snapshot", "twice"]
 TIMEOUT = 20
 AT_ONCE = 2
+DIAGNOSTICS = 40	# lines of a failed case that are shown
 
 
 class Failed(Exception):
@@ -99,7 +100,7 @@ class Case:
     def command(self, *arguments, **streams):
         """Runs criu-lite; its words become diagnostics."""
         words = [harness.CRIU_LITE, *arguments]
-        self.note("$ " + " ".join(words))
+        self.note("$ criu-lite " + " ".join(arguments).replace(self.scratch + "/", ""))
         with open(self.path("log"), "w+b") as log:
             process = subprocess.Popen(words, stdin=streams.get("stdin", subprocess.DEVNULL),
                                        stdout=streams.get("stdout", log), stderr=log)
@@ -223,7 +224,9 @@ class Case:
                 raise Failed("the tree looks otherwise than before:\n" + "\n".join(self.changes))
         except Failed as failure:
             self.note(str(failure))
-            self.note("output: " + (harness.read_text(self.path("output")) or "").strip())
+            output = (harness.read_text(self.path("output")) or "").strip()
+            if output and output not in str(failure):
+                self.note("output: " + output)
             return 1
         finally:
             left = harness.kill_descendants()
@@ -275,8 +278,9 @@ def report(number, title, outcome, keep):
     else:
         print(f"{'not ok' if status else 'ok'} {number} - {title}", flush=True)
     if status not in (0, harness.SKIPPED):
-        for line in text.splitlines():
-            print("# " + line, file=sys.stderr, flush=True)
+        lines = text.splitlines()
+        cut = [f"… {len(lines) - DIAGNOSTICS} lines …"] if len(lines) > DIAGNOSTICS else []
+        print("\n#   ".join([f"# {title}:", *lines[:DIAGNOSTICS], *cut]), file=sys.stderr, flush=True)
     if keep:
         print(f"# kept: {scratch}", file=sys.stderr, flush=True)
     else:
