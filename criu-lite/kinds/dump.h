@@ -38,6 +38,7 @@ struct dump_task {
 	 * when the leader has exited (leader_gone). */
 	ARRAY_OF(struct dump_thread) threads;
 	bool leader_gone;
+	struct dump_task *birth;	/* whose memory it will be born with (NULL: the root) */
 	struct proc_stat stat;	/* of the process */
 	struct vma_list maps;	/* from smaps, with VmFlags, without our own areas */
 	struct agent agent;

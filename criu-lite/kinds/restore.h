@@ -24,8 +24,9 @@ struct restore_thread {
 
 struct restore_task {
 	struct restore *restore;
-	pid_t pid;
+	pid_t pid, sid, pgid;
 	struct restore_task *parent;	/* NULL for the root */
+	struct restore_task *birth;	/* whose memory it is born with; NULL: it starts empty */
 	bool zombie;
 	ARRAY_OF(struct restore_thread *) threads;	/* [0] is the leader */
 	ProtobufCMessage **state;	/* messages of KIND_TASK rows by position in kinds_table */
@@ -45,6 +46,7 @@ struct restore {
 	struct restore_objects *objects;
 	struct restore_memory *memory;	/* kinds/memory_restore.c */
 	int service[2];		/* [0] ours, [1] the one that puppets inherit */
+	uint64_t area;		/* address of the agent in all puppets and in us; 0: not yet */
 };
 
 /* The message of a row for a task or thread, NULL when the image has none. */

@@ -16,17 +16,18 @@ struct checkpoint_options {
 	int output;			/* descriptor of the image */
 	enum afterwards afterwards;
 	struct stream_options stream;
-	bool stats;			/* print times and bytes of each step */
+	/* Called once the image is sealed and synced, before the program is let go or ended: makes
+	 * it findable under its name. May be NULL. */
+	int (*publish)(void *context, struct error *err);
+	void *publish_context;
 };
 
 struct restore_options {
 	int input;			/* descriptor of the image */
-	bool detach;			/* return when the program runs */
 	const char *pidfile;		/* gets the root's pid, or NULL */
 	int jobs;			/* worker threads */
 	enum stdio_policy stdio;
 	const char *stdio_file;		/* for STDIO_FILE */
-	bool stats;
 };
 
 #endif

@@ -151,6 +151,8 @@ static int wait_for_stop(const struct agent *a, struct tracee *t, struct error *
 						 t->tid, stop.signal, info.si_addr);
 			t->requeue |= 1ull << (stop.signal - 1);
 		}
+		if (stop.kind == STOP_EVENT && tracee_event_message(t, &t->event_message, err))
+			return -1;
 		if (tracee_continue(t, 0, err))
 			return -1;
 	}
@@ -167,6 +169,22 @@ static int start(struct agent *a, struct tracee *t, struct error *err)
 	if (tracee_set_sigmask(t, all_signals & ~(1ull << (a->stop_signal - 1)), err))
 		return -1;
 	return tracee_continue(t, 0, err);
+}
+
+int agent_leave(struct agent *a, struct tracee *t, struct error *err)
+{
+	struct arch_regs regs = t->saved;
+	const uint64_t range[6] = { a->address, AGENT_SIZE };
+
+	arch_call_regs(&regs, a->address + arch_agent_call_offset(), 0, SYS_munmap, range);
+	if (tracee_set_regs(t, &regs, err) || tracee_to_syscall(t, err) ||
+	    tracee_to_syscall(t, err) || tracee_get_regs(t, &regs, err))
+		return -1;
+	if (arch_call_result(&regs))
+		return error_set(err, ERROR_TARGET, -arch_call_result(&regs),
+				 "task %d: cannot unmap the agent", t->tid);
+	a->address = 0;
+	return 0;
 }
 
 int agent_run(struct agent *a, struct tracee *t, struct batch *b, struct error *err)

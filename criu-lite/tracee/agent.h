@@ -103,6 +103,9 @@ int agent_run(struct agent *a, struct tracee *t, struct batch *b, struct error *
 /* Takes the agent out of the process again, through the thread that installed it, and restores
  * that thread. */
 int agent_remove(struct agent *a, struct tracee *t, struct error *err);
+/* A puppet's last call: unmaps the area from within. The thread is held in a stop where its final
+ * registers can be set, and cannot run batches any more. */
+int agent_leave(struct agent *a, struct tracee *t, struct error *err);
 /* Frees what is kept here; the process is not touched. */
 void agent_release(struct agent *a);
 

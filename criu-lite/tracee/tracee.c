@@ -124,6 +124,7 @@ int tracee_wait_stopped(struct tracee *t, int timeout_ms, struct error *err)
 	if (note_stop(t, status, &stop, err))
 		return -1;
 	t->group_stopped = stop.kind == STOP_GROUP;
+	t->group_signal = t->group_stopped ? stop.signal : 0;
 	/* A signal that came first is put off: it is queued again when the task is let go. */
 	if (stop.kind == STOP_SIGNAL) {
 		t->requeue |= 1ull << (stop.signal - 1);

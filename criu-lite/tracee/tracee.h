@@ -38,13 +38,15 @@ struct stop {
 struct tracee {
 	pid_t tid, tgid;		/* in our pid namespace */
 	bool held;			/* in a ptrace stop and ours to command */
-	bool group_stopped;		/* was stopped by job control when we came */
+	bool group_stopped;		/* was stopped by job control when we came … */
+	int group_signal;		/* … by this signal */
 	bool hijacked;			/* live registers are not the found ones */
 	struct arch_regs saved;		/* general registers as found (already rewound on EINTR) */
 	void *xstate;			/* extended state (XSAVE layout) as found; owned; NULL until read */
 	size_t xstate_size;
 	uint64_t sigmask;		/* blocked signals as found */
 	uint64_t requeue;		/* signals that reached us and belong to the program */
+	unsigned long event_message;	/* of the last event: the pid of a child just born */
 };
 
 /* tracee_seize() options. */

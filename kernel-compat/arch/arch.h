@@ -48,6 +48,8 @@ void arch_rewind(struct arch_regs *regs);
 
 /* The agent's code. */
 extern const unsigned char arch_agent_begin[], arch_agent_end[];
+/* Where in it the system call instruction is. */
+size_t arch_agent_call_offset(void);
 
 /* A frame for rt_sigreturn(2) that brings back registers, extended state and mask; interrupted
  * calls are rewound in it. `address` is where it will lie in the foreign process. Returns the bytes

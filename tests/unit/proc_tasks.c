@@ -3,7 +3,6 @@
 #include "proc_testing.h"
 
 #include <pthread.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "proc/stat.h"
@@ -89,51 +88,6 @@ static void threads_and_children(void **state)
 	assert_fails(proc_children(child_dir, &children, &err), &err, ERROR_DIED, "gone");
 }
 
-static void write_file(int dir, const char *path, const char *text)
-{
-	_cleanup_fd_ int fd = openat(dir, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-
-	assert_true(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
-}
-
-static void write_stat(int dir, const char *path, int pid, int parent)
-{
-	char text[256];
-
-	snprintf(text, sizeof(text), "%d (x) S %d 1 1 0 0 0 0 0 0 0 0 0 0 0 0 0 1 0 0 0 0 0 0 0 0 "
-		 "0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n", pid, parent);
-	write_file(dir, path, text);
-}
-
-/* A made-up /proc of a kernel without children files: 10 has the child 11, which has 12. */
-static void without_children_files(void **state)
-{
-	static const char *const dirs[] = { "10", "10/task", "10/task/10", "11", "12", "net" };
-	static const char *const files[] = { "10/stat", "10/task/10/stat", "11/stat", "12/stat" };
-	_cleanup_error_ struct error err = ERROR_INIT;
-	_cleanup_pid_list_ struct pid_list children = { 0 };
-	_cleanup_fd_ int proc_dir = -1, pid_dir = -1;
-	char path[] = "/tmp/proc-tasks.XXXXXX";
-
-	assert_non_null(mkdtemp(path));
-	proc_dir = open_dir(path);
-	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
-		assert_int_equal(mkdirat(proc_dir, dirs[i], 0700), 0);
-	write_stat(proc_dir, files[0], 10, 1);
-	write_stat(proc_dir, files[1], 10, 1);
-	write_stat(proc_dir, files[2], 11, 10);
-	write_stat(proc_dir, files[3], 12, 11);
-	pid_dir = openat(proc_dir, "10", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	assert_parsed(proc_children(pid_dir, &children, &err), &err);
-	assert_int_equal(children.pids.count, 1);
-	assert_int_equal(children.pids.items[0], 11);
-	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
-		assert_int_equal(unlinkat(proc_dir, files[i], 0), 0);
-	for (size_t i = ARRAY_SIZE(dirs); i-- > 0;)
-		assert_int_equal(unlinkat(proc_dir, dirs[i], AT_REMOVEDIR), 0);
-	assert_int_equal(rmdir(path), 0);
-}
-
 static void syscall_text(void **state)
 {
 	static const char *const refused[] = {
@@ -191,7 +145,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(children_text),
 		cmocka_unit_test(threads_and_children),
-		cmocka_unit_test(without_children_files),
 		cmocka_unit_test(syscall_text),
 		cmocka_unit_test(blocked_call),
 	};

@@ -63,7 +63,7 @@ static const struct state_ops registers_state = { .take = registers_take };
 
 const struct kind registers_kind = {
 	.name = "registers",
-	.record = 0x80,
+	.record = 0xb1,
 	.scope = KIND_THREAD,
 	.message = &registers__descriptor,
 	.help = "processor registers with the full extended state, signal mask, interrupted calls",

@@ -6,7 +6,7 @@
  * No stack, no relocations, nothing but rax, rcx, r11 is changed by a system call.
  */
 	.section .rodata
-	.globl arch_agent_begin, arch_agent_end
+	.globl arch_agent_begin, arch_agent_end, arch_agent_call
 	.type arch_agent_begin, @object
 	.type arch_agent_end, @object
 	.balign 16
@@ -42,6 +42,7 @@ call:
 	mov	32(%r14), %r10
 	mov	40(%r14), %r8
 	mov	48(%r14), %r9
+arch_agent_call:
 	syscall
 	mov	%rax, 56(%r14)
 	inc	%r13d

@@ -57,6 +57,14 @@ struct kernel_frame {
 	uint64_t sigmask;
 };
 
+/* agent.S */
+extern const unsigned char arch_agent_call[];
+
+size_t arch_agent_call_offset(void)
+{
+	return arch_agent_call - arch_agent_begin;
+}
+
 uint64_t arch_task_size(void)
 {
 	return 0x7ffffffff000;

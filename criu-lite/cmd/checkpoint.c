@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "steps/checkpoint.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "cmd/command.h"
+#include "cmd/report.h"
+
+enum { JOBS_MAX = 64, ZSTD_LEVEL_MAX = 22 };
+
+struct arguments {
+	int pid, jobs;
+	const char *output, *compress;
+	bool leave_running, leave_stopped, stats;
+};
+
+static int parse_compress(const char *text, struct stream_options *stream, struct error *err)
+{
+	char *end;
+	long level;
+
+	stream->codec = CODEC_RAW;
+	if (!text || !strcmp(text, "none"))
+		return 0;
+	stream->codec = CODEC_ZSTD;
+	if (!strcmp(text, "zstd"))
+		return 0;
+	if (!strncmp(text, "zstd:", 5)) {
+		level = strtol(text + 5, &end, 10);
+		if (end != text + 5 && !*end && level >= 1 && level <= ZSTD_LEVEL_MAX) {
+			stream->level = level;
+			return 0;
+		}
+	}
+	return error_set(err, ERROR_USAGE, 0,
+			 "--compress %s: wants none, zstd or zstd:LEVEL with a level from 1 to %d",
+			 text, ZSTD_LEVEL_MAX);
+}
+
+static int parse(struct arguments *a, const struct option_row *rows, int argc, char **argv,
+		 struct checkpoint_options *o, bool *help, struct error *err)
+{
+	int count;
+
+	if (options_parse(&checkpoint_command, rows, argc, argv, NULL, 0, &count, help, err))
+		return -1;
+	if (*help)
+		return 0;
+	if (!a->pid)
+		return error_set(err, ERROR_USAGE, 0, "which process? -t PID is missing");
+	if (!a->output)
+		return error_set(err, ERROR_USAGE, 0, "where to? -o FILE is missing");
+	if (a->leave_running && a->leave_stopped)
+		return error_set(err, ERROR_USAGE, 0,
+				 "--leave-running and --leave-stopped exclude each other");
+	*o = (struct checkpoint_options){ .pid = a->pid, .output = -1 };
+	o->stream.jobs = a->jobs ? a->jobs : default_jobs();
+	o->afterwards = a->leave_running ? AFTERWARDS_RUN :
+			a->leave_stopped || !strcmp(a->output, "-") ? AFTERWARDS_STOP :
+								      AFTERWARDS_KILL;
+	return parse_compress(a->compress, &o->stream, err);
+}
+
+/* The image grows under a name of its own and gets the wanted one when it is whole: whoever looks
+ * there never finds half an image, and an older one stays until the new one is safe. */
+struct output {
+	const char *path;	/* NULL: standard output */
+	char part[PATH_MAX];
+	int fd;
+};
+
+static int output_open(struct output *out, const char *path, struct error *err)
+{
+	struct stat st;
+
+	*out = (struct output){ .path = path, .fd = STDOUT_FILENO };
+	if (!strcmp(path, "-")) {
+		out->path = NULL;
+		if (isatty(STDOUT_FILENO))
+			return error_set(err, ERROR_USAGE, 0, "-o -: standard output is a terminal");
+		return 0;
+	}
+	/* Devices and pipes are written in place. */
+	if (!stat(path, &st) && !S_ISREG(st.st_mode)) {
+		out->fd = open(path, O_WRONLY | O_CLOEXEC);
+	} else {
+		if (snprintf(out->part, sizeof(out->part), "%s.part", path) >=
+		    (int)sizeof(out->part))
+			return error_set(err, ERROR_USAGE, ENAMETOOLONG, "%s", path);
+		out->fd = open(out->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	}
+	if (out->fd < 0)
+		return error_set(err, ERROR_FAILED, errno, "%s", path);
+	return 0;
+}
+
+static int publish(void *context, struct error *err)
+{
+	struct output *out = context;
+	char directory[PATH_MAX], *slash;
+	_cleanup_fd_ int dir_fd = -1;
+
+	if (!out->path || !out->part[0])
+		return 0;
+	if (rename(out->part, out->path))
+		return error_set(err, ERROR_FAILED, errno, "%s", out->path);
+	out->part[0] = '\0';
+	snprintf(directory, sizeof(directory), "%s", out->path);
+	slash = strrchr(directory, '/');
+	if (slash)
+		slash[slash == directory ? 1 : 0] = '\0';
+	dir_fd = open(slash ? directory : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir_fd < 0 || fsync(dir_fd))
+		return error_set(err, ERROR_FAILED, errno, "%s", directory);
+	return 0;
+}
+
+static void output_close(struct output *out)
+{
+	if (out->part[0])
+		unlink(out->part);
+	if (out->path)
+		fd_close(&out->fd);
+}
+
+static int run(int argc, char **argv, struct error *err)
+{
+	struct arguments a = { 0 };
+	const struct option_row rows[] = {
+		{ "t", OPTION_NUMBER, "PID", "the process to save, with everything below it", &a.pid,
+		  1, INT_MAX },
+		{ "o", OPTION_TEXT, "FILE", "the image; - writes to standard output", &a.output, 0, 0 },
+		{ "leave-running", OPTION_FLAG, NULL, "let the program go on afterwards",
+		  &a.leave_running, 0, 0 },
+		{ "leave-stopped", OPTION_FLAG, NULL,
+		  "leave it stopped (SIGSTOP); the default with -o -", &a.leave_stopped, 0, 0 },
+		{ "compress", OPTION_TEXT, "CODEC", "none (default), zstd or zstd:LEVEL", &a.compress,
+		  0, 0 },
+		{ "jobs", OPTION_NUMBER, "N", "worker threads (default: one for each processor)",
+		  &a.jobs, 1, JOBS_MAX },
+		{ "stats", OPTION_FLAG, NULL, "print the time of each step, bytes and counts",
+		  &a.stats, 0, 0 },
+		{ 0 },
+	};
+	struct checkpoint_options options;
+	struct checkpoint_report report;
+	struct output out;
+	bool help;
+	int r;
+
+	if (parse(&a, rows, argc, argv, &options, &help, err))
+		return -1;
+	if (help)
+		return 0;
+	if (output_open(&out, a.output, err))
+		return -1;
+	options.output = out.fd;
+	options.publish = publish;
+	options.publish_context = &out;
+	r = checkpoint(&options, &report, err);
+	output_close(&out);
+	if (!r && a.stats)
+		report_checkpoint(&report);
+	return r;
+}
+
+const struct command checkpoint_command = {
+	.name = "checkpoint",
+	.arguments = "-t PID -o FILE [options]",
+	.summary = "saves a process tree; afterwards it is gone, unless you say otherwise",
+	.run = run,
+};

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/log.h"
+#include "cmd/command.h"
+
+static const struct command *const commands[] = {
+	&checkpoint_command,
+	&restore_command,
+};
+
+static void print_usage(FILE *out)
+{
+	size_t i;
+
+	fprintf(out, "usage: criu-lite [-v | -vv] COMMAND …\n\n");
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		fprintf(out, "  %-11s %s\n", commands[i]->name, commands[i]->summary);
+	fprintf(out, "\ncriu-lite COMMAND --help tells the options of a command.\n");
+}
+
+static const struct command *find_command(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(commands[i]->name, name))
+			return commands[i];
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	_cleanup_error_ struct error err = { 0 };
+	const struct command *command;
+	int first = 1, status;
+
+	/* A reader that goes away and a full quota are errors of write(2), not our death. */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	for (; first < argc && (!strcmp(argv[first], "-v") || !strcmp(argv[first], "-vv")); first++)
+		log_set_level(argv[first][2] ? LOG_DEBUG : LOG_INFO);
+	if (first < argc && (!strcmp(argv[first], "help") || !strcmp(argv[first], "--help"))) {
+		print_usage(stdout);
+		return 0;
+	}
+	command = first < argc ? find_command(argv[first]) : NULL;
+	if (!command) {
+		if (first < argc)
+			fprintf(stderr, "criu-lite: unknown command %s\n", argv[first]);
+		print_usage(stderr);
+		error_set(&err, ERROR_USAGE, 0, "usage");
+		return error_exit_status(&err);
+	}
+	status = command->run(argc - first, argv + first, &err);
+	if (status >= 0)
+		return status;
+	error_print(&err);
+	return error_exit_status(&err);
+}

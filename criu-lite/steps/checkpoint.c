@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "steps/checkpoint.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "images/image.pb-c.h"
+#include "images/tree.pb-c.h"
+#include "kinds/dump.h"
+#include "kinds/files.h"
+#include "kinds/memory.h"
+#include "steps/hold.h"
+#include "steps/preflight.h"
+#include "steps/records.h"
+#include "steps/state_dump.h"
+#include "steps/tree_dump.h"
+
+struct checkpoint_run {
+	const struct checkpoint_options *options;
+	struct checkpoint_report *report;
+	struct dump dump;
+	uint64_t seized_ns;
+};
+
+static int run_preflight(void *context, struct error *err)
+{
+	struct checkpoint_run *run = context;
+
+	return preflight_checkpoint(run->options->pid, err);
+}
+
+static int open_stream(void *context, struct error *err)
+{
+	struct checkpoint_run *run = context;
+
+	return stream_writer_open(&run->dump.out, run->options->output, &run->options->stream, err);
+}
+
+static int hold(void *context, struct error *err)
+{
+	struct checkpoint_run *run = context;
+
+	run->seized_ns = now_ns();
+	return hold_tree(&run->dump, run->options->pid, err);
+}
+
+static void let_go(void *context)
+{
+	struct checkpoint_run *run = context;
+
+	hold_release(&run->dump);
+}
+
+static int write_header(struct checkpoint_run *run, struct error *err)
+{
+	static const Image__TargetState target_states[] = {
+		[AFTERWARDS_KILL] = IMAGE__TARGET_STATE__KILLED,
+		[AFTERWARDS_RUN] = IMAGE__TARGET_STATE__RUNNING,
+		[AFTERWARDS_STOP] = IMAGE__TARGET_STATE__STOPPED,
+	};
+	Image m = IMAGE__INIT;
+	struct timespec now;
+	struct utsname host;
+	uint8_t id[16];
+
+	if (getrandom(id, sizeof(id), 0) != sizeof(id) || uname(&host))
+		return error_set(err, ERROR_FAILED, errno, "cannot name the image");
+	clock_gettime(CLOCK_REALTIME, &now);
+	m.creator = "criu-lite";
+	m.id = (ProtobufCBinaryData){ sizeof(id), id };
+	m.created_ns = now.tv_sec * 1000000000ll + now.tv_nsec;
+	m.root_pid = run->options->pid;
+	m.page_size = sysconf(_SC_PAGESIZE);
+	m.machine = host.machine;
+	m.kernel_release = host.release;
+	m.hostname = host.nodename;
+	m.has_target_state = true;
+	m.target_state = target_states[run->options->afterwards];
+	return stream_write(run->dump.out, RECORD_HEADER, RECORD_CRITICAL, &m.base, err);
+}
+
+static int save_tree(void *context, struct error *err)
+{
+	struct checkpoint_run *run = context;
+
+	return write_header(run, err) || tree_dump(&run->dump, err) ? -1 : 0;
+}
+
+static int save_maps(void *context, struct error *err)
+{
+	return memory_dump_maps(&((struct checkpoint_run *)context)->dump, err);
+}
+
+static int ask_tasks(void *context, struct error *err)
+{
+	return state_dump(&((struct checkpoint_run *)context)->dump, err);
+}
+
+static int save_pages(void *context, struct error *err)
+{
+	return memory_dump_pages(&((struct checkpoint_run *)context)->dump, err);
+}
+
+static int scan_files(void *context, struct error *err)
+{
+	struct dump *d = &((struct checkpoint_run *)context)->dump;
+
+	return dump_files_new(d, err) || dump_files_scan(d->files, err) ? -1 : 0;
+}
+
+static int save_files(void *context, struct error *err)
+{
+	struct dump *d = &((struct checkpoint_run *)context)->dump;
+
+	return dump_files_save(d->files, err) || memory_dump_late_objects(d, err) ? -1 : 0;
+}
+
+static int save_state(void *context, struct error *err)
+{
+	return state_dump_write(&((struct checkpoint_run *)context)->dump, err);
+}
+
+static int seal(void *context, struct error *err)
+{
+	return stream_writer_seal(((struct checkpoint_run *)context)->dump.out, err);
+}
+
+static int publish(void *context, struct error *err)
+{
+	const struct checkpoint_options *o = ((struct checkpoint_run *)context)->options;
+
+	return o->publish ? o->publish(o->publish_context, err) : 0;
+}
+
+static int release(void *context, struct error *err)
+{
+	struct checkpoint_run *run = context;
+
+	switch (run->options->afterwards) {
+	case AFTERWARDS_KILL:
+		hold_kill(&run->dump);
+		break;
+	case AFTERWARDS_RUN:
+		hold_release(&run->dump);
+		break;
+	case AFTERWARDS_STOP:
+		hold_release_stopped(&run->dump);
+		break;
+	}
+	run->report->frozen_ns = now_ns() - run->seized_ns;
+	return 0;
+}
+
+static const struct step steps[] = {
+	{ "preflight", run_preflight, NULL },
+	{ "open-image", open_stream, NULL },
+	{ "hold", hold, let_go },
+	{ "scan-files", scan_files, NULL },
+	{ "tree", save_tree, NULL },
+	{ "maps", save_maps, NULL },
+	{ "ask", ask_tasks, NULL },
+	{ "pages", save_pages, NULL },
+	{ "files", save_files, NULL },
+	{ "state", save_state, NULL },
+	{ "seal", seal, NULL },
+	{ "publish", publish, NULL },
+	{ "release", release, NULL },
+};
+
+static void count_tasks(const struct dump *d, struct checkpoint_report *report)
+{
+	struct dump_task **task;
+
+	report->processes = d->tasks.count;
+	array_for(task, &d->tasks)
+		report->threads += (*task)->threads.count;
+}
+
+int checkpoint(const struct checkpoint_options *options, struct checkpoint_report *report,
+	       struct error *err)
+{
+	struct checkpoint_run run = { .options = options, .report = report };
+	int r;
+
+	_Static_assert(ARRAY_SIZE(steps) <= CHECKPOINT_STEPS_MAX, "room for all times");
+	*report = (struct checkpoint_report){ .steps = ARRAY_SIZE(steps) };
+	run.dump.options = options;
+	r = steps_run(steps, ARRAY_SIZE(steps), &run, report->times, err);
+	if (run.dump.out)
+		stream_writer_sizes(run.dump.out, &report->bytes_in, &report->bytes_out);
+	count_tasks(&run.dump, report);
+	stream_writer_free(run.dump.out);
+	dump_files_free(run.dump.files);
+	memory_dump_free(&run.dump);
+	hold_free(&run.dump);
+	gadget_cache_release(&run.dump.gadgets);
+	buffer_release(&run.dump.state);
+	return r;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_STEPS_CHECKPOINT_H
+#define CL_STEPS_CHECKPOINT_H
+
+#include "base/error.h"
+#include "steps/options.h"
+#include "steps/steps.h"
+
+enum { CHECKPOINT_STEPS_MAX = 16 };
+
+/* What a checkpoint took. */
+struct checkpoint_report {
+	struct step_time times[CHECKPOINT_STEPS_MAX];
+	size_t steps;
+	uint64_t frozen_ns;	/* from the first thread seized to the last let go */
+	uint64_t bytes_in, bytes_out;
+	size_t processes, threads;
+};
+
+/* Saves the tree under options->pid to options->output. The target runs on unharmed after every
+ * failure; it is ended only once the image is sealed and synced. */
+int checkpoint(const struct checkpoint_options *options, struct checkpoint_report *report,
+	       struct error *err);
+
+#endif

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "steps/load.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "kinds/files.h"
+#include "kinds/memory.h"
+#include "steps/records.h"
+
+/* More than any kernel's pid_max and thread count would allow in one tree. */
+enum { TASKS_MAX = 1 << 20 };
+
+static struct restore_thread *add_thread(struct restore_task *t, pid_t tid)
+{
+	struct restore_thread *thread = calloc(1, sizeof(*thread)), **slot = NULL;
+
+	if (thread) {
+		thread->task = t;
+		thread->tid = tid;
+		thread->state = calloc(kinds_count(), sizeof(*thread->state));
+		if (thread->state)
+			slot = array_add(&t->threads);
+	}
+	if (!slot) {
+		if (thread)
+			free(thread->state);
+		free(thread);
+		return NULL;
+	}
+	return *slot = thread;
+}
+
+static struct restore_task *find_task(const struct restore *r, pid_t pid)
+{
+	struct restore_task **t;
+
+	array_for(t, &r->tasks)
+		if ((*t)->pid == pid)
+			return *t;
+	return NULL;
+}
+
+static int no_memory(struct error *err)
+{
+	return error_set(err, ERROR_FAILED, ENOMEM, "tree");
+}
+
+static int add_task(struct restore *r, const TreeTask *m, struct error *err)
+{
+	struct restore_task *t = calloc(1, sizeof(*t)), **slot = array_add(&r->tasks);
+	size_t i;
+
+	if (!t || !slot) {
+		free(t);
+		if (slot)
+			r->tasks.count--;
+		return no_memory(err);
+	}
+	*slot = t;
+	t->restore = r;
+	t->pid = m->pid;
+	t->sid = m->sid;
+	t->pgid = m->pgid;
+	t->pidfd = t->service_fd = -1;
+	t->zombie = m->zombie;
+	t->parent = find_task(r, m->ppid);
+	t->state = calloc(kinds_count(), sizeof(*t->state));
+	/* A zombie, or a leader that is gone, is borne by a thread that exits again. */
+	if (!t->state || !add_thread(t, m->pid))
+		return no_memory(err);
+	if (!m->zombie && !m->n_tids)
+		return error_set(err, ERROR_IMAGE, 0, "process %u has no thread", m->pid);
+	for (i = 0; i < m->n_tids; i++) {
+		if (m->tids[i] == m->pid && i == 0 && !m->leader_gone)
+			continue;
+		if (m->tids[i] == m->pid || !m->tids[i] || m->tids[i] > INT32_MAX ||
+		    (i == 0 && !m->leader_gone))
+			return error_set(err, ERROR_IMAGE, 0, "process %u has a thread %u", m->pid,
+					 m->tids[i]);
+		if (!add_thread(t, m->tids[i]))
+			return no_memory(err);
+	}
+	return 0;
+}
+
+static int load_tree(struct restore *r, Tree **ret, struct error *err)
+{
+	ProtobufCMessage *message;
+	size_t i;
+
+	if (*ret)
+		return error_set(err, ERROR_IMAGE, 0, "the image has two trees");
+	if (stream_message(r->in, &tree__descriptor, &message, err))
+		return -1;
+	*ret = (Tree *)message;
+	if ((*ret)->n_tasks == 0 || (*ret)->n_tasks > TASKS_MAX)
+		return error_set(err, ERROR_IMAGE, 0, "a tree of %zu processes", (*ret)->n_tasks);
+	for (i = 0; i < (*ret)->n_tasks; i++)
+		if (add_task(r, (*ret)->tasks[i], err))
+			return -1;
+	return 0;
+}
+
+/* Puts a message where its owner keeps it; *slot takes it over. */
+static int keep(ProtobufCMessage **slot, const struct kind *kind, ProtobufCMessage *message,
+		struct error *err)
+{
+	if (*slot) {
+		error_set(err, ERROR_IMAGE, 0, "%s %u is there twice", kind->name,
+			  kind_message_id(message));
+		protobuf_c_message_free_unpacked(message, NULL);
+		return -1;
+	}
+	*slot = message;
+	return 0;
+}
+
+static struct restore_thread *find_thread(const struct restore *r, pid_t tid)
+{
+	struct restore_task **t;
+	size_t i;
+
+	array_for(t, &r->tasks)
+		for (i = 0; i < (*t)->threads.count; i++)
+			if ((*t)->threads.items[i]->tid == tid)
+				return (*t)->threads.items[i];
+	return NULL;
+}
+
+static int load_state(struct restore *r, const struct kind *kind, ProtobufCMessage *message,
+		      struct error *err)
+{
+	uint32_t id = kind_message_id(message);
+	struct restore_task *task = kind->scope == KIND_TASK ? find_task(r, id) : NULL;
+	struct restore_thread *thread = kind->scope == KIND_THREAD ? find_thread(r, id) : NULL;
+
+	if (task)
+		return keep(&task->state[kind_index(kind)], kind, message, err);
+	if (thread)
+		return keep(&thread->state[kind_index(kind)], kind, message, err);
+	protobuf_c_message_free_unpacked(message, NULL);
+	return error_set(err, ERROR_IMAGE, 0, "%s of %u, which is not in the tree", kind->name, id);
+}
+
+static int load_kind(struct restore *r, const struct record *record, struct error *err)
+{
+	const struct kind *kind = kind_by_record(record->kind);
+	ProtobufCMessage *message;
+
+	if (!kind) {
+		if (!(record->flags & RECORD_CRITICAL))
+			return 0;
+		error_set(err, ERROR_IMAGE, 0, "record kind %u is not known here", record->kind);
+		return error_hint(err, "the image comes from a newer criu-lite");
+	}
+	if (stream_message(r->in, kind->message, &message, err))
+		return -1;
+	switch (kind->scope) {
+	case KIND_OBJECT:
+		return memory_load_object(r, kind, message, err);
+	case KIND_FILE:
+		return restore_files_add(r->files, kind, message, err);
+	case KIND_TASK:
+	case KIND_THREAD:
+		break;
+	}
+	return load_state(r, kind, message, err);
+}
+
+int load_header(struct restore *r, Image **ret, struct error *err)
+{
+	ProtobufCMessage *message;
+	struct record record;
+	int more = stream_next(r->in, &record, err);
+
+	if (more < 0)
+		return -1;
+	if (!more || record.kind != RECORD_HEADER)
+		return error_set(err, ERROR_IMAGE, 0, "the image has no header");
+	if (stream_message(r->in, &image__descriptor, &message, err))
+		return -1;
+	*ret = (Image *)message;
+	return 0;
+}
+
+int load_tree_and_maps(struct restore *r, Tree **ret, struct error *err)
+{
+	struct record record;
+	int more;
+
+	while ((more = stream_next(r->in, &record, err)) > 0) {
+		if (record.kind == RECORD_TREE) {
+			if (load_tree(r, ret, err))
+				return -1;
+			continue;
+		}
+		if (!*ret)
+			return error_set(err, ERROR_IMAGE, 0, "the image does not begin with its tree");
+		if (record.kind == RECORD_MEMORY)
+			return memory_load(r, &record, err);
+		if (load_kind(r, &record, err))
+			return -1;
+	}
+	return more < 0 ? -1 : error_set(err, ERROR_IMAGE, 0, "the image has no memory");
+}
+
+int load_rest(struct restore *r, struct error *err)
+{
+	struct record record;
+	int more;
+
+	while ((more = stream_next(r->in, &record, err)) > 0) {
+		if (record.kind == RECORD_MEMORY) {
+			if (memory_load(r, &record, err) || memory_restore_objects(r, err))
+				return -1;
+		} else if (load_kind(r, &record, err)) {
+			return -1;
+		}
+	}
+	return more < 0 || memory_restore_objects(r, err) ? -1 : 0;
+}
+
+static void free_states(ProtobufCMessage **state)
+{
+	size_t i;
+
+	for (i = 0; state && i < kinds_count(); i++)
+		if (state[i])
+			protobuf_c_message_free_unpacked(state[i], NULL);
+	free(state);
+}
+
+void load_free_tasks(struct restore *r)
+{
+	struct restore_task **t;
+	struct restore_thread **thread;
+
+	array_for(t, &r->tasks) {
+		array_for(thread, &(*t)->threads) {
+			free_states((*thread)->state);
+			tracee_release(&(*thread)->tracee);
+			free(*thread);
+		}
+		array_release(&(*t)->threads);
+		free_states((*t)->state);
+		fd_close(&(*t)->pidfd);
+		agent_release(&(*t)->agent);
+		free(*t);
+	}
+	array_release(&r->tasks);
+}
+
+const ProtobufCMessage *restore_task_state(const struct restore_task *t, const struct kind *kind)
+{
+	return t->state[kind_index(kind)];
+}
+
+const ProtobufCMessage *restore_thread_state(const struct restore_thread *t,
+					     const struct kind *kind)
+{
+	return t->state[kind_index(kind)];
+}

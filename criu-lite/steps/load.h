@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_STEPS_LOAD_H
+#define CL_STEPS_LOAD_H
+
+#include "images/image.pb-c.h"
+#include "images/tree.pb-c.h"
+#include "kinds/restore.h"
+
+/*
+ * Reading an image into what a restore works on. Every reference is checked here or by the room
+ * that takes the message.
+ */
+
+/* The first record. *ret is owned by the caller. */
+int load_header(struct restore *r, Image **ret, struct error *err);
+/* Records up to the first page data: the tree (*ret, owned by the caller) with r->tasks made of it,
+ * objects, maps. */
+int load_tree_and_maps(struct restore *r, Tree **ret, struct error *err);
+/* The rest, up to the verified seal. */
+int load_rest(struct restore *r, struct error *err);
+void load_free_tasks(struct restore *r);
+
+#endif

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "steps/puppets.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "kinds/files.h"
+#include "kinds/memory.h"
+#include "proc/stat.h"
+
+enum {
+	STOP_TIMEOUT_MS = 5000,
+	RSEQ_UNREGISTER = 1,
+	PUPPET_STOP_SIGNAL = SIGURG,
+	HELPER_PID_FIRST = 1000,
+	HELPER_PID_TRIES = 20000,
+};
+
+int puppets_prepare(struct restore *r, struct error *err)
+{
+	r->area = memory_find_agent_hole(r);
+	if (!r->area)
+		return error_set(err, ERROR_FAILED, 0, "no address range is free in all tasks");
+	if (mmap((void *)r->area, AGENT_SIZE, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != (void *)r->area)
+		return error_set(err, ERROR_FAILED, errno, "cannot map the agent");
+	agent_write_code((void *)r->area);
+	if (mprotect((void *)r->area, AGENT_CODE_SIZE, PROT_READ | PROT_EXEC))
+		return error_set(err, ERROR_FAILED, errno, "cannot protect the agent");
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, r->service))
+		return error_set(err, ERROR_FAILED, errno, "cannot make the hand-over socket");
+	return 0;
+}
+
+void puppets_release(struct restore *r)
+{
+	if (r->area)
+		munmap((void *)r->area, AGENT_SIZE);
+	r->area = 0;
+	fd_close(&r->service[0]);
+	fd_close(&r->service[1]);
+}
+
+/* Who has a pid that we need, for the message. */
+static int pid_is_taken(pid_t pid, struct error *err)
+{
+	_cleanup_buffer_ struct buffer comm = { 0 };
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	if (read_file_at(-1, path, &comm) || !comm.size)
+		error_set(err, ERROR_FAILED, 0, "pid %d is taken, as a group or session", pid);
+	else
+		error_set(err, ERROR_FAILED, 0, "pid %d is taken by \"%.*s\"", pid,
+			  (int)comm.size - 1, comm.data);
+	return error_hint(err, "end that process, or restore in a pid namespace of its own");
+}
+
+/* What is common to every new puppet: a held leader with the agent in it. */
+static int adopt(struct restore_task *t, pid_t pid, struct error *err)
+{
+	struct tracee *held = &t->threads.items[0]->tracee;
+
+	t->pidfd = syscall(SYS_pidfd_open, pid, 0);
+	if (t->pidfd < 0)
+		return error_set(err, ERROR_FAILED, errno, "process %d: cannot open", pid);
+	agent_adopt(&t->agent, t->restore->area, PUPPET_STOP_SIGNAL);
+	return tracee_get_regs(held, &held->saved, err);
+}
+
+/* The puppet forgets what it has of us: descriptors, the rseq registration of our C library. */
+static int strip_root(struct restore_task *root, struct error *err)
+{
+	struct tracee *held = &root->threads.items[0]->tracee;
+	_cleanup_batch_ struct batch b = { 0 };
+	struct tracee_rseq rseq;
+
+	if (tracee_rseq(held, &rseq, err))
+		return -1;
+	batch_start(&b, &root->agent);
+	if (rseq.address)
+		batch_must(&b, SYS_rseq, rseq.address, rseq.size, RSEQ_UNREGISTER, rseq.signature);
+	return restore_run(root, &b, err) || restore_clear(root, err) ? -1 : 0;
+}
+
+int puppet_make_root(struct restore *r, struct restore_task *root, int exit_signal,
+		     struct error *err)
+{
+	pid_t wanted = root->pid, pid;
+	struct clone_args args = {
+		.exit_signal = exit_signal,
+		.set_tid = (uint64_t)&wanted,
+		.set_tid_size = 1,
+	};
+	struct tracee *held = &root->threads.items[0]->tracee;
+
+	pid = syscall(SYS_clone3, &args, sizeof(args));
+	if (pid == 0)
+		for (;;)
+			syscall(SYS_pause);
+	if (pid < 0 && errno == EEXIST)
+		return pid_is_taken(wanted, err);
+	if (pid < 0) {
+		error_set(err, ERROR_FAILED, errno, "cannot make process %d", wanted);
+		return error_hint(err, "run criu-lite as root");
+	}
+	root->service_fd = r->service[1];
+	if (tracee_seize(held, pid, pid, TRACEE_PUPPET | TRACEE_SECCOMP_OFF, err) ||
+	    tracee_interrupt(held, err) || tracee_wait_stopped(held, STOP_TIMEOUT_MS, err)) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		held->tid = 0;
+		return -1;
+	}
+	return adopt(root, pid, err) || strip_root(root, err) ? -1 : 0;
+}
+
+/* Takes hold of a process or thread that a batch has just borne. */
+static int meet(struct tracee *held, pid_t tid, pid_t tgid, struct error *err)
+{
+	*held = (struct tracee){ .tid = tid, .tgid = tgid };
+	return tracee_wait_stopped(held, STOP_TIMEOUT_MS, err);
+}
+
+static int bear(struct restore_task *parent, pid_t wanted, int exit_signal, struct batch *b,
+		struct error *err)
+{
+	struct clone_args args = { .exit_signal = exit_signal, .set_tid_size = 1 };
+
+	batch_start(b, &parent->agent);
+	args.set_tid = batch_put(b, &wanted, sizeof(wanted));
+	batch_must(b, SYS_clone3, batch_put(b, &args, sizeof(args)), sizeof(args));
+	return restore_run(parent, b, err);
+}
+
+static bool is_saved_id(const struct restore *r, pid_t pid)
+{
+	struct restore_task **t;
+	size_t i;
+
+	array_for(t, &r->tasks) {
+		if ((*t)->pid == pid || (*t)->sid == pid || (*t)->pgid == pid)
+			return true;
+		for (i = 0; i < (*t)->threads.count; i++)
+			if ((*t)->threads.items[i]->tid == pid)
+				return true;
+	}
+	return false;
+}
+
+/* A helper must not sit on a pid that a task needs later. */
+static int bear_anywhere(struct restore_task *parent, struct restore_task *child, struct batch *b,
+			 struct error *err)
+{
+	pid_t pid;
+
+	for (pid = HELPER_PID_FIRST; pid < HELPER_PID_FIRST + HELPER_PID_TRIES; pid++) {
+		struct error taken = ERROR_INIT;
+
+		if (is_saved_id(parent->restore, pid))
+			continue;
+		if (!bear(parent, pid, 0, b, &taken)) {
+			child->pid = pid;
+			return 0;
+		}
+		if (taken.os_error != EEXIST) {
+			*err = taken;
+			return -1;
+		}
+		error_clear(&taken);
+	}
+	return error_set(err, ERROR_FAILED, 0, "no free pid for a helper process");
+}
+
+int puppet_make_child(struct restore_task *parent, struct restore_task *child, int exit_signal,
+		      struct error *err)
+{
+	struct tracee *held = &child->threads.items[0]->tracee;
+	_cleanup_batch_ struct batch b = { 0 };
+	unsigned long pid;
+
+	if (!child->pid) {
+		if (bear_anywhere(parent, child, &b, err))
+			return -1;
+	} else if (bear(parent, child->pid, exit_signal, &b, err)) {
+		if (err->os_error != EEXIST)
+			return -1;
+		error_clear(err);
+		return pid_is_taken(child->pid, err);
+	}
+	pid = parent->threads.items[0]->tracee.event_message;
+	child->service_fd = parent->service_fd;
+	return meet(held, pid, pid, err) || adopt(child, pid, err) ? -1 : 0;
+}
+
+int puppet_make_threads(struct restore_task *t, struct error *err)
+{
+	struct clone_args args = {
+		.flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
+			 CLONE_SYSVSEM,
+		.set_tid_size = 1,
+	};
+	struct tracee *leader = &t->threads.items[0]->tracee;
+	_cleanup_batch_ struct batch b = { 0 };
+	size_t i;
+
+	for (i = 1; i < t->threads.count; i++) {
+		struct restore_thread *thread = t->threads.items[i];
+
+		batch_start(&b, &t->agent);
+		args.set_tid = batch_put(&b, &thread->tid, sizeof(thread->tid));
+		batch_must(&b, SYS_clone3, batch_put(&b, &args, sizeof(args)), sizeof(args));
+		if (restore_run(t, &b, err)) {
+			if (err->os_error != EEXIST)
+				return -1;
+			error_clear(err);
+			return pid_is_taken(thread->tid, err);
+		}
+		if (meet(&thread->tracee, leader->event_message, leader->tgid, err) ||
+		    tracee_get_regs(&thread->tracee, &thread->tracee.saved, err))
+			return -1;
+	}
+	return 0;
+}
+
+/* Runs a batch that the puppet does not survive. */
+static int run_to_death(struct restore_task *t, struct batch *b, struct error *err)
+{
+	struct error death = ERROR_INIT;
+
+	if (!restore_run(t, b, &death))
+		return error_set(err, ERROR_FAILED, 0, "process %d did not exit", t->pid);
+	if (death.kind != ERROR_DIED) {
+		*err = death;
+		return -1;
+	}
+	error_clear(&death);
+	fd_close(&t->pidfd);
+	t->threads.items[0]->tracee.tid = 0;
+	return 0;
+}
+
+/* Death by signal: the signal takes the place of our own stop's. A core file was written then, if
+ * at all; no second one is. */
+static int die_by(struct restore_task *t, int signal, struct error *err)
+{
+	struct tracee *held = &t->threads.items[0]->tracee;
+	const struct rlimit no_core = { 0, 0 };
+	_cleanup_batch_ struct batch b = { 0 };
+	struct error death = ERROR_INIT;
+	struct stop stop;
+
+	batch_start(&b, &t->agent);
+	batch_must(&b, SYS_prlimit64, 0, RLIMIT_CORE, batch_put(&b, &no_core, sizeof(no_core)), 0);
+	if (restore_run(t, &b, err) || tracee_set_sigmask(held, 0, err) ||
+	    tracee_continue(held, signal, err))
+		return -1;
+	while (!tracee_wait(held, &stop, &death))
+		if (tracee_continue(held, stop.kind == STOP_SIGNAL ? stop.signal : 0, err))
+			return -1;
+	error_clear(&death);
+	fd_close(&t->pidfd);
+	held->tid = 0;
+	return 0;
+}
+
+int puppet_exit(struct restore_task *t, int wait_status, struct error *err)
+{
+	_cleanup_batch_ struct batch b = { 0 };
+	int signal = wait_status & 0x7f;
+
+	if (signal)
+		return die_by(t, signal, err);
+	batch_start(&b, &t->agent);
+	batch_call(&b, SYS_exit_group, wait_status >> 8 & 0xff);
+	return run_to_death(t, &b, err);
+}
+
+int puppet_exit_leader(struct restore_task *t, int wait_status, struct error *err)
+{
+	struct tracee *held = &t->threads.items[0]->tracee;
+	const uint64_t code[6] = { wait_status >> 8 & 0xff };
+	struct arch_regs regs = held->saved;
+	char path[64];
+	int tries;
+
+	arch_call_regs(&regs, t->agent.address + arch_agent_call_offset(), 0, SYS_exit, code);
+	if (tracee_set_regs(held, &regs, err) || tracee_continue(held, 0, err))
+		return -1;
+	/* No wait status comes while other threads live. */
+	snprintf(path, sizeof(path), "/proc/%d/task/%d", held->tgid, held->tid);
+	_cleanup_fd_ int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	for (tries = 0; tries < STOP_TIMEOUT_MS * 10; tries++) {
+		struct proc_stat stat;
+
+		if (proc_read_stat(dir, &stat, err))
+			return -1;
+		if (stat.state == 'Z')
+			return 0;
+		nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
+	}
+	return error_set(err, ERROR_FAILED, 0, "task %d did not exit", held->tid);
+}
+
+void puppets_kill(struct restore *r)
+{
+	size_t i, k;
+
+	for (i = r->tasks.count; i-- > 0;) {
+		struct restore_task *t = r->tasks.items[i];
+
+		if (t->threads.count && t->threads.items[0]->tracee.tid)
+			kill(t->threads.items[0]->tracee.tgid, SIGKILL);
+	}
+	for (i = r->tasks.count; i-- > 0;) {
+		struct restore_task *t = r->tasks.items[i];
+
+		for (k = t->threads.count; k-- > 0;)
+			tracee_kill(&t->threads.items[k]->tracee);
+	}
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "steps/restore.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "kinds/files.h"
+#include "kinds/memory.h"
+#include "steps/load.h"
+#include "steps/puppets.h"
+#include "steps/release.h"
+#include "steps/state_restore.h"
+#include "steps/tree_restore.h"
+
+struct restore_run {
+	const struct restore_options *options;
+	struct restore_report *report;
+	struct restore r;
+	Image *image;
+	Tree *tree;
+};
+
+static int open_stream(void *context, struct error *err)
+{
+	struct restore_run *run = context;
+
+	return stream_reader_open(&run->r.in, run->options->input, run->options->jobs, err) ||
+			       load_header(&run->r, &run->image, err) ||
+			       restore_files_new(&run->r, run->options->stdio,
+						 run->options->stdio_file, err) ?
+		       -1 :
+		       0;
+}
+
+static int load_tree(void *context, struct error *err)
+{
+	struct restore_run *run = context;
+
+	return load_tree_and_maps(&run->r, &run->tree, err);
+}
+
+/* Descriptors of the tree come on top of our own: we hold each description once. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int preflight(void *context, struct error *err)
+{
+	struct restore_run *run = context;
+	struct utsname host;
+
+	if (uname(&host) == 0 && run->image->machine && strcmp(run->image->machine, host.machine))
+		return error_set(err, ERROR_BLOCKED, 0, "the image was made on %s, this is %s",
+				 run->image->machine, host.machine);
+	if (run->image->page_size != (uint32_t)sysconf(_SC_PAGESIZE))
+		return error_set(err, ERROR_BLOCKED, 0, "the image has pages of %u bytes",
+				 run->image->page_size);
+	raise_descriptor_limit();
+	return tree_check_ids(&run->r, err);
+}
+
+static int make_puppets(void *context, struct error *err)
+{
+	struct restore_run *run = context;
+
+	return puppets_prepare(&run->r, err) || tree_restore(&run->r, run->tree, err) ? -1 : 0;
+}
+
+static void end_puppets(void *context)
+{
+	struct restore_run *run = context;
+
+	puppets_kill(&run->r);
+	memory_undo(&run->r);
+}
+
+static int fill_pages(void *context, struct error *err)
+{
+	return memory_restore_pages(&((struct restore_run *)context)->r, err);
+}
+
+static int load_to_seal(void *context, struct error *err)
+{
+	struct restore_run *run = context;
+
+	return load_rest(&run->r, err) || restore_files_check(run->r.files, err) ? -1 : 0;
+}
+
+static int open_files(void *context, struct error *err)
+{
+	return restore_files_open(((struct restore_run *)context)->r.files, err);
+}
+
+static int make_threads(void *context, struct error *err)
+{
+	return tree_restore_threads(&((struct restore_run *)context)->r, err);
+}
+
+static int install_files(void *context, struct error *err)
+{
+	struct restore_run *run = context;
+
+	return restore_files_install(run->r.files, err) ||
+			       restore_files_settle(run->r.files, err) ?
+		       -1 :
+		       0;
+}
+
+static int exit_zombies(void *context, struct error *err)
+{
+	struct restore_run *run = context;
+
+	return tree_restore_exits(&run->r, run->tree, err);
+}
+
+static int put_state(void *context, struct error *err)
+{
+	return state_restore(&((struct restore_run *)context)->r, err);
+}
+
+/* The last that is run in the puppets: the hand-over socket goes. */
+static int settle(void *context, struct error *err)
+{
+	struct restore_run *run = context;
+	_cleanup_batch_ struct batch b = { 0 };
+	struct restore_task **t;
+
+	if (memory_finish(&run->r, err))
+		return -1;
+	array_for(t, &run->r.tasks) {
+		if ((*t)->zombie)
+			continue;
+		batch_start(&b, &(*t)->agent);
+		restore_files_drop_service(*t, &b);
+		if (b.records.count && restore_run(*t, &b, err))
+			return -1;
+	}
+	return 0;
+}
+
+static int set_registers(void *context, struct error *err)
+{
+	struct restore_run *run = context;
+
+	return release_prepare(&run->r, run->tree, err);
+}
+
+static int write_pidfile(void *context, struct error *err)
+{
+	struct restore_run *run = context;
+	_cleanup_file_ FILE *file = NULL;
+
+	run->report->root_pid = run->r.tasks.items[0]->threads.items[0]->tracee.tgid;
+	if (!run->options->pidfile)
+		return 0;
+	file = fopen(run->options->pidfile, "we");
+	if (!file || fprintf(file, "%d\n", run->report->root_pid) < 0 || fflush(file))
+		return error_set(err, ERROR_FAILED, errno, "%s", run->options->pidfile);
+	return 0;
+}
+
+static void remove_pidfile(void *context)
+{
+	struct restore_run *run = context;
+
+	if (run->options->pidfile)
+		unlink(run->options->pidfile);
+}
+
+static int go(void *context, struct error *err)
+{
+	struct restore_run *run = context;
+
+	return release_go(&run->r, run->tree, err);
+}
+
+static const struct step steps[] = {
+	{ "open-image", open_stream, NULL },
+	{ "load-tree", load_tree, NULL },
+	{ "preflight", preflight, NULL },
+	{ "puppets", make_puppets, end_puppets },
+	{ "pages", fill_pages, NULL },
+	{ "load-rest", load_to_seal, NULL },
+	{ "files", open_files, NULL },
+	{ "threads", make_threads, NULL },
+	{ "install", install_files, NULL },
+	{ "exits", exit_zombies, NULL },
+	{ "state", put_state, NULL },
+	{ "settle", settle, NULL },
+	{ "registers", set_registers, NULL },
+	{ "pidfile", write_pidfile, remove_pidfile },
+	{ "go", go, NULL },
+};
+
+static void count_tasks(const struct restore *r, struct restore_report *report)
+{
+	struct restore_task **t;
+
+	report->processes = r->tasks.count;
+	array_for(t, &r->tasks)
+		report->threads += (*t)->threads.count;
+}
+
+int restore(const struct restore_options *options, struct restore_report *report,
+	    struct error *err)
+{
+	struct restore_run run = { .options = options, .report = report };
+	int result;
+
+	_Static_assert(ARRAY_SIZE(steps) <= RESTORE_STEPS_MAX, "room for all times");
+	*report = (struct restore_report){ .steps = ARRAY_SIZE(steps) };
+	run.r.options = options;
+	run.r.service[0] = run.r.service[1] = -1;
+	result = steps_run(steps, ARRAY_SIZE(steps), &run, report->times, err);
+	count_tasks(&run.r, report);
+	stream_reader_free(run.r.in);
+	restore_files_free(run.r.files);
+	memory_restore_free(&run.r);
+	puppets_release(&run.r);
+	load_free_tasks(&run.r);
+	if (run.tree)
+		tree__free_unpacked(run.tree, NULL);
+	if (run.image)
+		image__free_unpacked(run.image, NULL);
+	return result;
+}

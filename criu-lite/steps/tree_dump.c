@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "steps/tree_dump.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "images/tree.pb-c.h"
+#include "steps/records.h"
+#include "steps/tree_plan.h"
+
+static int make_plan(const struct dump *d, struct tree_plan *plan, struct error *err)
+{
+	struct plan_task *tasks = calloc(d->tasks.count, sizeof(*tasks));
+	size_t i;
+	int r;
+
+	if (!tasks)
+		return error_set(err, ERROR_FAILED, ENOMEM, "tree");
+	for (i = 0; i < d->tasks.count; i++) {
+		const struct dump_task *task = d->tasks.items[i];
+
+		tasks[i] = (struct plan_task){
+			.pid = task->pid,
+			.ppid = i ? task->stat.ppid : 0,
+			.sid = task->stat.session,
+			.pgid = task->stat.pgrp,
+			.zombie = task->zombie,
+		};
+	}
+	r = tree_plan(tasks, d->tasks.count, plan, err);
+	free(tasks);
+	return r;
+}
+
+/* Tasks in the order of their births, so that the image can be restored front to back. */
+static int reorder(struct dump *d, const struct tree_plan *plan, struct error *err)
+{
+	struct dump_task **ordered = calloc(d->tasks.count, sizeof(*ordered));
+	const struct plan_op *op;
+	size_t made = 0, i;
+
+	if (!ordered)
+		return error_set(err, ERROR_FAILED, ENOMEM, "tree");
+	for (i = 1; i < d->tasks.count; i++)
+		d->tasks.items[i]->birth = d->tasks.items[plan->birth[i]];
+	array_for(op, &plan->ops)
+		if (op->kind == PLAN_CLONE && op->who < plan->task_count)
+			ordered[made++] = d->tasks.items[op->who];
+	free(d->tasks.items);
+	d->tasks.items = ordered;
+	d->tasks.capacity = d->tasks.count;
+	return 0;
+}
+
+static void fill_task(TreeTask *m, const struct dump_task *task, bool root, uint32_t *tids)
+{
+	const struct dump_thread *t;
+
+	tree_task__init(m);
+	m->pid = task->pid;
+	m->ppid = root ? 0 : task->stat.ppid;
+	m->pgid = task->stat.pgrp;
+	m->sid = task->stat.session;
+	m->exit_signal = task->stat.exit_signal;
+	m->name = (char *)task->stat.comm;
+	m->has_zombie = m->zombie = task->zombie;
+	m->has_leader_gone = m->leader_gone = task->leader_gone;
+	m->has_exit_code = task->zombie || task->leader_gone;
+	m->exit_code = task->stat.exit_code;
+	if (!task->zombie && task->threads.items[0].tracee.group_stopped) {
+		m->has_stopped = m->stopped = true;
+		m->has_stop_signal = true;
+		m->stop_signal = task->threads.items[0].tracee.group_signal;
+	}
+	m->tids = tids;
+	array_for(t, &task->threads)
+		m->tids[m->n_tids++] = t->tid;
+}
+
+static int write_tree(struct dump *d, struct error *err)
+{
+	size_t threads = 0, i;
+	_cleanup_free_ TreeTask *tasks = calloc(d->tasks.count, sizeof(*tasks));
+	_cleanup_free_ TreeTask **list = calloc(d->tasks.count, sizeof(*list));
+	_cleanup_free_ uint32_t *tids = NULL;
+	Tree tree = TREE__INIT;
+
+	for (i = 0; i < d->tasks.count; i++)
+		threads += d->tasks.items[i]->threads.count;
+	tids = calloc(threads + 1, sizeof(*tids));
+	if (!tasks || !list || !tids)
+		return error_set(err, ERROR_FAILED, ENOMEM, "tree");
+	for (threads = 0, i = 0; i < d->tasks.count; i++) {
+		fill_task(&tasks[i], d->tasks.items[i], i == 0, tids + threads);
+		threads += tasks[i].n_tids;
+		list[i] = &tasks[i];
+	}
+	tree.n_tasks = d->tasks.count;
+	tree.tasks = list;
+	return stream_write(d->out, RECORD_TREE, RECORD_CRITICAL, &tree.base, err);
+}
+
+int tree_dump(struct dump *d, struct error *err)
+{
+	_cleanup_plan_ struct tree_plan plan = { 0 };
+
+	if (make_plan(d, &plan, err) || reorder(d, &plan, err))
+		return -1;
+	return write_tree(d, err);
+}

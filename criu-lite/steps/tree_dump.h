@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_STEPS_TREE_DUMP_H
+#define CL_STEPS_TREE_DUMP_H
+
+#include "kinds/dump.h"
+
+/* Puts the held tasks into the order in which a restore makes them (tree_plan), tells each whose
+ * memory it will be born with, and writes the Tree record. A tree that cannot be rebuilt is
+ * refused. */
+int tree_dump(struct dump *d, struct error *err);
+
+#endif
