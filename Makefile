@@ -7,6 +7,7 @@ endif
 PREFIX ?= /usr/local
 DESTDIR ?=
 BUILD ?= build
+OBJ := $(BUILD)/objects
 PACKAGES := libprotobuf-c libzstd libbsd-overlay jansson libxxhash
 
 CFLAGS ?= -O2 -g
@@ -26,7 +27,7 @@ PB_SOURCES := $(PROTOS:%.proto=$(BUILD)/%.pb-c.c)
 SOURCES := $(wildcard criu-lite/*/*.c criu-lite/*/*/*.c images/*.c migrate/*.c)
 SOURCES += $(wildcard kernel-compat/*.c kernel-compat/arch/$(ARCH)/*.c)
 ASM := $(wildcard kernel-compat/arch/$(ARCH)/*.S)
-LIB_OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(ASM:%.S=$(BUILD)/%.o) $(PB_SOURCES:.c=.o)
+LIB_OBJECTS := $(patsubst %,$(OBJ)/%.o,$(basename $(SOURCES) $(ASM)) $(PROTOS:.proto=.pb-c))
 LIB := $(BUILD)/libcriu-lite.a
 programs = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard $(1:%=tests/%/*.c)))
 UNIT_TESTS := $(call programs,unit)
@@ -75,7 +76,7 @@ fuzz-tests:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang \
 		CFLAGS='$(SANITIZE) -fsanitize=fuzzer-no-link,address,undefined' fuzzers
 
-$(BUILD)/criu-lite: $(BUILD)/criu-lite/main.o $(LIB)
+$(BUILD)/criu-lite: $(OBJ)/criu-lite/main.o $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -87,29 +88,32 @@ $(BUILD)/%.pb-c.c $(BUILD)/%.pb-c.h: %.proto
 	$(call say,PROTO,$<)
 	$(Q)protoc-c --proto_path=. --c_out=$(BUILD) $<
 
-$(BUILD)/%.pb-c.o: $(BUILD)/%.pb-c.c | $(PB_SOURCES)
+$(OBJ)/%.pb-c.o: $(BUILD)/%.pb-c.c | $(PB_SOURCES)
+	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/%.o: %.c | $(PB_SOURCES)
+$(OBJ)/%.o: %.c | $(PB_SOURCES)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/kernel-compat/syscall_names.o: $(BUILD)/kernel-compat/syscall_names.inc
+$(OBJ)/kernel-compat/syscall_names.o: $(BUILD)/kernel-compat/syscall_names.inc
 $(BUILD)/kernel-compat/syscall_names.inc:
 	@mkdir -p $(@D)
 	$(Q)echo '#include <sys/syscall.h>' | $(CC) -E -dM - | \
 		sed -n 's/^#define __NR_\([a-z0-9_]*\) .*/[__NR_\1] = "\1",/p' >$@
 
-$(BUILD)/%.o: %.S
+$(OBJ)/%.o: %.S
 	@mkdir -p $(@D)
 	$(call say,AS,$<)
 	$(Q)$(CC) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
-$(UNIT_TESTS): %: %.o $(LIB)
+$(UNIT_TESTS): $(BUILD)/%: $(OBJ)/%.o $(LIB)
+	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
-$(FUZZERS): %: %.o $(LIB)
+$(FUZZERS): $(BUILD)/%: $(OBJ)/%.o $(LIB)
+	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # A test program is one file; a line "/* build: -lfoo */" in it adds flags.
@@ -127,5 +131,5 @@ install: all
 clean:
 	rm -rf $(BUILD)
 
--include $(LIB_OBJECTS:.o=.d) $(BUILD)/criu-lite/main.d
--include $(UNIT_TESTS:=.d) $(FUZZERS:=.d) $(TEST_PROGRAMS:=.d)
+-include $(LIB_OBJECTS:.o=.d) $(OBJ)/criu-lite/main.d $(TEST_PROGRAMS:=.d)
+-include $(patsubst $(BUILD)/%,$(OBJ)/%.d,$(UNIT_TESTS) $(FUZZERS))
