@@ -48,11 +48,15 @@ int dump_files_save(struct dump_files *d, struct error *err);
  * initialised here and owns nothing. */
 int dump_file_common(struct dump_files *d, struct dump_file *f, FileCommon *ret,
 		     struct error *err);
-/* The object behind a description (dump_objects_get with what its look says). NULL on error. */
-struct dump_object *dump_file_object(struct dump_files *d, struct dump_file *f,
-				     struct error *err);
+/* The standard descriptor (0, 1 or 2) that a description is, or that has the same inode; -1 if
+ * none. */
+int dump_file_standard(struct dump_files *d, struct dump_file *f);
 /* Descriptions in order of discovery; NULL past the last. May grow during dump_files_save(). */
 struct dump_file *dump_files_at(struct dump_files *d, size_t index);
+/* Every description of this inode: call with after = NULL first, then with the last answer. NULL
+ * after the last. */
+struct dump_file *dump_files_next_of_inode(struct dump_files *d, dev_t dev, ino_t ino,
+					   const struct dump_file *after);
 /* "process 12: descriptor 7 (socket:[1234])" for messages; in a buffer of the description. */
 const char *dump_file_name(struct dump_file *f);
 
@@ -91,18 +95,24 @@ void restore_files_drop_service(const struct restore_task *t, struct batch *b);
 
 /* ---- restore: for the kinds ---- */
 
-/* plan() returns this to have create() called for this description instead. */
-enum { FILE_NOT_PLANNED = -2 };
+/* plan() returns this to have create() called for this description instead. One plan() takes at
+ * most FILE_PLAN_RECORDS records and FILE_PLAN_DATA bytes of the batch. */
+enum { FILE_NOT_PLANNED = -2, FILE_PLAN_RECORDS = 16, FILE_PLAN_DATA = 8192 };
 
 /* The generic part of a description's message. */
 const FileCommon *restore_file_common(const struct restore_file *f);
+/* Takes over descriptor `number` of a puppet, which is closed there before the phase ends; -1 on
+ * error. For calls that return more than one (pipe2, socketpair). */
+int restore_fetch(struct restore_files *r, struct restore_task *t, int number, struct error *err);
 /* F_SETFL of the saved flags as far as fcntl(2) takes them; O_ASYNC comes with the owner later. */
 int restore_file_set_flags(struct restore_file *f, struct error *err);
-/* A new description of what `fd` (ours) refers to, with these flags, into f->fd. */
-int restore_file_reopen(struct restore_file *f, int fd, int flags, struct error *err);
 /* The lowest number at which a task holds the description, -1 if it does not. */
 int restore_file_number(const struct restore_files *r, const struct restore_file *f,
 			const struct restore_task *t);
+/* "process 12: descriptor 7" of its first holder, for messages; in a buffer of the description. */
+const char *restore_file_name(struct restore_file *f);
+/* What --stdio says; *ret_file is set for STDIO_FILE. */
+enum stdio_policy restore_files_stdio(const struct restore_files *r, const char **ret_file);
 /* Descriptions in the order of the image; NULL past the last. */
 struct restore_file *restore_files_at(struct restore_files *r, size_t index);
 

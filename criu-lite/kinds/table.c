@@ -6,8 +6,16 @@
 #include "kinds/kind.h"
 
 /* Objects: inodes that mappings and descriptors share. */
+
 /* Open file descriptions. */
+extern const struct kind external_kind;
+extern const struct kind regular_kind;
+extern const struct kind directory_kind;
+extern const struct kind device_kind;
+extern const struct kind pipe_kind;
+
 /* Processes and threads. */
+extern const struct kind descriptors_kind;
 extern const struct kind signal_handlers_kind;
 extern const struct kind limits_kind;
 extern const struct kind filesystem_kind;
@@ -21,6 +29,17 @@ extern const struct kind rseq_kind;
 extern const struct kind registers_kind;
 
 const struct kind *const kinds_table[] = {
+	/* Objects. */
+
+	/* Open file descriptions. */
+	&external_kind,
+	&regular_kind,
+	&directory_kind,
+	&device_kind,
+	&pipe_kind,
+
+	/* Processes and threads. */
+	&descriptors_kind,
 	&signal_handlers_kind,
 	&limits_kind,
 	&filesystem_kind,

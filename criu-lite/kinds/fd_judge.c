@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which descriptors can be saved: in preflight, with the program running, and once more when it
+ * is held.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "kinds/fd_scan.h"
+
+static const struct kind *recognise(const struct fd_look *look)
+{
+	for (const struct kind *const *row = kinds_table; *row; row++)
+		if ((*row)->scope == KIND_FILE && (*row)->file->recognise &&
+		    (*row)->file->recognise(look))
+			return *row;
+	return NULL;
+}
+
+int fd_scan_standard(const struct fd_scan *scan, const struct fd_file *f)
+{
+	const struct stat *st = &f->file.look.st;
+	const struct fd_look *other = NULL;
+
+	if (f->standard >= 0)
+		return f->standard;
+	while ((other = fd_scan_by_inode(scan, st->st_dev, st->st_ino, other)))
+		if (fd_file_of_look(other)->standard >= 0)
+			return fd_file_of_look(other)->standard;
+	return -1;
+}
+
+const struct kind *fd_scan_kind(const struct fd_scan *scan, const struct fd_file *f,
+				bool *ret_blocked)
+{
+	const struct kind *kind = recognise(&f->file.look);
+
+	*ret_blocked = false;
+	if (!kind || !kind->file->outside || !kind->file->outside(scan, &f->file.look))
+		return kind;
+	*ret_blocked = fd_scan_standard(scan, f) < 0;
+	return *ret_blocked ? kind : &external_kind;
+}
+
+/* The other end of anything may wait in the queue of a socket, where only the dump finds it. */
+static bool descriptors_in_flight(const struct fd_scan *scan)
+{
+	for (size_t i = 0; i < scan->files.count; i++)
+		if (scan->files.items[i]->file.look.info.scm_fds)
+			return true;
+	return false;
+}
+
+static int judge_file(struct fd_scan *scan, struct fd_file *f, bool in_flight,
+		      struct blockers *blockers, struct error *err)
+{
+	const struct fd_look *look = &f->file.look;
+	const char *reason, *remedy;
+	bool blocked;
+	const struct kind *kind = fd_scan_kind(scan, f, &blocked);
+
+	if (!kind)
+		fd_unsupported(look, &reason, &remedy);
+	if (blocked && in_flight)
+		return 0;
+	if (blocked) {
+		reason = "its other end is held by a process outside of the tree";
+		remedy = "save the tree that holds both ends, or let the program close it";
+	}
+	if (kind && !blocked)
+		return kind->file->check ? kind->file->check(look, blockers, err) : 0;
+	if (blockers_add(blockers, look->pid, reason, remedy, "descriptor %d (%s)", look->number,
+			 look->link))
+		return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
+	return 0;
+}
+
+/* Two processes, or threads of one, with regard to their descriptor tables, as kcmp(2) says. */
+static long table_order(pid_t a, pid_t b)
+{
+	return syscall(SYS_kcmp, a, b, KCMP_FILES, 0, 0);
+}
+
+static int compare_tables(const void *a, const void *b)
+{
+	const struct fd_table *x = *(const struct fd_table *const *)a;
+	const struct fd_table *y = *(const struct fd_table *const *)b;
+	long order = table_order(x->tid, y->tid);
+
+	return order == 1 ? -1 : order == 2 ? 1 : 0;
+}
+
+static int judge_shared_tables(struct fd_scan *scan, struct blockers *blockers, struct error *err)
+{
+	_cleanup_free_ const struct fd_table **sorted = calloc(scan->tables.count + 1,
+							       sizeof(*sorted));
+
+	if (!sorted)
+		return error_set(err, ERROR_FAILED, ENOMEM, "descriptors");
+	for (size_t i = 0; i < scan->tables.count; i++)
+		sorted[i] = &scan->tables.items[i];
+	qsort(sorted, scan->tables.count, sizeof(*sorted), compare_tables);
+	for (size_t i = 1; i < scan->tables.count; i++) {
+		if (table_order(sorted[i - 1]->tid, sorted[i]->tid) != 0)
+			continue;
+		if (blockers_add(blockers, sorted[i]->pid,
+				 "a descriptor table that processes share cannot be saved", NULL,
+				 "descriptor table (the same as that of process %d)",
+				 sorted[i - 1]->pid))
+			return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
+	}
+	return 0;
+}
+
+/* A thread that has called unshare(CLONE_FILES). */
+static int judge_threads(const struct fd_table *table, struct blockers *blockers,
+			 struct error *err)
+{
+	int fd = openat(table->proc_fd, table->pid == table->tid ? "task" : "..",
+			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_dir_ DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *item;
+
+	if (!dir) {
+		fd_close(&fd);
+		return 0;
+	}
+	while ((item = readdir(dir))) {
+		pid_t tid = atoi(item->d_name);
+		long order = tid <= 0 || tid == table->tid ? 0 : table_order(table->tid, tid);
+
+		/* A leader that has exited has no table at all, which kcmp orders like any. */
+		if (order <= 0 || tid == table->pid)
+			continue;
+		if (blockers_add(blockers, table->pid,
+				 "threads with descriptor tables of their own cannot be saved",
+				 NULL, "thread %d", tid))
+			return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
+	}
+	return 0;
+}
+
+int fd_scan_judge(struct fd_scan *scan, struct blockers *blockers, struct error *err)
+{
+	bool in_flight = descriptors_in_flight(scan);
+	struct fd_table *table;
+
+	for (size_t i = 0; i < scan->files.count; i++)
+		if (judge_file(scan, scan->files.items[i], in_flight, blockers, err))
+			return -1;
+	if (judge_shared_tables(scan, blockers, err))
+		return -1;
+	array_for(table, &scan->tables)
+		if (judge_threads(table, blockers, err))
+			return -1;
+	return 0;
+}
+
+/* A thread that lives in a process whose leader has exited; the leader if none is found. */
+static pid_t living_thread(const struct task_look *look)
+{
+	int fd = openat(look->proc_fd, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_dir_ DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *item;
+
+	if (!dir)
+		fd_close(&fd);
+	while (dir && (item = readdir(dir)))
+		if (isdigit(item->d_name[0]) && atoi(item->d_name) != look->pid)
+			return atoi(item->d_name);
+	return look->pid;
+}
+
+static int check_task(struct fd_scan *scan, const struct task_look *look, struct error *err)
+{
+	_cleanup_fd_ int thread_fd = -1;
+	pid_t tid = look->pid;
+	char path[32];
+
+	if (look->stat->state == 'Z') {
+		tid = living_thread(look);
+		if (tid == look->pid)
+			return 0;
+		snprintf(path, sizeof(path), "task/%d", tid);
+		thread_fd = openat(look->proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (thread_fd < 0)
+			return 0;
+	}
+	return fd_scan_table(scan, NULL, look->pid, tid, thread_fd < 0 ? look->proc_fd : thread_fd,
+			     err);
+}
+
+int files_check(const struct task_look *tasks, size_t count, struct blockers *blockers,
+		struct error *err)
+{
+	struct fd_scan scan = { .running = true };
+	int r = 0;
+
+	for (size_t i = 0; i < count && !r; i++)
+		r = check_task(&scan, &tasks[i], err);
+	if (!r)
+		r = fd_scan_judge(&scan, blockers, err);
+	fd_scan_release(&scan);
+	return r;
+}
