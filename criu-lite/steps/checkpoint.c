@@ -24,14 +24,22 @@ struct checkpoint_run {
 	const struct checkpoint_options *options;
 	struct checkpoint_report *report;
 	struct dump dump;
+	struct preflight before;	/* the tree as it was seen running */
 	uint64_t seized_ns;
 };
 
 static int run_preflight(void *context, struct error *err)
 {
 	struct checkpoint_run *run = context;
+	struct blockers blockers = { 0 };
+	int r = preflight_look(&run->before, run->options->pid, err) ||
+				preflight_ask(&run->before, &blockers, err) ||
+				blockers_error(&blockers, err) ?
+			-1 :
+			0;
 
-	return preflight_checkpoint(run->options->pid, err);
+	blockers_release(&blockers);
+	return r;
 }
 
 static int open_stream(void *context, struct error *err)
@@ -46,7 +54,7 @@ static int hold(void *context, struct error *err)
 	struct checkpoint_run *run = context;
 
 	run->seized_ns = now_ns();
-	return hold_tree(&run->dump, run->options->pid, err);
+	return hold_tree(&run->dump, run->options->pid, &run->before, err);
 }
 
 static void let_go(void *context)
@@ -198,6 +206,7 @@ int checkpoint(const struct checkpoint_options *options, struct checkpoint_repor
 	dump_files_free(run.dump.files);
 	memory_dump_free(&run.dump);
 	hold_free(&run.dump);
+	preflight_release(&run.before);
 	gadget_cache_release(&run.dump.gadgets);
 	buffer_release(&run.dump.state);
 	return r;

@@ -230,7 +230,17 @@ static int put_leader_first(struct dump_task *task)
 	return 0;
 }
 
-static int read_task(struct dump_task *task, struct error *err)
+static int read_maps(struct dump_task *task, const struct preflight *before, struct error *err)
+{
+	if (proc_read_maps(task->proc_fd, &task->maps, err))
+		return -1;
+	if (preflight_flags(before, task->pid, task->stat.start_time, &task->maps))
+		return 0;
+	vma_list_release(&task->maps);
+	return proc_read_smaps(task->proc_fd, &task->maps, err);
+}
+
+static int read_task(struct dump_task *task, const struct preflight *before, struct error *err)
 {
 	struct dump_thread *t;
 
@@ -249,10 +259,10 @@ static int read_task(struct dump_task *task, struct error *err)
 	array_for(t, &task->threads)
 		if (read_thread(t, err))
 			return -1;
-	return proc_read_smaps(task->proc_fd, &task->maps, err);
+	return read_maps(task, before, err);
 }
 
-int hold_tree(struct dump *d, pid_t root, struct error *err)
+int hold_tree(struct dump *d, pid_t root, const struct preflight *before, struct error *err)
 {
 	struct dump_task **task;
 	bool progress = true;
@@ -266,7 +276,7 @@ int hold_tree(struct dump *d, pid_t root, struct error *err)
 	}
 	if (!err->kind)
 		array_for(task, &d->tasks)
-			if (read_task(*task, err))
+			if (read_task(*task, before, err))
 				break;
 	if (err->kind) {
 		hold_release(d);

@@ -3,15 +3,16 @@
 #define CL_STEPS_HOLD_H
 
 #include "kinds/dump.h"
+#include "steps/preflight.h"
 
 /*
  * Holding a whole tree: every thread of every process below the root is seized and stopped, until
  * no new one shows up.
  */
 
-/* Fills d->tasks, parents before children, all threads held with their state saved and /proc read.
+/* `before` is the tree as preflight saw it. Fills d->tasks, parents before children, all threads held with their state saved and /proc read.
  * A zombie is in the list with no threads. On failure everything is let go again. */
-int hold_tree(struct dump *d, pid_t root, struct error *err);
+int hold_tree(struct dump *d, pid_t root, const struct preflight *before, struct error *err);
 /* Lets all go on; those that are gone by themselves do not count as an error. */
 void hold_release(struct dump *d);
 /* The same, but each process is left stopped by SIGSTOP. */

@@ -11,15 +11,18 @@
 #include "kinds/files.h"
 #include "proc/tasks.h"
 
+/* Below this resident size, reading the flags in the freeze costs less than a stale flag could. */
+enum { SMALL_PROCESS = 32 << 20 };
+
 /* One process as /proc shows it. */
-struct seen {
+struct preflight_task {
 	struct task_look look;
 	struct proc_status status;
 	struct proc_stat stat;
 	struct vma_list maps;
 };
 
-static void seen_free(struct seen *s)
+static void task_free(struct preflight_task *s)
 {
 	if (!s)
 		return;
@@ -31,9 +34,9 @@ static void seen_free(struct seen *s)
 
 /* Reads one process and appends its children to the list. A zombie has nothing to look at: *ret
  * is NULL then. */
-static int see(pid_t pid, struct pid_list *tree, struct seen **ret, struct error *err)
+static int see(pid_t pid, struct pid_list *tree, struct preflight_task **ret, struct error *err)
 {
-	struct seen *s = calloc(1, sizeof(*s));
+	struct preflight_task *s = calloc(1, sizeof(*s));
 	char path[32];
 
 	if (!s)
@@ -55,7 +58,7 @@ static int see(pid_t pid, struct pid_list *tree, struct seen **ret, struct error
 	    proc_children(s->look.proc_fd, tree, err))
 		return -1;
 	if (s->stat.state == 'Z') {
-		seen_free(s);
+		task_free(s);
 		*ret = NULL;
 		return 0;
 	}
@@ -76,25 +79,20 @@ static int look_at(const struct task_look *look, struct blockers *blockers, stru
 	return 0;
 }
 
-struct sight {
-	struct pid_list tree;
-	ARRAY_OF(struct seen *) seen;
-};
-
-static int look_around(pid_t root, struct sight *sight, struct error *err)
+static int look_around(struct preflight *p, struct pid_list *tree, pid_t root, struct error *err)
 {
-	pid_t *first = array_add(&sight->tree.pids);
+	pid_t *first = array_add(&tree->pids);
 	size_t i;
 
 	if (!first)
 		return error_set(err, ERROR_FAILED, ENOMEM, "preflight");
 	*first = root;
-	for (i = 0; i < sight->tree.pids.count; i++) {
+	for (i = 0; i < tree->pids.count; i++) {
 		struct error gone = ERROR_INIT;
-		struct seen *s = NULL, **slot;
+		struct preflight_task *s = NULL, **slot;
 
-		if (see(sight->tree.pids.items[i], &sight->tree, &s, &gone)) {
-			seen_free(s);
+		if (see(tree->pids.items[i], tree, &s, &gone)) {
+			task_free(s);
 			if (gone.kind != ERROR_DIED || i == 0) {
 				*err = gone;
 				return -1;
@@ -104,9 +102,9 @@ static int look_around(pid_t root, struct sight *sight, struct error *err)
 		}
 		if (!s)
 			continue;
-		slot = array_add(&sight->seen);
+		slot = array_add(&p->tasks);
 		if (!slot) {
-			seen_free(s);
+			task_free(s);
 			return error_set(err, ERROR_FAILED, ENOMEM, "preflight");
 		}
 		*slot = s;
@@ -114,39 +112,72 @@ static int look_around(pid_t root, struct sight *sight, struct error *err)
 	return 0;
 }
 
-static int ask_rooms(const struct sight *sight, struct blockers *blockers, struct error *err)
+int preflight_look(struct preflight *p, pid_t root, struct error *err)
 {
-	_cleanup_free_ struct task_look *looks = calloc(sight->seen.count + 1, sizeof(*looks));
+	_cleanup_pid_list_ struct pid_list tree = { 0 };
+
+	return look_around(p, &tree, root, err);
+}
+
+int preflight_ask(const struct preflight *p, struct blockers *blockers, struct error *err)
+{
+	_cleanup_free_ struct task_look *looks = calloc(p->tasks.count + 1, sizeof(*looks));
 	size_t i;
 
 	if (!looks)
 		return error_set(err, ERROR_FAILED, ENOMEM, "preflight");
-	for (i = 0; i < sight->seen.count; i++) {
-		looks[i] = sight->seen.items[i]->look;
+	for (i = 0; i < p->tasks.count; i++) {
+		looks[i] = p->tasks.items[i]->look;
 		if (look_at(&looks[i], blockers, err))
 			return -1;
 	}
-	return files_check(looks, sight->seen.count, blockers, err);
+	return files_check(looks, p->tasks.count, blockers, err);
 }
 
-int preflight_look(pid_t root, struct blockers *blockers, struct error *err)
+static bool same_area(const struct vma *a, const struct vma *b)
 {
-	struct sight sight = { 0 };
-	struct seen **s;
-	int r = look_around(root, &sight, err) || ask_rooms(&sight, blockers, err) ? -1 : 0;
-
-	array_for(s, &sight.seen)
-		seen_free(*s);
-	array_release(&sight.seen);
-	pid_list_release(&sight.tree);
-	return r;
+	return a->start == b->start && a->end == b->end && a->prot == b->prot &&
+	       a->shared == b->shared && a->offset == b->offset && a->inode == b->inode &&
+	       a->dev_major == b->dev_major && a->dev_minor == b->dev_minor &&
+	       a->kind == b->kind;
 }
 
-int preflight_checkpoint(pid_t root, struct error *err)
+bool preflight_flags(const struct preflight *p, pid_t pid, uint64_t start_time,
+		     struct vma_list *maps)
 {
-	struct blockers blockers = { 0 };
-	int r = preflight_look(root, &blockers, err) || blockers_error(&blockers, err) ? -1 : 0;
+	struct preflight_task *const *s;
+	size_t i;
 
-	blockers_release(&blockers);
-	return r;
+	array_for(s, &p->tasks)
+		if ((*s)->look.pid == pid)
+			break;
+	if (s == p->tasks.items + p->tasks.count || (*s)->stat.start_time != start_time ||
+	    (*s)->status.vm_rss < SMALL_PROCESS ||
+	    (*s)->maps.vmas.count != maps->vmas.count)
+		return false;
+	for (i = 0; i < maps->vmas.count; i++)
+		if (!same_area(&maps->vmas.items[i], &(*s)->maps.vmas.items[i]))
+			return false;
+	for (i = 0; i < maps->vmas.count; i++) {
+		struct vma *v = &maps->vmas.items[i], *seen = &(*s)->maps.vmas.items[i];
+
+		v->flags = seen->flags;
+		v->page_size = seen->page_size;
+		v->pkey = seen->pkey;
+		v->rss = seen->rss;
+		v->anon_huge = seen->anon_huge;
+		v->swap = seen->swap;
+		v->locked = seen->locked;
+	}
+	maps->has_smaps = true;
+	return true;
+}
+
+void preflight_release(struct preflight *p)
+{
+	struct preflight_task **s;
+
+	array_for(s, &p->tasks)
+		task_free(*s);
+	array_release(&p->tasks);
 }

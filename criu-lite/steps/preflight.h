@@ -3,12 +3,31 @@
 #define CL_STEPS_PREFLIGHT_H
 
 #include "kinds/blockers.h"
+#include "proc/maps.h"
 
-/* Looks at every process of the tree under `root` while it runs, without stopping or touching it,
- * and collects what cannot be saved. A process that ends meanwhile is no error, a root that is not
- * there is. */
-int preflight_look(pid_t root, struct blockers *blockers, struct error *err);
-/* The same as a step of a checkpoint: ERROR_BLOCKED with all blockers when there are any. */
-int preflight_checkpoint(pid_t root, struct error *err);
+/*
+ * Looking at a tree while it runs, without stopping or touching it.
+ */
+
+struct preflight_task;
+
+struct preflight {
+	ARRAY_OF(struct preflight_task *) tasks;
+};
+
+/* Reads every process of the tree under `root`. One that ends meanwhile is passed over, a root that
+ * is not there is an error. Release *p also after a failure. */
+int preflight_look(struct preflight *p, pid_t root, struct error *err);
+/* Collects all that cannot be saved of what was seen. */
+int preflight_ask(const struct preflight *p, struct blockers *blockers, struct error *err);
+/*
+ * The flags of a process's areas (smaps) cost a walk over all its page tables, so they are not read
+ * again while it is frozen: gives `maps`, read now, the flags that were seen in preflight if the
+ * process is the same and its areas are too. False if they are not, or if the process is so small
+ * that reading them again is better.
+ */
+bool preflight_flags(const struct preflight *p, pid_t pid, uint64_t start_time,
+		     struct vma_list *maps);
+void preflight_release(struct preflight *p);
 
 #endif
