@@ -5,14 +5,14 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "cmd/command.h"
 #include "cmd/report.h"
+#include "tracee/wait.h"
 
-enum { JOBS_MAX = 64, EXIT_BY_SIGNAL = 128 };
+enum { JOBS_MAX = 64 };
 
 struct arguments {
 	bool detach, stats;
@@ -54,14 +54,11 @@ static int attend(pid_t root, struct error *err)
 
 	forwarded_signals(&set);
 	for (;;) {
-		pid_t got = waitpid(root, &status, WNOHANG);
-		int signal;
+		int signal, ended = child_reap(root, &status);
 
-		if (got == root && WIFEXITED(status))
-			return WEXITSTATUS(status);
-		if (got == root)
-			return EXIT_BY_SIGNAL + WTERMSIG(status);
-		if (got < 0 && errno != EINTR)
+		if (ended > 0)
+			return status;
+		if (ended < 0 && errno != EINTR)
 			return error_set(err, ERROR_FAILED, errno, "cannot wait for process %d", root);
 		signal = sigwaitinfo(&set, NULL);
 		if (signal > 0 && signal != SIGCHLD)

@@ -10,10 +10,10 @@
 #include <linux/kcmp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "kernel-compat/calls.h"
 #include "kinds/fd_scan.h"
 
 static const struct kind *recognise(const struct fd_look *look)
@@ -86,7 +86,7 @@ static int judge_file(struct fd_scan *scan, struct fd_file *f, bool in_flight,
 /* Two processes, or threads of one, with regard to their descriptor tables, as kcmp(2) says. */
 static long table_order(pid_t a, pid_t b)
 {
-	return syscall(SYS_kcmp, a, b, KCMP_FILES, 0, 0);
+	return sys_kcmp(a, b, KCMP_FILES, 0, 0);
 }
 
 static int compare_tables(const void *a, const void *b)

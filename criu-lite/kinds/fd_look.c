@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "kernel-compat/calls.h"
 #include "kinds/fd_scan.h"
 
 #ifndef PIDFD_THREAD
@@ -60,13 +60,13 @@ int fd_look_duplicate(const struct fd_look *look)
 
 	if (look->pid == getpid())
 		return fcntl(look->number, F_DUPFD_CLOEXEC, 0);
-	pidfd = syscall(SYS_pidfd_open, look->pid, 0);
+	pidfd = sys_pidfd_open(look->pid, 0);
 	/* A thread whose leader has exited can only be named as a thread, since Linux 6.9. */
 	if (pidfd < 0)
-		pidfd = syscall(SYS_pidfd_open, look->pid, PIDFD_THREAD);
+		pidfd = sys_pidfd_open(look->pid, PIDFD_THREAD);
 	if (pidfd < 0)
 		return -1;
-	return syscall(SYS_pidfd_getfd, pidfd, look->number, 0);
+	return sys_pidfd_getfd(pidfd, look->number);
 }
 
 /* What is known not to be saved, by the start of the link's text. */

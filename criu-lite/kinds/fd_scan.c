@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "kernel-compat/calls.h"
 #include "kinds/fd_scan.h"
 
 #include <dirent.h>
@@ -6,7 +7,6 @@
 #include <fcntl.h>
 #include <linux/kcmp.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -16,7 +16,7 @@ enum order { ORDER_SAME, ORDER_LESS, ORDER_GREATER, ORDER_UNKNOWN };
 /* kcmp(2) tells whether two descriptors share a description, and else a steady order of them. */
 static enum order file_order(const struct fd_look *a, const struct fd_look *b)
 {
-	long r = syscall(SYS_kcmp, a->pid, b->pid, KCMP_FILE, (unsigned long)a->number,
+	long r = sys_kcmp(a->pid, b->pid, KCMP_FILE, (unsigned long)a->number,
 			 (unsigned long)b->number);
 
 	return r < 0 || r > ORDER_UNKNOWN ? ORDER_UNKNOWN : r;

@@ -4,11 +4,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "images/descriptors.pb-c.h"
+#include "kernel-compat/calls.h"
 #include "kinds/fd_scan.h"
 
 struct dump_files {
@@ -101,7 +101,7 @@ int dump_file_fd(struct dump_files *d, struct dump_file *f, struct error *err)
 	if (f->fd >= 0)
 		return f->fd;
 	if (f->task && !f->task->leader_gone)
-		f->fd = syscall(SYS_pidfd_getfd, f->task->pidfd, f->look.number, 0);
+		f->fd = sys_pidfd_getfd(f->task->pidfd, f->look.number);
 	else
 		f->fd = fd_look_duplicate(&f->look);
 	if (f->fd < 0)

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "kernel-compat/calls.h"
 #include "kinds/restore.h"
 
 /* SCM_MAX_FD of the kernel. */
@@ -18,7 +19,7 @@ int restore_run(struct restore_task *t, struct batch *b, struct error *err)
 
 int puppet_fetch_fd(struct restore_task *t, int number, struct error *err)
 {
-	int fd = syscall(SYS_pidfd_getfd, t->pidfd, number, 0);
+	int fd = sys_pidfd_getfd(t->pidfd, number);
 
 	if (fd < 0)
 		error_set(err, ERROR_FAILED, errno, "process %d: cannot take over its descriptor %d",

@@ -6,12 +6,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/pidfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "kernel-compat/calls.h"
 #include "proc/tasks.h"
 
 enum {
@@ -250,7 +249,7 @@ static int read_task(struct dump_task *task, const struct preflight *before, str
 	if (task->zombie && task->stat.state != 'Z')
 		return error_set(err, ERROR_DIED, 0, "process %d ended while it was being stopped",
 				 task->pid);
-	task->pidfd = syscall(SYS_pidfd_open, task->pid, 0);
+	task->pidfd = sys_pidfd_open(task->pid, 0);
 	if (task->pidfd < 0 && !task->zombie)
 		return error_set(err, ERROR_TARGET, errno, "process %d: cannot open", task->pid);
 	if (task->zombie)

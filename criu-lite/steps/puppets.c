@@ -19,6 +19,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "kernel-compat/calls.h"
 #include "kinds/files.h"
 #include "kinds/memory.h"
 #include "proc/stat.h"
@@ -76,7 +77,7 @@ static int adopt(struct restore_task *t, pid_t pid, struct error *err)
 {
 	struct tracee *held = &t->threads.items[0]->tracee;
 
-	t->pidfd = syscall(SYS_pidfd_open, pid, 0);
+	t->pidfd = sys_pidfd_open(pid, 0);
 	if (t->pidfd < 0)
 		return error_set(err, ERROR_FAILED, errno, "process %d: cannot open", pid);
 	agent_adopt(&t->agent, t->restore->area, PUPPET_STOP_SIGNAL);
@@ -109,10 +110,10 @@ int puppet_make_root(struct restore *r, struct restore_task *root, int exit_sign
 	};
 	struct tracee *held = &root->threads.items[0]->tracee;
 
-	pid = syscall(SYS_clone3, &args, sizeof(args));
+	pid = sys_clone3(&args, sizeof(args));
 	if (pid == 0)
 		for (;;)
-			syscall(SYS_pause);
+			pause();
 	if (pid < 0 && errno == EEXIST)
 		return pid_is_taken(wanted, err);
 	if (pid < 0) {

@@ -2,17 +2,20 @@
 #include "tracee/tracee.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/io.h"
+#include "kernel-compat/calls.h"
+#include "proc/status.h"
 #include "tracee/internal.h"
 #include "tracee/wait.h"
 
@@ -30,17 +33,17 @@ int tracee_error(const struct tracee *t, int os_error, struct error *err, const 
 	return error_set(err, ERROR_TARGET, os_error, "task %d: %s", t->tid, what);
 }
 
-static int tracer_of(pid_t tid)
+/* 0 when there is none, or when it cannot be known. */
+static pid_t tracer_of(pid_t tid)
 {
-	_cleanup_buffer_ struct buffer text = { 0 };
+	_cleanup_proc_status_ struct proc_status status = { 0 };
+	_cleanup_error_ struct error unknown = ERROR_INIT;
+	_cleanup_fd_ int dir = -1;
 	char path[64];
-	const char *line;
 
-	snprintf(path, sizeof(path), "/proc/%d/status", tid);
-	if (read_file_at(-1, path, &text))
-		return 0;
-	line = strstr(text.data, "\nTracerPid:");
-	return line ? atoi(line + strlen("\nTracerPid:")) : 0;
+	snprintf(path, sizeof(path), "/proc/%d", tid);
+	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return proc_read_status(dir, &status, &unknown) ? 0 : status.tracer_pid;
 }
 
 int tracee_seize(struct tracee *t, pid_t tid, pid_t tgid, int options, struct error *err)
@@ -167,7 +170,7 @@ int tracee_detach(struct tracee *t, struct error *err)
 	/* Sent while it is still stopped, so that it meets them first when it runs. */
 	for (signal = 1; signal <= 64; signal++)
 		if (t->requeue >> (signal - 1) & 1)
-			syscall(SYS_tgkill, t->tgid, t->tid, signal);
+			sys_tgkill(t->tgid, t->tid, signal);
 	t->requeue = 0;
 	if (ptrace(PTRACE_DETACH, t->tid, 0, 0))
 		return tracee_error(t, errno, err, "cannot detach");
@@ -181,7 +184,7 @@ void tracee_kill(struct tracee *t)
 
 	if (t->tid <= 0)
 		return;
-	syscall(SYS_tgkill, t->tgid, t->tid, SIGKILL);
+	sys_tgkill(t->tgid, t->tid, SIGKILL);
 	while (waitpid(t->tid, &status, __WALL | __WNOTHREAD) > 0 &&
 	       stop_decode(status).kind != STOP_GONE)
 		ptrace(PTRACE_CONT, t->tid, 0, 0);

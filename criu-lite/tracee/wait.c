@@ -56,3 +56,14 @@ const char *stop_text(const struct stop *s, char *text, size_t size)
 	}
 	return text;
 }
+
+int child_reap(pid_t child, int *ret_status)
+{
+	int status;
+	pid_t got = waitpid(child, &status, WNOHANG);
+
+	if (got <= 0)
+		return got;
+	*ret_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	return 1;
+}

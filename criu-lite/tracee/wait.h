@@ -9,4 +9,8 @@ struct stop stop_decode(int status);
 /* "killed by signal 9", "stopped by signal 19", … for messages; a static or given buffer. */
 const char *stop_text(const struct stop *stop, char *text, size_t size);
 
+/* Reaps our own child if it has ended: 1 with what a shell would report in *ret_status (its exit
+ * status, or 128 + signal), 0 while it lives, -1 with errno. Does not block. */
+int child_reap(pid_t child, int *ret_status);
+
 #endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "kernel-compat/calls.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+pid_t sys_clone3(struct clone_args *args, size_t size)
+{
+	return syscall(SYS_clone3, args, size);
+}
+
+int sys_pidfd_open(pid_t pid, unsigned int flags)
+{
+	return syscall(SYS_pidfd_open, pid, flags);
+}
+
+int sys_pidfd_getfd(int pidfd, int number)
+{
+	return syscall(SYS_pidfd_getfd, pidfd, number, 0);
+}
+
+int sys_kcmp(pid_t a, pid_t b, int type, unsigned long index_a, unsigned long index_b)
+{
+	return syscall(SYS_kcmp, a, b, type, index_a, index_b);
+}
+
+int sys_tgkill(pid_t tgid, pid_t tid, int signal)
+{
+	return syscall(SYS_tgkill, tgid, tid, signal);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_KERNEL_CALLS_H
+#define CL_KERNEL_CALLS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* System calls that the C library of Debian 12 has no function for. All return -1 with errno set
+ * as their man pages say. */
+
+struct clone_args;
+
+/* clone3(2). The child shares nothing with us that the flags do not say and must not return from
+ * the caller's function. */
+pid_t sys_clone3(struct clone_args *args, size_t size);
+/* pidfd_open(2); flags may be PIDFD_NONBLOCK or PIDFD_THREAD (Linux 6.9). */
+int sys_pidfd_open(pid_t pid, unsigned int flags);
+/* pidfd_getfd(2): our duplicate of descriptor `number` of that process. */
+int sys_pidfd_getfd(int pidfd, int number);
+/* kcmp(2): 0 the same, 1 and 2 an order of the two, 3 different without an order. */
+int sys_kcmp(pid_t a, pid_t b, int type, unsigned long index_a, unsigned long index_b);
+/* tgkill(2) */
+int sys_tgkill(pid_t tgid, pid_t tid, int signal);
+
+#endif
