@@ -23,6 +23,7 @@ extern const struct kind name_kind;
 extern const struct kind altstack_kind;
 extern const struct kind robust_list_kind;
 extern const struct kind clear_child_tid_kind;
+extern const struct kind file_locks_kind;
 extern const struct kind credentials_kind;
 extern const struct kind dumpable_kind;
 extern const struct kind rseq_kind;
@@ -47,6 +48,7 @@ const struct kind *const kinds_table[] = {
 	&altstack_kind,
 	&robust_list_kind,
 	&clear_child_tid_kind,
+	&file_locks_kind,
 	&credentials_kind,
 	&dumpable_kind,
 	&rseq_kind,
