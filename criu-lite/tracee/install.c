@@ -20,7 +20,7 @@ enum {
 	PAGE = 4096,
 	HOLE_MARGIN = 64 * 1024,	/* kept free on both sides, so that nothing merges */
 	LOWEST_HOLE = 0x10000,		/* vm.mmap_min_addr of every distribution */
-	SEARCH_CHUNK = 256 * 1024,
+	SEARCH_CHUNK = 128 * 1024,
 	STACK_BOTTOM_ROOM = 32 * 1024,	/* below a net at the bottom of the stack */
 	STACK_UNUSED_MIN = 96 * 1024,
 };
@@ -89,27 +89,47 @@ static struct gadget_place *place_of(struct gadget_cache *cache, const struct tr
 	return place;
 }
 
-static int find_gadgets(const struct tracee *t, const struct agent_site *site, uint64_t *ret_call,
-			uint64_t *ret_sigreturn, struct error *err)
+/* The kernel's own page and the C library have both; looking there first spares reading megabytes
+ * of program. */
+static bool is_likely(const struct vma *v)
+{
+	const char *name = strrchr(v->path, '/');
+
+	return v->kind == VMA_VDSO || (name && !strncmp(name, "/libc", 5)) ||
+	       (name && !strncmp(name, "/ld-", 4));
+}
+
+static void search_areas(const struct tracee *t, const struct agent_site *site, bool likely,
+			 uint64_t *call, uint64_t *sigreturn)
 {
 	const struct vma *v;
 
-	*ret_call = *ret_sigreturn = 0;
 	array_for(v, &site->maps->vmas) {
 		struct gadget_place *place;
 
-		if (!(v->prot & PROT_EXEC) || !(v->prot & PROT_READ) || v->kind == VMA_VSYSCALL)
+		if (*call && *sigreturn)
+			return;
+		if (!(v->prot & PROT_EXEC) || !(v->prot & PROT_READ) || v->kind == VMA_VSYSCALL ||
+		    is_likely(v) != likely)
 			continue;
 		place = place_of(site->gadgets, t, v);
 		if (!place)
-			break;
-		if (!*ret_call && place->call >= 0)
-			*ret_call = v->start + place->call;
-		if (!*ret_sigreturn && place->sigreturn >= 0)
-			*ret_sigreturn = v->start + place->sigreturn;
-		if (*ret_call && *ret_sigreturn)
-			return 0;
+			return;
+		if (!*call && place->call >= 0)
+			*call = v->start + place->call;
+		if (!*sigreturn && place->sigreturn >= 0)
+			*sigreturn = v->start + place->sigreturn;
 	}
+}
+
+static int find_gadgets(const struct tracee *t, const struct agent_site *site, uint64_t *ret_call,
+			uint64_t *ret_sigreturn, struct error *err)
+{
+	*ret_call = *ret_sigreturn = 0;
+	search_areas(t, site, true, ret_call, ret_sigreturn);
+	search_areas(t, site, false, ret_call, ret_sigreturn);
+	if (*ret_call && *ret_sigreturn)
+		return 0;
 	error_set(err, ERROR_BLOCKED, 0, "process %d: its code has no signal return trampoline",
 		  t->tgid);
 	return error_hint(err, "a program without a C library cannot be stopped safely");
