@@ -3,7 +3,6 @@
  * Which descriptors can be saved: in preflight, with the program running, and once more when it
  * is held.
  */
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -59,6 +58,14 @@ static bool descriptors_in_flight(const struct fd_scan *scan)
 	return false;
 }
 
+static int check_file(const struct fd_scan *scan, const struct kind *kind,
+		      const struct fd_look *look, struct blockers *blockers, struct error *err)
+{
+	if (kind->file->check && kind->file->check(look, blockers, err))
+		return -1;
+	return kind->file->check_tree ? kind->file->check_tree(scan, look, blockers, err) : 0;
+}
+
 static int judge_file(struct fd_scan *scan, struct fd_file *f, bool in_flight,
 		      struct blockers *blockers, struct error *err)
 {
@@ -76,7 +83,7 @@ static int judge_file(struct fd_scan *scan, struct fd_file *f, bool in_flight,
 		remedy = "save the tree that holds both ends, or let the program close it";
 	}
 	if (kind && !blocked)
-		return kind->file->check ? kind->file->check(look, blockers, err) : 0;
+		return check_file(scan, kind, look, blockers, err);
 	if (blockers_add(blockers, look->pid, reason, remedy, "descriptor %d (%s)", look->number,
 			 look->link))
 		return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
@@ -84,7 +91,7 @@ static int judge_file(struct fd_scan *scan, struct fd_file *f, bool in_flight,
 }
 
 /* Two processes, or threads of one, with regard to their descriptor tables, as kcmp(2) says. */
-static long table_order(pid_t a, pid_t b)
+static int table_order(pid_t a, pid_t b)
 {
 	return sys_kcmp(a, b, KCMP_FILES, 0, 0);
 }
@@ -93,7 +100,7 @@ static int compare_tables(const void *a, const void *b)
 {
 	const struct fd_table *x = *(const struct fd_table *const *)a;
 	const struct fd_table *y = *(const struct fd_table *const *)b;
-	long order = table_order(x->tid, y->tid);
+	int order = table_order(x->tid, y->tid);
 
 	return order == 1 ? -1 : order == 2 ? 1 : 0;
 }
@@ -134,8 +141,8 @@ static int judge_threads(const struct fd_table *table, struct blockers *blockers
 		return 0;
 	}
 	while ((item = readdir(dir))) {
-		pid_t tid = atoi(item->d_name);
-		long order = tid <= 0 || tid == table->tid ? 0 : table_order(table->tid, tid);
+		pid_t tid = fd_number(item->d_name);
+		int order = tid <= 0 || tid == table->tid ? 0 : table_order(table->tid, tid);
 
 		/* A leader that has exited has no table at all, which kcmp orders like any. */
 		if (order <= 0 || tid == table->pid)
@@ -174,8 +181,8 @@ static pid_t living_thread(const struct task_look *look)
 	if (!dir)
 		fd_close(&fd);
 	while (dir && (item = readdir(dir)))
-		if (isdigit(item->d_name[0]) && atoi(item->d_name) != look->pid)
-			return atoi(item->d_name);
+		if (fd_number(item->d_name) > 0 && fd_number(item->d_name) != look->pid)
+			return fd_number(item->d_name);
 	return look->pid;
 }
 
@@ -185,6 +192,8 @@ static int check_task(struct fd_scan *scan, const struct task_look *look, struct
 	pid_t tid = look->pid;
 	char path[32];
 
+	if (fd_scan_process(scan, look->pid, err))
+		return -1;
 	if (look->stat->state == 'Z') {
 		tid = living_thread(look);
 		if (tid == look->pid)

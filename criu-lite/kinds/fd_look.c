@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -52,6 +51,14 @@ void fd_look_release(struct fd_look *look)
 	free(look->link);
 	proc_fdinfo_release(&look->info);
 	*look = (struct fd_look){ 0 };
+}
+
+int fd_number(const char *name)
+{
+	struct scan s = { name, name + strlen(name) };
+	int number;
+
+	return scan_int(&s, &number) && scan_at_end(&s) ? number : -1;
 }
 
 int fd_look_duplicate(const struct fd_look *look)

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "kernel-compat/calls.h"
 #include "kinds/fd_scan.h"
 
 #include <dirent.h>
@@ -10,16 +9,16 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "kernel-compat/calls.h"
 
 enum order { ORDER_SAME, ORDER_LESS, ORDER_GREATER, ORDER_UNKNOWN };
 
 /* kcmp(2) tells whether two descriptors share a description, and else a steady order of them. */
 static enum order file_order(const struct fd_look *a, const struct fd_look *b)
 {
-	long r = sys_kcmp(a->pid, b->pid, KCMP_FILE, (unsigned long)a->number,
-			 (unsigned long)b->number);
+	int r = sys_kcmp(a->pid, b->pid, KCMP_FILE, a->number, b->number);
 
-	return r < 0 || r > ORDER_UNKNOWN ? ORDER_UNKNOWN : r;
+	return r < 0 || r > ORDER_UNKNOWN ? ORDER_UNKNOWN : (enum order)r;
 }
 
 static size_t bucket_of(dev_t dev, ino_t ino, size_t count)
@@ -213,13 +212,36 @@ static int read_entries(struct fd_scan *scan, struct fd_table *table, struct err
 		return error_set(err, errno == ESRCH || errno == ENOENT ? ERROR_DIED : ERROR_TARGET,
 				 errno, "process %d: /proc/%d/fd", table->pid, table->tid);
 	}
-	for (errno = 0; (item = readdir(dir)); errno = 0)
-		if (item->d_name[0] != '.' && add_entry(scan, table, atoi(item->d_name), err))
+	for (errno = 0; (item = readdir(dir)); errno = 0) {
+		int number = fd_number(item->d_name);
+
+		if (number >= 0 && add_entry(scan, table, number, err))
 			return -1;
+	}
 	if (errno && !(scan->running && errno == ESRCH))
 		return error_set(err, ERROR_TARGET, errno, "process %d: /proc/%d/fd", table->pid,
 				 table->tid);
 	return 0;
+}
+
+int fd_scan_process(struct fd_scan *scan, pid_t pid, struct error *err)
+{
+	pid_t *place = array_add(&scan->processes);
+
+	if (!place)
+		return error_set(err, ERROR_FAILED, ENOMEM, "descriptors");
+	*place = pid;
+	return 0;
+}
+
+bool fd_scan_has_process(const struct fd_scan *scan, pid_t pid)
+{
+	const pid_t *process;
+
+	array_for(process, &scan->processes)
+		if (*process == pid)
+			return true;
+	return false;
 }
 
 int fd_scan_table(struct fd_scan *scan, struct dump_task *task, pid_t pid, pid_t tid, int proc_fd,
@@ -246,6 +268,7 @@ void fd_scan_release(struct fd_scan *scan)
 		fd_close(&table->proc_fd);
 	}
 	array_release(&scan->tables);
+	array_release(&scan->processes);
 	for (size_t i = 0; i < scan->files.count; i++) {
 		struct fd_file *f = scan->files.items[i];
 
@@ -289,4 +312,28 @@ const struct fd_look *fd_scan_next(const struct fd_scan *scan, const struct fd_l
 	size_t index = after ? fd_file_of_look(after)->file.id : 0;
 
 	return index < scan->files.count ? &scan->files.items[index]->file.look : NULL;
+}
+
+const struct fd_look *fd_scan_at(const struct fd_scan *scan, pid_t pid, int number)
+{
+	const struct fd_table *table;
+
+	array_for(table, &scan->tables) {
+		size_t low = 0, high = table->entries.count;
+
+		if (table->pid != pid && table->tid != pid)
+			continue;
+		while (low < high) {
+			size_t middle = low + (high - low) / 2;
+
+			if (table->entries.items[middle].number < number)
+				low = middle + 1;
+			else
+				high = middle;
+		}
+		if (low == table->entries.count || table->entries.items[low].number != number)
+			return NULL;
+		return &scan->files.items[table->entries.items[low].file - 1]->file.look;
+	}
+	return NULL;
 }

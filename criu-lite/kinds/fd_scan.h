@@ -9,7 +9,10 @@
  * the files of the descriptor engine only.
  */
 
-/* Reads what /proc tells of one descriptor of a process or thread. Returns 1, or 0 when the descriptor or the process is gone. The caller releases *ret. */
+/* A name in /proc/PID/fd or task as a number; -1 when it is none. */
+int fd_number(const char *name);
+/* Reads what /proc tells of one descriptor of a process or thread. Returns 1, or 0 when the
+ * descriptor or the process is gone. The caller releases *ret. */
 int fd_look_read(struct fd_look *ret, pid_t pid, int proc_fd, int number, struct error *err);
 void fd_look_release(struct fd_look *look);
 
@@ -48,6 +51,7 @@ struct fd_group {
 };
 
 struct fd_scan {
+	ARRAY_OF(pid_t) processes;	/* zombies, too, which have no table */
 	ARRAY_OF(struct fd_table) tables;
 	ARRAY_OF(struct fd_file *) files;	/* id - 1 is the index */
 	struct fd_group **buckets;
@@ -56,6 +60,8 @@ struct fd_scan {
 };
 
 void fd_scan_release(struct fd_scan *scan);
+/* Counts a process to the tree. */
+int fd_scan_process(struct fd_scan *scan, pid_t pid, struct error *err);
 /* Reads the descriptor table of a process through one of its threads, whose /proc directory is
  * proc_fd (stays the caller's), and finds or adds what is behind. task is NULL in preflight. */
 int fd_scan_table(struct fd_scan *scan, struct dump_task *task, pid_t pid, pid_t tid, int proc_fd,

@@ -66,6 +66,12 @@ const struct fd_look *fd_scan_by_inode(const struct fd_scan *scan, dev_t dev, in
 				       const struct fd_look *after);
 /* Every description of the tree in turn, called likewise. */
 const struct fd_look *fd_scan_next(const struct fd_scan *scan, const struct fd_look *after);
+/* Whether the process is one of the tree. */
+bool fd_scan_has_process(const struct fd_scan *scan, pid_t pid);
+/* What a number of a process refers to; NULL when it is closed. */
+const struct fd_look *fd_scan_at(const struct fd_scan *scan, pid_t pid, int number);
+/* All descriptors of the tree that is being saved. */
+const struct fd_scan *dump_files_tree(const struct dump_files *d);
 /* Our duplicate of a descriptor (pidfd_open, pidfd_getfd), for questions in preflight. The caller
  * closes it. -1 with errno when it or the process is gone. */
 int fd_look_duplicate(const struct fd_look *look);

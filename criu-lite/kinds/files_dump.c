@@ -57,6 +57,8 @@ int dump_files_scan(struct dump_files *d, struct error *err)
 		struct dump_task *task = d->run->tasks.items[i];
 		struct dump_thread *speaker = task->threads.items;
 
+		if (fd_scan_process(&d->scan, task->pid, err))
+			return -1;
 		if (!task->zombie && fd_scan_table(&d->scan, task, task->pid, speaker->tid,
 						   speaker->proc_fd, err))
 			return -1;
@@ -154,26 +156,14 @@ int dump_file_common(struct dump_files *d, struct dump_file *f, FileCommon *ret,
 
 uint32_t dump_files_find(struct dump_files *d, pid_t pid, int number)
 {
-	const struct fd_table *table;
+	const struct fd_look *look = fd_scan_at(&d->scan, pid, number);
 
-	array_for(table, &d->scan.tables) {
-		size_t low = 0, high = table->entries.count;
+	return look ? fd_file_of_look(look)->file.id : 0;
+}
 
-		if (table->pid != pid)
-			continue;
-		while (low < high) {
-			size_t middle = low + (high - low) / 2;
-
-			if (table->entries.items[middle].number < number)
-				low = middle + 1;
-			else
-				high = middle;
-		}
-		if (low < table->entries.count && table->entries.items[low].number == number)
-			return table->entries.items[low].file;
-		return 0;
-	}
-	return 0;
+const struct fd_scan *dump_files_tree(const struct dump_files *d)
+{
+	return &d->scan;
 }
 
 struct dump_file *dump_files_next_of_inode(struct dump_files *d, dev_t dev, ino_t ino,

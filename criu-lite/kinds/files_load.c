@@ -113,7 +113,8 @@ struct restore_file *restore_files_at(struct restore_files *r, size_t index)
 
 static int compare_id(const void *key, const void *item)
 {
-	uint32_t id = *(const uint32_t *)key, other = (*(struct restore_slot *const *)item)->file.id;
+	const struct restore_slot *slot = *(struct restore_slot *const *)item;
+	uint32_t id = *(const uint32_t *)key, other = slot->file.id;
 
 	return id < other ? -1 : id > other;
 }

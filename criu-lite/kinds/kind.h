@@ -78,6 +78,9 @@ struct file_ops {
 	bool (*outside)(const struct fd_scan *scan, const struct fd_look *look);
 	/* Preflight, with the program running: names what of this descriptor cannot be saved. */
 	int (*check)(const struct fd_look *look, struct blockers *blockers, struct error *err);
+	/* The same, for what can only be said with a view of all descriptors (files.h). */
+	int (*check_tree)(const struct fd_scan *scan, const struct fd_look *look,
+			  struct blockers *blockers, struct error *err);
 	/* Dump: makes the message and hands it to dump_file_message(). */
 	int (*dump)(struct dump_files *d, struct dump_file *f, struct error *err);
 
