@@ -125,7 +125,7 @@ static int save_files(void *context, struct error *err)
 {
 	struct dump *d = &((struct checkpoint_run *)context)->dump;
 
-	return dump_files_save(d->files, err) || memory_dump_late_objects(d, err) ? -1 : 0;
+	return dump_files_save(d->files, err);
 }
 
 static int save_state(void *context, struct error *err)
@@ -172,9 +172,9 @@ static const struct step steps[] = {
 	{ "tree", save_tree, NULL },
 	{ "maps", save_maps, NULL },
 	{ "ask", ask_tasks, NULL },
-	{ "pages", save_pages, NULL },
 	{ "files", save_files, NULL },
 	{ "state", save_state, NULL },
+	{ "pages", save_pages, NULL },
 	{ "seal", seal, NULL },
 	{ "publish", publish, NULL },
 	{ "release", release, NULL },

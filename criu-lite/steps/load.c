@@ -2,6 +2,7 @@
 #include "steps/load.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
@@ -185,7 +186,7 @@ int load_header(struct restore *r, Image **ret, struct error *err)
 	return 0;
 }
 
-int load_tree_and_maps(struct restore *r, Tree **ret, struct error *err)
+int load_up_to_pages(struct restore *r, Tree **ret, struct error *err)
 {
 	struct record record;
 	int more;
@@ -206,20 +207,16 @@ int load_tree_and_maps(struct restore *r, Tree **ret, struct error *err)
 	return more < 0 ? -1 : error_set(err, ERROR_IMAGE, 0, "the image has no memory");
 }
 
-int load_rest(struct restore *r, struct error *err)
+int load_seal(struct restore *r, struct error *err)
 {
 	struct record record;
 	int more;
 
-	while ((more = stream_next(r->in, &record, err)) > 0) {
-		if (record.kind == RECORD_MEMORY) {
-			if (memory_load(r, &record, err) || memory_restore_objects(r, err))
-				return -1;
-		} else if (load_kind(r, &record, err)) {
-			return -1;
-		}
-	}
-	return more < 0 || memory_restore_objects(r, err) ? -1 : 0;
+	while ((more = stream_next(r->in, &record, err)) > 0)
+		if (record.flags & RECORD_CRITICAL)
+			return error_set(err, ERROR_IMAGE, 0, "record %" PRIu64
+					 " stands behind the page data", record.number);
+	return more;
 }
 
 static void free_states(ProtobufCMessage **state)

@@ -13,11 +13,11 @@
 
 /* The first record. *ret is owned by the caller. */
 int load_header(struct restore *r, Image **ret, struct error *err);
-/* Records up to the first page data: the tree (*ret, owned by the caller) with r->tasks made of it,
- * objects, maps. */
-int load_tree_and_maps(struct restore *r, Tree **ret, struct error *err);
-/* The rest, up to the verified seal. */
-int load_rest(struct restore *r, struct error *err);
+/* Everything up to the page data: the tree (*ret, owned by the caller) with r->tasks made of it,
+ * objects, maps, descriptions, state. */
+int load_up_to_pages(struct restore *r, Tree **ret, struct error *err);
+/* With all pages read: the seal, which says that the image was whole and unchanged. */
+int load_seal(struct restore *r, struct error *err);
 void load_free_tasks(struct restore *r);
 
 #endif

@@ -38,11 +38,11 @@ static int open_stream(void *context, struct error *err)
 		       0;
 }
 
-static int load_tree(void *context, struct error *err)
+static int load(void *context, struct error *err)
 {
 	struct restore_run *run = context;
 
-	return load_tree_and_maps(&run->r, &run->tree, err);
+	return load_up_to_pages(&run->r, &run->tree, err);
 }
 
 /* Descriptors of the tree come on top of our own: we hold each description once. */
@@ -68,7 +68,7 @@ static int preflight(void *context, struct error *err)
 		return error_set(err, ERROR_BLOCKED, 0, "the image has pages of %u bytes",
 				 run->image->page_size);
 	raise_descriptor_limit();
-	return tree_check_ids(&run->r, err);
+	return restore_files_check(run->r.files, err) || tree_check_ids(&run->r, err) ? -1 : 0;
 }
 
 static int make_puppets(void *context, struct error *err)
@@ -91,11 +91,9 @@ static int fill_pages(void *context, struct error *err)
 	return memory_restore_pages(&((struct restore_run *)context)->r, err);
 }
 
-static int load_to_seal(void *context, struct error *err)
+static int verify_seal(void *context, struct error *err)
 {
-	struct restore_run *run = context;
-
-	return load_rest(&run->r, err) || restore_files_check(run->r.files, err) ? -1 : 0;
+	return load_seal(&((struct restore_run *)context)->r, err);
 }
 
 static int open_files(void *context, struct error *err)
@@ -188,11 +186,11 @@ static int go(void *context, struct error *err)
 
 static const struct step steps[] = {
 	{ "open-image", open_stream, NULL },
-	{ "load-tree", load_tree, NULL },
+	{ "load", load, NULL },
 	{ "preflight", preflight, NULL },
 	{ "puppets", make_puppets, end_puppets },
 	{ "pages", fill_pages, NULL },
-	{ "load-rest", load_to_seal, NULL },
+	{ "seal", verify_seal, NULL },
 	{ "files", open_files, NULL },
 	{ "threads", make_threads, NULL },
 	{ "install", install_files, NULL },
