@@ -2,7 +2,6 @@
 #include "steps/load.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
@@ -214,7 +213,7 @@ int load_seal(struct restore *r, struct error *err)
 
 	while ((more = stream_next(r->in, &record, err)) > 0)
 		if (record.flags & RECORD_CRITICAL)
-			return error_set(err, ERROR_IMAGE, 0, "record %" PRIu64
+			return error_set(err, ERROR_IMAGE, 0, "record %u"
 					 " stands behind the page data", record.number);
 	return more;
 }
