@@ -31,6 +31,7 @@
 
 enum {
 	BATCH_MUST = 0x100,	/* a negative result ends the batch and is the error of agent_run */
+	BATCH_TWIN = 0x200,	/* the call is a clone; if its child ever runs, it exits */
 };
 
 /* The layout that the agent reads (kernel-compat/arch/…/agent.S). */

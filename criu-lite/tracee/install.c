@@ -297,6 +297,20 @@ int agent_install(struct agent *a, struct tracee *t, const struct agent_site *si
 	return tracee_restore(t, err);
 }
 
+int agent_call_once(struct tracee *t, const struct agent_site *site, int64_t *ret,
+		    struct error *err, long number, const uint64_t args[6])
+{
+	struct agent a = { 0 };
+	int r = spread_net(&a, t, site, err) || call_over_net(&a, t, ret, err, number, args) ||
+				tracee_restore(t, err) ||
+				tracee_write(t, a.net, a.net_saved, a.net_size, err) ?
+			-1 :
+			0;
+
+	agent_release(&a);
+	return r;
+}
+
 int agent_remove(struct agent *a, struct tracee *t, struct error *err)
 {
 	int64_t result;

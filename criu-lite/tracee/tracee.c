@@ -50,7 +50,11 @@ int tracee_seize(struct tracee *t, pid_t tid, pid_t tgid, int options, struct er
 {
 	unsigned long flags = PTRACE_O_TRACESYSGOOD;
 
-	*t = (struct tracee){ .tid = tid, .tgid = tgid };
+	*t = (struct tracee){
+		.tid = tid,
+		.tgid = tgid,
+		.seccomp_off = options & TRACEE_SECCOMP_OFF,
+	};
 	if (options & TRACEE_PUPPET)
 		flags |= PTRACE_O_EXITKILL | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK |
 			 PTRACE_O_TRACEVFORK;
@@ -68,6 +72,21 @@ int tracee_seize(struct tracee *t, pid_t tid, pid_t tgid, int options, struct er
 		return error_hint(err, "run criu-lite as root");
 	}
 	return tracee_error(t, errno, err, "cannot attach");
+}
+
+int tracee_follow(struct tracee *t, bool children, bool dies_with_us, struct error *err)
+{
+	unsigned long flags = PTRACE_O_TRACESYSGOOD;
+
+	if (t->seccomp_off)
+		flags |= PTRACE_O_SUSPEND_SECCOMP;
+	if (children)
+		flags |= PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
+	if (dies_with_us)
+		flags |= PTRACE_O_EXITKILL;
+	if (ptrace(PTRACE_SETOPTIONS, t->tid, 0, flags))
+		return tracee_error(t, errno, err, "cannot set options");
+	return 0;
 }
 
 int tracee_interrupt(struct tracee *t, struct error *err)

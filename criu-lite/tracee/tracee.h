@@ -41,6 +41,7 @@ struct tracee {
 	bool group_stopped;		/* was stopped by job control when we came … */
 	int group_signal;		/* … by this signal */
 	bool hijacked;			/* live registers are not the found ones */
+	bool seccomp_off;		/* seized with TRACEE_SECCOMP_OFF */
 	struct arch_regs saved;		/* general registers as found (already rewound on EINTR) */
 	void *xstate;			/* extended state (XSAVE layout) as found; owned; NULL until read */
 	size_t xstate_size;
@@ -71,6 +72,9 @@ int tracee_wait(struct tracee *t, struct stop *ret, struct error *err);
 int tracee_save(struct tracee *t, struct error *err);
 /* Puts back mask and registers as saved; a no-op unless hijacked. */
 int tracee_restore(struct tracee *t, struct error *err);
+/* Whether this held tracee's children are ours at birth, as puppets' are; dies_with_us adds or takes
+ * back EXITKILL. The other options of tracee_seize() are kept. */
+int tracee_follow(struct tracee *t, bool children, bool dies_with_us, struct error *err);
 /* Lets go; a stopped task stays stopped, requeued signals are sent again. */
 int tracee_detach(struct tracee *t, struct error *err);
 /* Ends the task by SIGKILL and reaps it if it is ours. */

@@ -172,6 +172,33 @@ static void leaves_the_maps_as_they_were(void **state)
 	finish(&h, 'G');
 }
 
+static void copies_a_process(void **state)
+{
+	_cleanup_error_ struct error err = { 0 };
+	struct tracee twin = { 0 };
+	struct held h;
+	uint64_t stack_word = 0, twin_word = 1;
+	int64_t reaped = 0;
+	pid_t pid;
+
+	hold(&h);
+	if (agent_fork_twin(&h.agent, &h.tracee, &twin, &err))
+		fail_msg("%s", err.message);
+	pid = twin.tid;
+	assert_int_equal(tracee_restore(&h.tracee, &err), 0);
+	assert_int_equal(tracee_read(&h.tracee, arch_sp(&h.tracee.saved), &stack_word, 8, &err), 0);
+	assert_int_equal(tracee_read(&twin, arch_sp(&h.tracee.saved), &twin_word, 8, &err), 0);
+	assert_int_equal(stack_word, twin_word);
+	tracee_kill(&twin);
+	if (agent_remove(&h.agent, &h.tracee, &err) ||
+	    agent_call_once(&h.tracee, &h.site, &reaped, &err, SYS_wait4,
+			    (const uint64_t[6]){ pid, 0, __WALL }) ||
+	    tracee_detach(&h.tracee, &err))
+		fail_msg("%s", err.message);
+	assert_int_equal(reaped, pid);
+	finish(&h, 'G');
+}
+
 /* The tracer is a process of its own here, killed while the thread stands in the agent. */
 static void survives_a_dead_tracer(void **state)
 {
@@ -217,6 +244,7 @@ int main(void)
 		cmocka_unit_test(runs_calls),
 		cmocka_unit_test(names_the_failed_call),
 		cmocka_unit_test(leaves_the_maps_as_they_were),
+		cmocka_unit_test(copies_a_process),
 		cmocka_unit_test(survives_a_dead_tracer),
 	};
 
