@@ -91,6 +91,8 @@ int restore_files_add(struct restore_files *r, const struct kind *kind, Protobuf
 int restore_files_check(struct restore_files *r, struct error *err);
 /* With all puppets and objects there: opens every description and runs the phases up to link. */
 int restore_files_open(struct restore_files *r, struct error *err);
+/* Takes back what outlives our descriptors: for a restore that failed since. */
+void restore_files_undo(struct restore_files *r);
 /* Puts every descriptor at its number in every puppet. task->service_fd moves to a number that
  * the task does not use. */
 int restore_files_install(struct restore_files *r, struct error *err);

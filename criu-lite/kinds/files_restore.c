@@ -189,3 +189,13 @@ int restore_files_open(struct restore_files *r, struct error *err)
 			return -1;
 	return 0;
 }
+
+void restore_files_undo(struct restore_files *r)
+{
+	for (size_t i = r->files.count; i-- > 0;) {
+		struct restore_file *f = &r->files.items[i]->file;
+
+		if (f->kind->file->undo)
+			f->kind->file->undo(r, f);
+	}
+}

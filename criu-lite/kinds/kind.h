@@ -97,6 +97,8 @@ struct file_ops {
 	/* After the descriptors are installed in all tasks: what depends on who calls (locks,
 	 * owners, controlling terminals). */
 	int (*installed)(struct restore_files *r, struct restore_file *f, struct error *err);
+	/* When the restore fails after create: take back what outlives the descriptors. */
+	void (*undo)(struct restore_files *r, struct restore_file *f);
 };
 
 /* KIND_OBJECT. */

@@ -101,6 +101,11 @@ static int open_files(void *context, struct error *err)
 	return restore_files_open(((struct restore_run *)context)->r.files, err);
 }
 
+static void undo_files(void *context)
+{
+	restore_files_undo(((struct restore_run *)context)->r.files);
+}
+
 static int make_threads(void *context, struct error *err)
 {
 	return tree_restore_threads(&((struct restore_run *)context)->r, err);
@@ -191,7 +196,7 @@ static const struct step steps[] = {
 	{ "puppets", make_puppets, end_puppets },
 	{ "pages", fill_pages, NULL },
 	{ "seal", verify_seal, NULL },
-	{ "files", open_files, NULL },
+	{ "files", open_files, undo_files },
 	{ "threads", make_threads, NULL },
 	{ "install", install_files, NULL },
 	{ "exits", exit_zombies, NULL },
