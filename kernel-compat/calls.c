@@ -28,3 +28,16 @@ int sys_tgkill(pid_t tgid, pid_t tid, int signal)
 {
 	return syscall(SYS_tgkill, tgid, tid, signal);
 }
+
+int sys_set_effective_ids(size_t group_count, const uint32_t *groups, uint32_t gid, uint32_t uid)
+{
+	if (syscall(SYS_setgroups, group_count, groups) || syscall(SYS_setresgid, -1, gid, -1))
+		return -1;
+	return syscall(SYS_setresuid, -1, uid, -1);
+}
+
+void sys_set_file_ids(uint32_t gid, uint32_t uid)
+{
+	syscall(SYS_setfsgid, gid);
+	syscall(SYS_setfsuid, uid);
+}

@@ -23,4 +23,9 @@ int sys_kcmp(pid_t a, pid_t b, int type, unsigned long index_a, unsigned long in
 /* tgkill(2) */
 int sys_tgkill(pid_t tgid, pid_t tid, int signal);
 
+/* setgroups(2), setresgid(2), setresuid(2) of effective ids, and setfsgid(2), setfsuid(2), of the
+ * calling task alone, where those of the C library would tell threads that a bare child has not. */
+int sys_set_effective_ids(size_t group_count, const uint32_t *groups, uint32_t gid, uint32_t uid);
+void sys_set_file_ids(uint32_t gid, uint32_t uid);
+
 #endif

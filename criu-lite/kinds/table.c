@@ -13,6 +13,7 @@ extern const struct kind regular_kind;
 extern const struct kind directory_kind;
 extern const struct kind device_kind;
 extern const struct kind pipe_kind;
+extern const struct kind unix_socket_kind;
 
 /* Processes and threads. */
 extern const struct kind descriptors_kind;
@@ -38,6 +39,7 @@ const struct kind *const kinds_table[] = {
 	&directory_kind,
 	&device_kind,
 	&pipe_kind,
+	&unix_socket_kind,
 
 	/* Processes and threads. */
 	&descriptors_kind,

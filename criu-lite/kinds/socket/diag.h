@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_KINDS_SOCKET_DIAG_H
+#define CL_KINDS_SOCKET_DIAG_H
+
+#include <linux/inet_diag.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/array.h"
+#include "base/error.h"
+
+/* Questions to the kernel about sockets that one does not hold, sock_diag(7). */
+
+/* A diag socket for the network namespace of the process whose /proc directory this is; the caller
+ * closes it. -1 on error. */
+int diag_open(int proc_fd, struct error *err);
+
+struct unix_diag {
+	uint8_t type;		/* SOCK_* */
+	uint8_t state;		/* TCP_ESTABLISHED, TCP_LISTEN, TCP_CLOSE */
+	uint8_t shutdown;	/* 1: receives no more, 2: sends no more */
+	uint32_t peer; /* inode; 0 when there is none, or it was never accepted, or is gone */
+	uint32_t receive_queue;	/* bytes to read; of a listener: connections waiting */
+	uint32_t send_queue;	/* memory of what others have not read; of a listener: backlog */
+	/* Of a listener: inodes of those who wait, 0 for one that has closed already. */
+	ARRAY_OF(uint32_t) pending;
+};
+
+/* Returns 1, 0 when no socket of this namespace has that inode, or -1. Release *ret. */
+int diag_unix(int diag, ino_t inode, struct unix_diag *ret, struct error *err);
+void diag_unix_release(struct unix_diag *d);
+#define _cleanup_unix_diag_ __attribute__((cleanup(diag_unix_release)))
+
+/* The TCP or UDP socket with exactly these addresses. Returns 1, 0 when there is none, or -1. */
+int diag_inet(int diag, int family, int protocol, const struct inet_diag_sockid *id,
+	      struct inet_diag_msg *ret, struct error *err);
+/* SOCK_DESTROY of such a socket, needs CONFIG_INET_DIAG_DESTROY. 0, or -1 with errno. */
+int diag_inet_destroy(int diag, int family, int protocol, const struct inet_diag_sockid *id);
+
+#endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "kinds/socket/peek.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 0x04
+#endif
+
+enum { FIRST_TRY = 64 << 10 };
+
+static int set_offset(int fd, int offset)
+{
+	return setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof(offset));
+}
+
+int peek_start(struct peek *p, int fd, struct error *err)
+{
+	socklen_t size = sizeof(p->offset_before);
+
+	memset(p, 0, sizeof(*p));
+	p->fd = fd;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &p->offset_before, &size)) {
+		/* A socket without it can only be looked at from the start. */
+		if (errno != EOPNOTSUPP && errno != ENOPROTOOPT)
+			return error_set(err, ERROR_TARGET, errno, "cannot read SO_PEEK_OFF");
+		p->offset_before = -1;
+	}
+	return 0;
+}
+
+static void drop_fds(struct peek *p)
+{
+	while (p->fd_count)
+		fd_close(&p->fds[--p->fd_count]);
+}
+
+static void take_control(struct peek *p, struct msghdr *h)
+{
+	p->fds_left_out = h->msg_flags & MSG_CTRUNC;
+	p->has_credentials = false;
+	p->control_size = h->msg_controllen;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
+		size_t size = c->cmsg_len - CMSG_LEN(0);
+
+		if (c->cmsg_level != SOL_SOCKET)
+			continue;
+		if (c->cmsg_type == SCM_RIGHTS) {
+			memcpy(p->fds, CMSG_DATA(c), size);
+			p->fd_count = size / sizeof(int);
+		} else if (c->cmsg_type == SCM_CREDENTIALS && size == sizeof(p->credentials)) {
+			memcpy(&p->credentials, CMSG_DATA(c), size);
+			p->has_credentials = true;
+		} else if (c->cmsg_type == SCM_PIDFD) {
+			int pidfd;
+
+			memcpy(&pidfd, CMSG_DATA(c), sizeof(pidfd));
+			fd_close(&pidfd);
+		}
+	}
+}
+
+/* One recvmsg(2) at the offset as it stands. Returns the whole length, or -1 with errno. */
+static ssize_t look(struct peek *p, size_t size, bool with_fds)
+{
+	struct iovec part = { .iov_base = p->data.data, .iov_len = size };
+	struct msghdr h = {
+		.msg_name = &p->from,
+		.msg_namelen = sizeof(p->from),
+		.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = p->control,
+		/* Room for credentials, but not for descriptors behind them. */
+		.msg_controllen = with_fds ? sizeof(p->control) : CMSG_SPACE(sizeof(struct ucred)),
+	};
+	ssize_t n = recvmsg(p->fd, &h, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+
+	if (n < 0)
+		return -1;
+	drop_fds(p);
+	take_control(p, &h);
+	p->from_size = h.msg_namelen;
+	p->data.size = (size_t)n < size ? (size_t)n : size;
+	return n;
+}
+
+static int move(struct peek *p, size_t offset, struct error *err)
+{
+	if (!offset && !p->moved && p->offset_before < 0)
+		return 0;
+	p->moved = true;
+	if (set_offset(p->fd, offset))
+		return error_set(err, ERROR_TARGET, errno, "cannot look behind the first message");
+	return 0;
+}
+
+int peek_at(struct peek *p, size_t offset, size_t size, bool with_fds, struct error *err)
+{
+	size_t room = size ? size : FIRST_TRY;
+
+	for (;;) {
+		ssize_t n;
+
+		p->data.size = 0;
+		if (buffer_reserve(&p->data, room))
+			return error_set(err, ERROR_FAILED, ENOMEM, "queue of a socket");
+		if (move(p, offset, err))
+			return -1;
+		n = look(p, room, with_fds);
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return 0;
+		if (n < 0)
+			return error_set(err, ERROR_TARGET, errno, "cannot look at its queue");
+		if (size || (size_t)n <= room)
+			return 1;
+		if (n > PEEK_QUEUE_MAX)
+			return error_set(err, ERROR_BLOCKED, 0,
+					 "a message of %zd bytes waits in it", n);
+		room = n;
+	}
+}
+
+int peek_end(struct peek *p, struct error *err)
+{
+	bool moved = p->moved;
+
+	p->moved = false;
+	if (moved && set_offset(p->fd, p->offset_before))
+		return error_set(err, ERROR_TARGET, errno, "cannot put SO_PEEK_OFF back");
+	return 0;
+}
+
+void peek_release(struct peek *p)
+{
+	if (p->moved)
+		set_offset(p->fd, p->offset_before);
+	drop_fds(p);
+	buffer_release(&p->data);
+}
