@@ -49,8 +49,7 @@ const struct kind *fd_scan_kind(const struct fd_scan *scan, const struct fd_file
 	return *ret_blocked ? kind : &external_kind;
 }
 
-/* The other end of anything may wait in the queue of a socket, where only the dump finds it. */
-static bool descriptors_in_flight(const struct fd_scan *scan)
+bool fd_scan_in_flight(const struct fd_scan *scan)
 {
 	for (size_t i = 0; i < scan->files.count; i++)
 		if (scan->files.items[i]->file.look.info.scm_fds)
@@ -157,7 +156,7 @@ static int judge_threads(const struct fd_table *table, struct blockers *blockers
 
 int fd_scan_judge(struct fd_scan *scan, struct blockers *blockers, struct error *err)
 {
-	bool in_flight = descriptors_in_flight(scan);
+	bool in_flight = fd_scan_in_flight(scan);
 	struct fd_table *table;
 
 	for (size_t i = 0; i < scan->files.count; i++)

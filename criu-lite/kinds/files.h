@@ -66,6 +66,11 @@ const struct fd_look *fd_scan_by_inode(const struct fd_scan *scan, dev_t dev, in
 				       const struct fd_look *after);
 /* Every description of the tree in turn, called likewise. */
 const struct fd_look *fd_scan_next(const struct fd_scan *scan, const struct fd_look *after);
+/* The description of a look that belongs to the tree being saved. */
+struct dump_file *dump_file_of_look(const struct fd_look *look);
+/* Whether descriptors wait in queues of sockets: before the dump has found them, the other end of
+ * anything may be among them. */
+bool fd_scan_in_flight(const struct fd_scan *scan);
 /* Whether the process is one of the tree. */
 bool fd_scan_has_process(const struct fd_scan *scan, pid_t pid);
 /* What a number of a process refers to; NULL when it is closed. */

@@ -77,6 +77,11 @@ struct dump_file *dump_files_at(struct dump_files *d, size_t index)
 	return index < d->scan.files.count ? &d->scan.files.items[index]->file : NULL;
 }
 
+struct dump_file *dump_file_of_look(const struct fd_look *look)
+{
+	return &fd_file_of_look(look)->file;
+}
+
 int dump_file_standard(struct dump_files *d, struct dump_file *f)
 {
 	return fd_scan_standard(&d->scan, fd_file_of(f));

@@ -9,11 +9,20 @@
 
 /* Open file descriptions. */
 extern const struct kind external_kind;
+extern const struct kind procfile_kind;
+extern const struct kind namespace_file_kind;
+extern const struct kind path_kind;
 extern const struct kind regular_kind;
 extern const struct kind directory_kind;
 extern const struct kind device_kind;
 extern const struct kind pipe_kind;
 extern const struct kind unix_socket_kind;
+extern const struct kind eventfd_kind;
+extern const struct kind timerfd_kind;
+extern const struct kind signalfd_kind;
+extern const struct kind epoll_kind;
+extern const struct kind inotify_kind;
+extern const struct kind pidfd_kind;
 
 /* Processes and threads. */
 extern const struct kind descriptors_kind;
@@ -35,11 +44,20 @@ const struct kind *const kinds_table[] = {
 
 	/* Open file descriptions. */
 	&external_kind,
+	&procfile_kind,
+	&namespace_file_kind,
+	&path_kind,
 	&regular_kind,
 	&directory_kind,
 	&device_kind,
 	&pipe_kind,
 	&unix_socket_kind,
+	&eventfd_kind,
+	&timerfd_kind,
+	&signalfd_kind,
+	&epoll_kind,
+	&inotify_kind,
+	&pidfd_kind,
 
 	/* Processes and threads. */
 	&descriptors_kind,
