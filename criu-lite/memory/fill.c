@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "memory/fill.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+
+void fill_space_init(struct fill_space *s, uint64_t space)
+{
+	*s = (struct fill_space){ .space = space, .fd = -1, .uffd = -1 };
+	pthread_mutex_init(&s->lock, NULL);
+}
+
+void fill_space_release(struct fill_space *s)
+{
+	page_runs_release(&s->late);
+	pthread_mutex_destroy(&s->lock);
+}
+
+static uint64_t range_bytes(const struct pages_range *r)
+{
+	return (uint64_t)r->pages * PAGE_BYTES;
+}
+
+static bool has_data(const struct pages_range *r)
+{
+	return !(r->flags & (PAGES_DROPPED | PAGES_GUARD));
+}
+
+static int misplaced(const struct fill_space *s, const struct pages_range *r, struct error *err)
+{
+	if (!s->pid)
+		return error_set(err, ERROR_IMAGE, 0, "pages %#llx are outside of their file",
+				 (unsigned long long)r->address);
+	return error_set(err, ERROR_IMAGE, 0, "process %llu: pages at %#llx are outside of its "
+			 "private memory", (unsigned long long)s->space,
+			 (unsigned long long)r->address);
+}
+
+/* ---- files ---- */
+
+static int fill_file(const struct fill_space *s, const struct pages_view *view, struct error *err)
+{
+	const char *data = view->data;
+	size_t i;
+
+	for (i = 0; i < view->range_count; i++) {
+		const struct pages_range *r = &view->ranges[i];
+		uint64_t bytes = range_bytes(r);
+
+		if (!has_data(r) || r->address >= s->size ||
+		    bytes > s->size + PAGE_BYTES - 1 - r->address)
+			return misplaced(s, r, err);
+		if (bytes > s->size - r->address)
+			bytes = s->size - r->address;
+		if (pwrite_full(s->fd, data, bytes, r->address))
+			return error_set(err, ERROR_FAILED, errno, "cannot fill a file at %llu",
+					 (unsigned long long)r->address);
+		data += range_bytes(r);
+	}
+	return 0;
+}
+
+/* ---- processes ---- */
+
+static int check_ranges(const struct fill_space *s, const struct pages_view *view,
+			bool *ret_all_writable, struct error *err)
+{
+	size_t i;
+
+	*ret_all_writable = true;
+	for (i = 0; i < view->range_count; i++) {
+		const struct pages_range *r = &view->ranges[i];
+		const struct map_area *a = map_areas_find(s->areas, r->address);
+
+		if (!a || a->flags & AREA_SHARED || range_bytes(r) > a->end - r->address)
+			return misplaced(s, r, err);
+		*ret_all_writable &= (a->prot & PROT_WRITE) != 0;
+	}
+	return 0;
+}
+
+/* By /proc/PID/mem, which also writes what the process itself may not; *fd is opened for that. */
+static int write_by_mem(const struct fill_space *s, int *fd, const struct pages_range *r,
+			const char *data, struct error *err)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", s->pid);
+	if (*fd < 0)
+		*fd = open(path, O_RDWR | O_CLOEXEC);
+	if (*fd < 0 || pwrite_full(*fd, data, range_bytes(r), r->address))
+		return error_set(err, ERROR_FAILED, errno, "process %llu: cannot fill memory at %#llx",
+				 (unsigned long long)s->space, (unsigned long long)r->address);
+	return 0;
+}
+
+static bool write_at_once(const struct fill_space *s, const struct pages_view *view)
+{
+	struct iovec remote[RANGES_PER_RECORD] = { { 0 } }, local = { (void *)view->data, 0 };
+	size_t i, parts = 0;
+
+	for (i = 0; i < view->range_count; i++) {
+		if (!has_data(&view->ranges[i]))
+			continue;
+		remote[parts].iov_base = (void *)view->ranges[i].address;
+		remote[parts].iov_len = range_bytes(&view->ranges[i]);
+		local.iov_len += remote[parts++].iov_len;
+	}
+	return process_vm_writev(s->pid, &local, 1, remote, parts, 0) == (ssize_t)local.iov_len;
+}
+
+/* Puts pages where none are, without zeroing them first. False when that is not possible there. */
+static bool copy_missing(const struct fill_space *s, const struct pages_range *r, const char *data)
+{
+	struct uffdio_copy copy = {
+		.dst = r->address,
+		.src = (uint64_t)data,
+		.len = range_bytes(r),
+		.mode = UFFDIO_COPY_MODE_DONTWAKE,
+	};
+
+	return s->uffd >= 0 && !(r->flags & PAGES_HUGE) && !ioctl(s->uffd, UFFDIO_COPY, &copy);
+}
+
+static int keep_late(struct fill_space *s, const struct pages_range *r, struct error *err)
+{
+	int full;
+
+	pthread_mutex_lock(&s->lock);
+	full = page_runs_add(&s->late, r->address, r->pages, r->flags);
+	pthread_mutex_unlock(&s->lock);
+	return full ? error_set(err, ERROR_FAILED, ENOMEM, "pages") : 0;
+}
+
+static int fill_process(struct fill_space *s, const struct pages_view *view, struct error *err)
+{
+	const char *data = view->data;
+	_cleanup_fd_ int mem = -1;
+	bool at_once;
+	size_t i;
+
+	if (check_ranges(s, view, &at_once, err))
+		return -1;
+	at_once = at_once && s->uffd < 0 && write_at_once(s, view);
+	for (i = 0; i < view->range_count; i++) {
+		const struct pages_range *r = &view->ranges[i];
+
+		if (!has_data(r)) {
+			if (keep_late(s, r, err))
+				return -1;
+			continue;
+		}
+		if (!at_once && !copy_missing(s, r, data) && write_by_mem(s, &mem, r, data, err))
+			return -1;
+		data += range_bytes(r);
+	}
+	return 0;
+}
+
+int fill_take(void *space, const void *payload, size_t size, struct error *err)
+{
+	struct fill_space *s = space;
+	struct pages_view view;
+
+	if (pages_parse(payload, size, &view, err))
+		return -1;
+	if (view.space != s->space)
+		return error_set(err, ERROR_IMAGE, 0, "pages of %#llx where those of %#llx belong",
+				 (unsigned long long)view.space, (unsigned long long)s->space);
+	return s->pid ? fill_process(s, &view, err) : fill_file(s, &view, err);
+}

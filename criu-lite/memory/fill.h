@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_MEMORY_FILL_H
+#define CL_MEMORY_FILL_H
+
+#include <pthread.h>
+
+#include "memory/map_edit.h"
+#include "memory/pagemap.h"
+
+/*
+ * Where the pages of one space go: the private memory of a puppet, or a file. Records are taken by
+ * several threads at once. They are hostile: nothing is written but what the map allows.
+ */
+struct fill_space {
+	uint64_t space;		/* as records name it */
+	int pid;		/* of the puppet, 0: a file */
+	int fd;			/* the file; the owner's */
+	int uffd;		/* of the puppet, for missing pages; -1: none */
+	uint64_t size;		/* of the file */
+	const struct map_areas *areas;	/* of the puppet */
+	pthread_mutex_t lock;
+	struct page_runs late;	/* pages without data: dropped, guard; for the puppet itself to do */
+};
+
+void fill_space_init(struct fill_space *s, uint64_t space);
+/* Frees; the descriptors stay. */
+void fill_space_release(struct fill_space *s);
+
+/* Checks one page record and writes what it holds; a bulk_take of images/stream.h, context is the
+ * fill_space. ERROR_IMAGE when the record is wrong or not of this space. */
+int fill_take(void *space, const void *payload, size_t size, struct error *err);
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "memory/pagemap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "kernel-compat/pagemap_scan.h"
+
+enum {
+	REGIONS_AT_ONCE = 512,
+	ENTRIES_AT_ONCE = 2048,
+	RUN_PAGES_MAX = 1 << 30,
+};
+
+int page_runs_add(struct page_runs *r, uint64_t address, uint64_t pages, uint32_t flags)
+{
+	struct pages_range *last =
+		r->runs.count > r->closed ? &r->runs.items[r->runs.count - 1] : NULL;
+
+	if (!(flags & (PAGES_DROPPED | PAGES_GUARD)))
+		r->data_pages += pages;
+	if (last && last->flags == flags && last->pages + pages <= RUN_PAGES_MAX &&
+	    last->address + (uint64_t)last->pages * PAGE_BYTES == address) {
+		last->pages += pages;
+		return 0;
+	}
+	while (pages) {
+		uint64_t part = pages < RUN_PAGES_MAX ? pages : RUN_PAGES_MAX;
+
+		last = array_add(&r->runs);
+		if (!last)
+			return -1;
+		*last = (struct pages_range){ address, part, flags };
+		address += part * PAGE_BYTES;
+		pages -= part;
+	}
+	return 0;
+}
+
+/* Whether the scan exists, and with guard regions: asked of an empty range. */
+static bool scan_works(int fd, uint64_t categories)
+{
+	struct compat_page_region region;
+	struct compat_pm_scan scan = {
+		.size = sizeof(scan),
+		.vec = (uint64_t)&region,
+		.vec_len = 1,
+		.category_mask = categories,
+		.return_mask = categories,
+	};
+
+	return ioctl(fd, COMPAT_PAGEMAP_SCAN, &scan) >= 0;
+}
+
+int pagemap_open(struct pagemap *ret, int proc_fd, struct error *err)
+{
+	ret->fd = openat(proc_fd, "pagemap", O_RDONLY | O_CLOEXEC);
+	if (ret->fd < 0)
+		return error_set(err, errno == ENOENT || errno == ESRCH ? ERROR_DIED : ERROR_TARGET,
+				 errno, "cannot open pagemap");
+	ret->has_guard = scan_works(ret->fd, COMPAT_PAGE_GUARD);
+	ret->has_scan = ret->has_guard || scan_works(ret->fd, COMPAT_PAGE_PRESENT);
+	return 0;
+}
+
+int pagemap_read(const struct pagemap *pm, uint64_t address, size_t count, uint64_t *ret,
+		 struct error *err)
+{
+	size_t bytes = count * sizeof(*ret);
+
+	if (pread_full(pm->fd, ret, bytes, address / PAGE_BYTES * sizeof(*ret)) == (ssize_t)bytes)
+		return 0;
+	return error_set(err, ERROR_TARGET, errno, "cannot read pagemap at %#llx",
+			 (unsigned long long)address);
+}
+
+static int no_memory(struct error *err)
+{
+	return error_set(err, ERROR_FAILED, ENOMEM, "page runs");
+}
+
+/* The slow way: every entry is looked at. The zero page cannot be told from others. */
+static int read_own_pages(const struct pagemap *pm, uint64_t start, uint64_t end,
+			  struct page_runs *ret, struct error *err)
+{
+	uint64_t entries[ENTRIES_AT_ONCE], at;
+
+	for (at = start; at < end; at += ENTRIES_AT_ONCE * (uint64_t)PAGE_BYTES) {
+		size_t count = (end - at) / PAGE_BYTES, i;
+
+		if (count > ENTRIES_AT_ONCE)
+			count = ENTRIES_AT_ONCE;
+		if (pagemap_read(pm, at, count, entries, err))
+			return -1;
+		for (i = 0; i < count; i++) {
+			uint64_t e = entries[i];
+			uint32_t flags = e & PAGEMAP_GUARD ? PAGES_GUARD : 0;
+
+			if (!(e & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) ||
+			    (!flags && e & PAGEMAP_FILE))
+				continue;
+			if (page_runs_add(ret, at + i * PAGE_BYTES, 1, flags))
+				return no_memory(err);
+		}
+	}
+	return 0;
+}
+
+static int add_region(const struct pagemap *pm, const struct compat_page_region *region,
+		      struct page_runs *ret, struct error *err)
+{
+	uint64_t pages = (region->end - region->start) / PAGE_BYTES;
+	uint32_t flags = 0;
+
+	/* Guard regions look like swapped pages. */
+	if (region->categories & COMPAT_PAGE_SWAPPED) {
+		if (!pm->has_guard)
+			return read_own_pages(pm, region->start, region->end, ret, err);
+		if (region->categories & COMPAT_PAGE_GUARD)
+			flags = PAGES_GUARD;
+	} else if (region->categories & COMPAT_PAGE_HUGE) {
+		flags = PAGES_HUGE;
+	}
+	return page_runs_add(ret, region->start, pages, flags) ? no_memory(err) : 0;
+}
+
+int pagemap_own_pages(const struct pagemap *pm, uint64_t start, uint64_t end,
+		      struct page_runs *ret, struct error *err)
+{
+	struct compat_page_region regions[REGIONS_AT_ONCE];
+	struct compat_pm_scan scan = {
+		.size = sizeof(scan),
+		.start = start,
+		.end = end,
+		.vec = (uint64_t)regions,
+		.vec_len = REGIONS_AT_ONCE,
+		.category_inverted = COMPAT_PAGE_FILE | COMPAT_PAGE_PFNZERO,
+		.category_mask = COMPAT_PAGE_FILE | COMPAT_PAGE_PFNZERO,
+		.category_anyof_mask = COMPAT_PAGE_PRESENT | COMPAT_PAGE_SWAPPED,
+		.return_mask = COMPAT_PAGE_SWAPPED | COMPAT_PAGE_HUGE |
+			       (pm->has_guard ? COMPAT_PAGE_GUARD : 0),
+	};
+	int count, i;
+
+	ret->closed = ret->runs.count;
+	if (!pm->has_scan)
+		return read_own_pages(pm, start, end, ret, err);
+	while (scan.start < end) {
+		count = ioctl(pm->fd, COMPAT_PAGEMAP_SCAN, &scan);
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0)
+			return error_set(err, ERROR_TARGET, errno, "cannot scan pages at %#llx",
+					 (unsigned long long)scan.start);
+		for (i = 0; i < count; i++)
+			if (add_region(pm, &regions[i], ret, err))
+				return -1;
+		if (scan.walk_end <= scan.start)
+			break;
+		scan.start = scan.walk_end;
+	}
+	return 0;
+}
