@@ -19,6 +19,7 @@
 
 struct dump;
 struct dump_task;
+struct dump_memory;
 
 struct dump_thread {
 	struct dump_task *task;
@@ -53,6 +54,7 @@ struct dump {
 	ARRAY_OF(struct dump_task *) tasks;
 	struct dump_files *files;
 	struct dump_objects *objects;
+	struct dump_memory *memory;	/* kinds/memory_dump.c */
 	struct gadget_cache gadgets;
 	struct buffer state;	/* packed KIND_TASK and KIND_THREAD records, written late */
 };
@@ -117,7 +119,8 @@ struct object_look {
 	bool deleted;
 	const struct vma *vma;		/* met as a mapping, else NULL */
 	const struct fd_look *fd;	/* met as a descriptor, else NULL */
-	struct stat st;
+	struct stat st;			/* neither: met as the program file of the process */
+	char room[288];			/* for a path that nobody else keeps */
 };
 
 struct dump_object {
