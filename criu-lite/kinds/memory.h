@@ -9,26 +9,23 @@
 /*
  * The memory of all tasks, as the coordinators see it. In the image: the Maps messages (row
  * "maps") and the objects that they refer to; then one RECORD_MEMORY message and the page records
- * that it announces. A second RECORD_MEMORY with the contents of objects that only descriptors
- * refer to may follow after the descriptions.
+ * that it announces, the last of the image.
  */
 
 /* ---- checkpoint; all tasks are held and their maps read ---- */
 
 /* Writes the objects that are mapped and the Maps of every task. */
 int memory_dump_maps(struct dump *d, struct error *err);
-/* Writes the contents of the objects found so far and the pages of all tasks. */
+/* Writes the contents of all objects and the pages of all tasks. */
 int memory_dump_pages(struct dump *d, struct error *err);
-/* Writes the contents of the objects found since; nothing when there are none. */
-int memory_dump_late_objects(struct dump *d, struct error *err);
 /* Frees d->objects and what else is kept. */
 void memory_dump_free(struct dump *d);
 
 /* ---- restore, in the order of the calls ---- */
 
-/* For each record of kind RECORD_MEMORY: reads the message. What it announces follows in the
- * stream and is read by memory_restore_objects(), _shared_pages() and _pages(), so the caller stops
- * reading here, and goes on after memory_restore_pages(). */
+/* For the record of kind RECORD_MEMORY: reads the message. What it announces follows in the stream
+ * and is read by memory_restore_objects(), _shared_pages() and _pages(), so the caller stops reading
+ * here, and goes on after memory_restore_pages(). */
 int memory_load(struct restore *r, const struct record *record, struct error *err);
 
 /* KIND_OBJECT messages go here; taken over, also on failure. */
@@ -44,8 +41,7 @@ enum {
  * this process; 0 when there is none. */
 uint64_t memory_find_agent_hole(const struct restore *r);
 
-/* Creates the objects that are loaded, with the root puppet as the opener, and fills them. To be
- * called again for those that came with later records. */
+/* Creates all objects, with the root puppet as the opener, and fills them. */
 int memory_restore_objects(struct restore *r, struct error *err);
 
 /*

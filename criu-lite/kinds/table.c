@@ -6,6 +6,11 @@
 #include "kinds/kind.h"
 
 /* Objects: inodes that mappings and descriptors share. */
+extern const struct kind file_kind;
+extern const struct kind deleted_file_kind;
+extern const struct kind memfd_kind;
+extern const struct kind shared_anonymous_kind;
+extern const struct kind sysv_shm_kind;
 
 /* Open file descriptions. */
 extern const struct kind external_kind;
@@ -25,6 +30,8 @@ extern const struct kind inotify_kind;
 extern const struct kind pidfd_kind;
 
 /* Processes and threads. */
+extern const struct kind maps_kind;
+extern const struct kind mm_kind;
 extern const struct kind descriptors_kind;
 extern const struct kind signal_handlers_kind;
 extern const struct kind limits_kind;
@@ -41,6 +48,11 @@ extern const struct kind registers_kind;
 
 const struct kind *const kinds_table[] = {
 	/* Objects. */
+	&file_kind,
+	&deleted_file_kind,
+	&memfd_kind,
+	&shared_anonymous_kind,
+	&sysv_shm_kind,
 
 	/* Open file descriptions. */
 	&external_kind,
@@ -60,6 +72,8 @@ const struct kind *const kinds_table[] = {
 	&pidfd_kind,
 
 	/* Processes and threads. */
+	&maps_kind,
+	&mm_kind,
 	&descriptors_kind,
 	&signal_handlers_kind,
 	&limits_kind,

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The maps and pages of all tasks, to the stream. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "images/memory.pb-c.h"
+#include "kinds/maps.h"
+#include "kinds/memory.h"
+#include "kinds/objects.h"
+#include "memory/content.h"
+
+/* What is known of one task's memory between its maps and its pages. */
+struct dumped_task {
+	struct map_areas areas;		/* the ordinary ones */
+	struct page_runs own;		/* its own pages, to be filled last */
+	struct content_source source;
+};
+
+struct dump_memory {
+	struct dumped_task *tasks;	/* as many as the run has */
+	size_t task_count;
+};
+
+static int no_memory(struct error *err)
+{
+	return error_set(err, ERROR_FAILED, ENOMEM, "memory");
+}
+
+/* ---- maps ---- */
+
+/* The program file, as /proc/PID/exe has it; 0 on error. */
+static uint32_t exe_object(struct dump_task *task, struct error *err)
+{
+	const struct dump_object *o;
+	struct object_look look;
+
+	if (object_look_exe(&look, task->pid, task->proc_fd)) {
+		error_set(err, ERROR_TARGET, errno, "process %d: cannot look at its program",
+			  task->pid);
+		return 0;
+	}
+	o = dump_objects_get(task->dump->objects, &look, err);
+	return o ? o->id : 0;
+}
+
+static int dump_task_maps(struct dump_task *task, struct dumped_task *mine, struct error *err)
+{
+	const struct vma *vma;
+	uint32_t exe;
+
+	array_for(vma, &task->maps.vmas) {
+		const struct dump_object *o = NULL;
+		struct map_area *a;
+
+		if (vma_is_special(vma))
+			continue;
+		if (vma->inode) {
+			o = dump_objects_of_vma(task->dump->objects, task, vma, err);
+			if (!o)
+				return -1;
+		}
+		a = array_add(&mine->areas.areas);
+		if (!a)
+			return no_memory(err);
+		*a = area_of_vma(vma, o ? o->id : 0);
+	}
+	exe = exe_object(task, err);
+	return exe ? maps_write(task, &mine->areas, exe, err) : -1;
+}
+
+int memory_dump_maps(struct dump *d, struct error *err)
+{
+	size_t i;
+
+	if (!d->objects)
+		d->objects = dump_objects_new(d);
+	d->memory = calloc(1, sizeof(*d->memory));
+	if (!d->objects || !d->memory)
+		return no_memory(err);
+	d->memory->tasks = calloc(d->tasks.count + 1, sizeof(*d->memory->tasks));
+	if (!d->memory->tasks)
+		return no_memory(err);
+	d->memory->task_count = d->tasks.count;
+	for (i = 0; i < d->tasks.count; i++)
+		if (!d->tasks.items[i]->zombie &&
+		    dump_task_maps(d->tasks.items[i], &d->memory->tasks[i], err))
+			return -1;
+	return 0;
+}
+
+/* ---- which pages ---- */
+
+static int find_pages(struct dump_task *task, struct dumped_task *mine, struct error *err)
+{
+	struct pagemap pm;
+	const struct map_area *a;
+	int r = 0;
+
+	mine->source.pid = task->threads.items[0].tid;
+	mine->source.fd = -1;
+	if (pagemap_open(&pm, task->proc_fd, err))
+		return -1;
+	array_for(a, &mine->areas.areas) {
+		if (a->flags & AREA_SHARED)
+			continue;
+		r = pagemap_own_pages(&pm, a->start, a->end, &mine->own, err);
+		if (r)
+			break;
+	}
+	fd_close(&pm.fd);
+	return r;
+}
+
+/* ---- writing ---- */
+
+struct set_list {
+	ARRAY_OF(struct content_set) sets;
+};
+
+static int add_set(struct set_list *list, uint64_t space, uint32_t stage,
+		   const struct content_source *source, const struct page_runs *runs,
+		   struct error *err)
+{
+	struct content_set *set;
+
+	if (!runs->runs.count)
+		return 0;
+	set = array_add(&list->sets);
+	if (!set)
+		return no_memory(err);
+	*set = (struct content_set){
+		.space = space,
+		.stage = stage,
+		.sources = source,
+		.runs = runs,
+	};
+	return content_cut(set, err);
+}
+
+static int announce(struct dump *d, const struct set_list *list, struct error *err)
+{
+	size_t count = list->sets.count, i;
+	_cleanup_free_ Memory__Set *sets = calloc(count + 1, sizeof(*sets));
+	_cleanup_free_ Memory__Set **pointers = calloc(count + 1, sizeof(*pointers));
+	Memory m = MEMORY__INIT;
+
+	if (!sets || !pointers)
+		return no_memory(err);
+	for (i = 0; i < count; i++) {
+		const struct content_set *set = &list->sets.items[i];
+
+		memory__set__init(&sets[i]);
+		sets[i].space = set->space;
+		sets[i].records = set->cuts.count;
+		sets[i].has_stage = set->stage != 1;
+		sets[i].stage = set->stage;
+		sets[i].has_pages = true;
+		sets[i].pages = set->runs->data_pages;
+		pointers[i] = &sets[i];
+	}
+	m.n_sets = count;
+	m.sets = pointers;
+	return stream_write(d->out, RECORD_MEMORY, RECORD_CRITICAL, &m.base, err);
+}
+
+/* The contents of objects: their runs and sources, which live as long as the list. */
+struct object_contents {
+	struct page_runs *runs;
+	struct content_source *sources;
+	size_t count;
+};
+
+static int add_objects(struct dump *d, struct set_list *list, struct object_contents *contents,
+		       struct error *err)
+{
+	size_t count = 0, i;
+
+	while (dump_objects_at(d->objects, count))
+		count++;
+	contents->runs = calloc(count + 1, sizeof(*contents->runs));
+	contents->sources = calloc(count + 1, sizeof(*contents->sources));
+	if (!contents->runs || !contents->sources)
+		return no_memory(err);
+	contents->count = count;
+	for (i = 0; i < count; i++) {
+		const struct dump_object *o = dump_objects_at(d->objects, i);
+
+		if (!o->has_content)
+			continue;
+		contents->sources[i] = (struct content_source){ .fd = o->fd, .size = o->size };
+		if (content_file_runs(o->fd, o->size, &contents->runs[i], err) ||
+		    add_set(list, o->id | SPACE_OBJECT, 1, &contents->sources[i],
+			    &contents->runs[i], err))
+			return error_wrap(err, "%s %u", o->kind->name, o->id);
+	}
+	return 0;
+}
+
+static int write_sets(struct dump *d, struct error *err)
+{
+	struct object_contents contents = { 0 };
+	struct set_list list = { 0 };
+	struct content_set *set;
+	size_t i;
+	int r = add_objects(d, &list, &contents, err);
+
+	for (i = 0; !r && i < d->tasks.count; i++)
+		r = add_set(&list, d->tasks.items[i]->pid, 1, &d->memory->tasks[i].source,
+			    &d->memory->tasks[i].own, err);
+	if (!r)
+		r = announce(d, &list, err) ||
+				    content_write(d->out, list.sets.items, list.sets.count, err) ?
+			    -1 :
+			    0;
+	array_for(set, &list.sets)
+		content_set_release(set);
+	array_release(&list.sets);
+	for (i = 0; i < contents.count; i++)
+		page_runs_release(&contents.runs[i]);
+	free(contents.runs);
+	free(contents.sources);
+	return r;
+}
+
+int memory_dump_pages(struct dump *d, struct error *err)
+{
+	size_t i;
+
+	for (i = 0; i < d->tasks.count; i++)
+		if (!d->tasks.items[i]->zombie &&
+		    find_pages(d->tasks.items[i], &d->memory->tasks[i], err))
+			return error_wrap(err, "process %d", d->tasks.items[i]->pid);
+	return write_sets(d, err);
+}
+
+void memory_dump_free(struct dump *d)
+{
+	size_t i;
+
+	if (d->memory) {
+		for (i = 0; i < d->memory->task_count; i++) {
+			struct dumped_task *mine = &d->memory->tasks[i];
+
+			map_areas_release(&mine->areas);
+			page_runs_release(&mine->own);
+		}
+		free(d->memory->tasks);
+		free(d->memory);
+		d->memory = NULL;
+	}
+	dump_objects_free(d->objects);
+	d->objects = NULL;
+}

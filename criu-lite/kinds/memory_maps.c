@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Turning the map that a puppet was born with into the saved one. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/prctl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/shm.h>
+#include <sys/syscall.h>
+#include <xxhash.h>
+
+#include "base/cleanup.h"
+#include "images/sysv_shm.pb-c.h"
+#include "kinds/maps.h"
+#include "kinds/memory.h"
+#include "kinds/memory_internal.h"
+#include "kinds/objects.h"
+#include "proc/maps.h"
+#include "tracee/batch.h"
+
+extern const struct kind sysv_shm_kind;
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MAP_DROPPABLE
+#define MAP_DROPPABLE 0x08
+#endif
+
+enum {
+	PAGE = 4096,
+	FDS_AT_ONCE = 253,
+	HOLE_MARGIN = 64 * 1024,
+	LOWEST_HOLE = 0x10000,	/* vm.mmap_min_addr of every distribution */
+};
+
+/* ---- the vdso ---- */
+
+int memory_learn_parts(struct restore_memory *memory, struct error *err)
+{
+	_cleanup_fd_ int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_vma_list_ struct vma_list maps = { 0 };
+	const struct vma *v;
+	uint64_t park = 0;
+
+	if (proc_read_maps(self, &maps, err))
+		return -1;
+	array_for(v, &maps.vmas) {
+		struct parked *part;
+
+		if (!vma_is_special(v) || v->kind == VMA_VSYSCALL)
+			continue;
+		part = array_add(&memory->parts);
+		if (!part)
+			return error_set(err, ERROR_FAILED, ENOMEM, "vdso");
+		*part = (struct parked){
+			.special = v->kind == VMA_VDSO ? VMA__SPECIAL__VDSO :
+				   v->kind == VMA_VVAR ? VMA__SPECIAL__VVAR :
+							 VMA__SPECIAL__VVAR_VCLOCK,
+			.start = v->start,
+			.size = v->end - v->start,
+			.park = park,
+		};
+		park += part->size;
+		if (v->kind == VMA_VDSO)
+			memory->vdso_hash = XXH3_64bits((void *)v->start, part->size);
+	}
+	if (park > MEMORY_PARK_SIZE)
+		return error_set(err, ERROR_FAILED, 0, "a vdso of %llu bytes",
+				 (unsigned long long)park);
+	return 0;
+}
+
+static const struct parked *find_part(const struct restore_memory *memory, const Vma *v)
+{
+	const struct parked *part;
+
+	array_for(part, &memory->parts)
+		if (part->special == v->special && part->size == v->end - v->start)
+			return part;
+	return NULL;
+}
+
+int memory_check_special(const struct restore_memory *memory, const Maps *m, struct error *err)
+{
+	bool same = !m->has_vdso_hash || m->vdso_hash == memory->vdso_hash;
+	size_t i;
+
+	for (i = 0; i < m->n_vmas && same; i++)
+		if (m->vmas[i]->has_special && !find_part(memory, m->vmas[i]))
+			same = false;
+	if (same)
+		return 0;
+	error_set(err, ERROR_BLOCKED, 0, "process %u: the vdso of this kernel is not the one at the "
+		  "checkpoint", m->pid);
+	return error_hint(err, "restore under the kernel of the checkpoint");
+}
+
+static uint64_t park_address(const struct restore_task *t, const struct parked *part)
+{
+	return t->restore->area + AGENT_SIZE + part->park;
+}
+
+int memory_put_special(struct restore_task *t, const Maps *m, struct batch *b, struct error *err)
+{
+	const struct restore_memory *memory = t->restore->memory;
+	const struct parked *part;
+	size_t i;
+
+	for (i = 0; i < m->n_vmas; i++) {
+		const Vma *v = m->vmas[i];
+
+		if (v->has_special)
+			batch_must(b, SYS_mremap, park_address(t, find_part(memory, v)),
+				   v->end - v->start, v->end - v->start,
+				   MREMAP_MAYMOVE | MREMAP_FIXED, v->start);
+	}
+	/* What has moved away leaves a hole. */
+	array_for(part, &memory->parts)
+		batch_must(b, SYS_munmap, park_address(t, part), part->size);
+	return 0;
+}
+
+/* ---- a place for the agent ---- */
+
+static int add_area(struct map_areas *list, uint64_t start, uint64_t end)
+{
+	struct map_area *a = array_add(&list->areas);
+
+	if (!a)
+		return -1;
+	a->start = start;
+	a->end = end;
+	return 0;
+}
+
+/* This process's own map, of which every puppet is born. */
+static int own_areas(struct map_areas *ret)
+{
+	_cleanup_fd_ int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_vma_list_ struct vma_list maps = { 0 };
+	struct error unread = ERROR_INIT;
+	const struct vma *v;
+
+	if (proc_read_maps(self, &maps, &unread)) {
+		error_clear(&unread);
+		return -1;
+	}
+	array_for(v, &maps.vmas)
+		if (v->end <= arch_task_size() && add_area(ret, v->start, v->end))
+			return -1;
+	return 0;
+}
+
+static int special_areas(const struct restore_task *t, struct map_areas *ret)
+{
+	const Maps *m = (const Maps *)restore_task_state(t, &maps_kind);
+	size_t i;
+
+	for (i = 0; m && i < m->n_vmas; i++)
+		if (m->vmas[i]->has_special &&
+		    add_area(ret, m->vmas[i]->start, m->vmas[i]->end))
+			return -1;
+	return 0;
+}
+
+uint64_t memory_find_agent_hole(const struct restore *r)
+{
+	size_t count = r->tasks.count, lists = 1, i;
+	struct map_areas *specials = calloc(count + 1, sizeof(*specials)), own = { 0 };
+	const struct map_areas **maps = calloc(2 * count + 1, sizeof(*maps));
+	bool failed = !specials || !maps || own_areas(&own);
+	uint64_t at = 0;
+
+	for (i = 0; i < count && !failed; i++) {
+		const struct restore_task *t = r->tasks.items[i];
+
+		failed = special_areas(t, &specials[i]);
+		maps[lists++] = &specials[i];
+		if (t->memory)
+			maps[lists++] = &t->memory->areas;
+	}
+	if (!failed) {
+		maps[0] = &own;
+		at = map_find_hole(maps, lists, LOWEST_HOLE, AGENT_SIZE + MEMORY_PARK_SIZE,
+				   HOLE_MARGIN, arch_task_size());
+	}
+	for (i = 0; specials && i < count; i++)
+		map_areas_release(&specials[i]);
+	free(specials);
+	free(maps);
+	map_areas_release(&own);
+	return at;
+}
+
+/* ---- the maps ---- */
+
+/* A descriptor that the puppet needs for mapping. */
+struct needed {
+	uint32_t object;
+	bool writable;
+	int fd, number;		/* ours, the puppet's */
+};
+
+struct edit {
+	struct restore_task *t;
+	const struct map_areas *have, *want;
+	struct map_ops ops;
+	ARRAY_OF(struct needed) fds;
+	size_t exe;		/* index in .fds, when the exe link changes */
+	struct batch b;
+};
+
+enum { NO_EXE = -1ul };
+
+static int run(struct edit *e, struct error *err)
+{
+	if (!e->b.records.count)
+		return 0;
+	if (restore_run(e->t, &e->b, err))
+		return -1;
+	batch_start(&e->b, &e->t->agent);
+	return 0;
+}
+
+static int room(struct edit *e, size_t records, struct error *err)
+{
+	return batch_has_room(&e->b, records, 512) ? 0 : run(e, err);
+}
+
+/* The object that this area is attached to by shmat(2), or NULL. */
+static const struct restore_object *sysv_object(const struct edit *e, const struct map_area *a)
+{
+	const struct restore_object *o = a->object ? restore_objects_get(e->t->restore->objects,
+									 a->object) : NULL;
+
+	return o && o->kind == &sysv_shm_kind ? o : NULL;
+}
+
+/* Shared memory that could be made writable was opened for writing. */
+static bool needs_write(const struct map_area *a)
+{
+	return (a->flags & (AREA_SHARED | AREA_MAY_WRITE)) == (AREA_SHARED | AREA_MAY_WRITE);
+}
+
+static struct needed *find_needed(struct edit *e, uint32_t object, bool writable)
+{
+	struct needed *n;
+
+	array_for(n, &e->fds)
+		if (n->object == object && n->writable == writable)
+			return n;
+	return NULL;
+}
+
+static int need(struct edit *e, uint32_t object, bool writable, struct error *err)
+{
+	struct restore_objects *objects = e->t->restore->objects;
+	struct restore_object *o = restore_objects_get(objects, object);
+	struct needed *n;
+
+	if (find_needed(e, object, writable))
+		return 0;
+	if (!o)
+		return error_set(err, ERROR_IMAGE, 0, "object %u is not there", object);
+	n = array_add(&e->fds);
+	if (!n)
+		return error_set(err, ERROR_FAILED, ENOMEM, "maps");
+	*n = (struct needed){ .object = object, .writable = writable, .number = -1 };
+	if (restore_object_check(o, writable ? O_RDWR : O_RDONLY, err))
+		return -1;
+	n->fd = restore_object_map_fd(objects, o, writable, err);
+	return n->fd < 0 ? -1 : 0;
+}
+
+/* Collects the descriptors for all areas to map, and for the exe link when it changes. */
+static int collect(struct edit *e, uint32_t exe_now, struct error *err)
+{
+	const struct map_op *op;
+
+	e->exe = NO_EXE;
+	if (e->t->memory->exe && e->t->memory->exe != exe_now) {
+		if (need(e, e->t->memory->exe, false, err))
+			return -1;
+		e->exe = 0;
+	}
+	array_for(op, &e->ops.ops) {
+		const struct map_area *a = &e->want->areas.items[op->area];
+
+		if (op->kind == MAP_OP_MAP && a->object && !sysv_object(e, a) &&
+		    need(e, a->object, needs_write(a), err))
+			return -1;
+	}
+	return 0;
+}
+
+/* Hands the descriptors over. What is in the batch already runs with it. */
+static int receive(struct edit *e, struct error *err)
+{
+	size_t done = 0, i;
+
+	while (done < e->fds.count) {
+		int fds[FDS_AT_ONCE], count = 0;
+		struct hand_over hand;
+
+		while (count < FDS_AT_ONCE && done + count < e->fds.count) {
+			fds[count] = e->fds.items[done + count].fd;
+			count++;
+		}
+		if ((!batch_has_room(&e->b, 1, 8192) && run(e, err)) ||
+		    puppet_send_fds(e->t, fds, count, &e->b, &hand, err) ||
+		    restore_run(e->t, &e->b, err))
+			return -1;
+		for (i = 0; i < (size_t)count; i++)
+			e->fds.items[done + i].number = puppet_received(&e->b, &hand, i);
+		batch_start(&e->b, &e->t->agent);
+		done += count;
+	}
+	return 0;
+}
+
+/* Everything that the root has from us goes; its vdso is parked behind the agent. */
+static void empty_root(struct edit *e)
+{
+	const struct restore *r = e->t->restore;
+	const struct parked *part;
+	uint64_t begin = r->area, end = begin + AGENT_SIZE, parked = end;
+
+	array_for(part, &r->memory->parts) {
+		batch_must(&e->b, SYS_mremap, part->start, part->size, part->size,
+			   MREMAP_MAYMOVE | MREMAP_FIXED, park_address(e->t, part));
+		parked = park_address(e->t, part) + part->size;
+	}
+	batch_must(&e->b, SYS_munmap, 0, begin);
+	batch_must(&e->b, SYS_munmap, parked, arch_task_size() - parked);
+}
+
+static int unmap(struct edit *e, struct error *err)
+{
+	const struct map_op *op;
+
+	array_for(op, &e->ops.ops) {
+		if (op->kind != MAP_OP_UNMAP)
+			continue;
+		if (room(e, 1, err))
+			return -1;
+		batch_must(&e->b, SYS_munmap, op->start, op->end - op->start);
+	}
+	return 0;
+}
+
+/*
+ * The exe link changes while nothing of the old program is mapped (EBUSY) and before the new one
+ * is. The other values only have to be possible; the row "mm" sets them.
+ */
+static void set_exe(struct edit *e)
+{
+	struct prctl_mm_map map = {
+		.start_code = 0x10000, .end_code = 0x11000, .start_data = 0x11000,
+		.end_data = 0x12000, .start_brk = 0x12000, .brk = 0x12000, .start_stack = 0x13000,
+		.arg_start = 0x13000, .arg_end = 0x13000, .env_start = 0x13000,
+		.env_end = 0x13000, .exe_fd = e->fds.items[e->exe].number,
+	};
+
+	batch_must(&e->b, SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, batch_put(&e->b, &map, sizeof(map)),
+		   sizeof(map));
+}
+
+static int map_flags(const struct map_area *a)
+{
+	int flags = MAP_FIXED_NOREPLACE;
+
+	flags |= a->flags & AREA_SHARED	   ? MAP_SHARED :
+		 a->flags & AREA_DROPPABLE ? MAP_DROPPABLE :
+					     MAP_PRIVATE;
+	if (!a->object)
+		flags |= MAP_ANONYMOUS;
+	if (a->flags & AREA_GROWS_DOWN)
+		flags |= MAP_GROWSDOWN;
+	if (a->flags & AREA_NO_RESERVE)
+		flags |= MAP_NORESERVE;
+	return flags;
+}
+
+static void protect(struct edit *e, const struct map_op *op, bool account)
+{
+	const struct map_area *a = &e->want->areas.items[op->area];
+	uint64_t size = op->end - op->start;
+
+	if (account)
+		batch_must(&e->b, SYS_mprotect, op->start, size, a->prot | PROT_WRITE);
+	batch_must(&e->b, SYS_mprotect, op->start, size, a->prot);
+}
+
+/* A segment is attached whole somewhere, and the wanted part moved into place. */
+static int attach(struct edit *e, const struct map_op *op, const struct restore_object *o,
+		  struct error *err)
+{
+	const struct map_area *a = &e->want->areas.items[op->area];
+	uint64_t size = op->end - op->start, segment = (o->size + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	uint64_t offset = a->offset + op->start - a->start, area = e->t->restore->area, at;
+	struct map_area agent = { .start = area, .end = area + AGENT_SIZE + MEMORY_PARK_SIZE };
+	struct map_areas ours = { .areas = { &agent, 1, 1 } };
+	const struct map_areas *maps[] = { &ours, e->have, e->want };
+	int prot = PROT_READ | (a->flags & AREA_MAY_WRITE ? PROT_WRITE : 0) | (a->prot & PROT_EXEC);
+
+	if (offset > segment || size > segment - offset)
+		return error_set(err, ERROR_IMAGE, 0, "area %llx is longer than its segment",
+				 (unsigned long long)a->start);
+	at = map_find_hole(maps, ARRAY_SIZE(maps), LOWEST_HOLE, segment, HOLE_MARGIN,
+			   arch_task_size());
+	if (!at)
+		return error_set(err, ERROR_FAILED, 0, "no room for a segment of %llu bytes",
+				 (unsigned long long)segment);
+	batch_must(&e->b, SYS_shmat, ((const SysvShm *)o->message)->shmid, at,
+		   (a->flags & AREA_MAY_WRITE ? 0 : SHM_RDONLY) |
+			   (a->prot & PROT_EXEC ? SHM_EXEC : 0));
+	batch_must(&e->b, SYS_mremap, at + offset, size, size, MREMAP_MAYMOVE | MREMAP_FIXED,
+		   op->start);
+	batch_must(&e->b, SYS_munmap, at, segment);
+	if (prot != a->prot)
+		protect(e, op, false);
+	return 0;
+}
+
+static int map(struct edit *e, const struct map_op *op, struct error *err)
+{
+	const struct map_area *a = &e->want->areas.items[op->area];
+	const struct restore_object *segment = sysv_object(e, a);
+	uint64_t size = op->end - op->start, offset = 0;
+	/* A private area is accounted when it is writable at first. */
+	bool account = (a->flags & (AREA_ACCOUNTED | AREA_SHARED)) == AREA_ACCOUNTED &&
+		       !(a->prot & PROT_WRITE);
+	int fd = -1;
+
+	if (room(e, 8, err))
+		return -1;
+	if (segment)
+		return attach(e, op, segment, err);
+	if (a->object) {
+		fd = find_needed(e, a->object, needs_write(a))->number;
+		offset = a->offset + op->start - a->start;
+	}
+	batch_must(&e->b, SYS_mmap, op->start, size, a->prot | (account ? PROT_WRITE : 0),
+		   map_flags(a), fd, offset);
+	if (account) {
+		/* Anonymous memory that was never written to would not stay accounted. */
+		if (!a->object) {
+			batch_call(&e->b, SYS_madvise, op->start, PAGE, MADV_POPULATE_WRITE);
+			batch_call(&e->b, SYS_madvise, op->start, PAGE, MADV_DONTNEED);
+		}
+		protect(e, op, false);
+	}
+	/* Before the first page is touched: where huge pages were, huge pages shall be. */
+	if ((a->flags & (AREA_HUGE | AREA_HAS_HUGE)) == (AREA_HUGE | AREA_HAS_HUGE))
+		batch_must(&e->b, SYS_madvise, op->start, size, MADV_HUGEPAGE);
+	return 0;
+}
+
+static int map_all(struct edit *e, struct error *err)
+{
+	const struct map_op *op;
+	struct needed *n;
+
+	array_for(op, &e->ops.ops) {
+		if (op->kind == MAP_OP_MAP && map(e, op, err))
+			return -1;
+		if (op->kind == MAP_OP_PROTECT) {
+			if (room(e, 2, err))
+				return -1;
+			protect(e, op, op->account);
+		}
+	}
+	array_for(n, &e->fds) {
+		if (room(e, 1, err))
+			return -1;
+		batch_must(&e->b, SYS_close, n->number);
+	}
+	return run(e, err);
+}
+
+static int edit(struct edit *e, uint32_t exe_now, struct error *err)
+{
+	if (map_edit(e->have, e->want, &e->ops))
+		return error_set(err, ERROR_FAILED, ENOMEM, "maps");
+	batch_start(&e->b, &e->t->agent);
+	if (!e->t->birth)
+		empty_root(e);
+	if (collect(e, exe_now, err) || unmap(e, err) || receive(e, err))
+		return -1;
+	if (e->exe != NO_EXE)
+		set_exe(e);
+	return map_all(e, err);
+}
+
+/* Whose map a puppet was born with. */
+static const struct task_memory *born_with(const struct restore_task *t)
+{
+	const struct restore_task *from = t->birth;
+
+	while (from && !(from->memory && from->memory->made))
+		from = from->birth;
+	return from ? from->memory : NULL;
+}
+
+int memory_restore_maps(struct restore_task *t, struct error *err)
+{
+	const struct task_memory *from = born_with(t);
+	const struct map_areas nothing = { 0 };
+	struct edit e = { .t = t, .have = from ? &from->areas : &nothing };
+	int r;
+
+	if (!t->memory)
+		return t->birth ? 0 : error_set(err, ERROR_IMAGE, 0, "the root has no maps");
+	e.want = &t->memory->areas;
+	r = edit(&e, from ? from->exe : 0, err);
+	batch_release(&e.b);
+	map_ops_release(&e.ops);
+	array_release(&e.fds);
+	if (r)
+		return error_wrap(err, "process %d: memory map", t->pid);
+	t->memory->made = true;
+	if (!t->memory->exe && from)
+		t->memory->exe = from->exe;
+	return 0;
+}

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The pages of all tasks and objects, from the stream. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "base/cleanup.h"
+#include "kinds/maps.h"
+#include "kinds/memory.h"
+#include "kinds/memory_internal.h"
+#include "kinds/objects.h"
+#include "tracee/batch.h"
+
+enum {
+	/* Fewer records than this are not worth a thread's waking. */
+	RECORDS_FOR_THREADS = 4,
+	SETS_MAX = 1 << 22,
+};
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+/* ---- what is announced ---- */
+
+static int load_maps(struct restore_task *t, struct error *err)
+{
+	const Maps *m = (const Maps *)restore_task_state(t, &maps_kind);
+	const struct restore *r = t->restore;
+	uint32_t objects = 0;
+
+	if (!m)
+		return t->zombie ? 0 : error_set(err, ERROR_IMAGE, 0, "process %d has no maps",
+						 t->pid);
+	while (restore_objects_at(r->objects, objects))
+		objects++;
+	t->memory = calloc(1, sizeof(*t->memory));
+	if (!t->memory)
+		return error_set(err, ERROR_FAILED, ENOMEM, "process %d: maps", t->pid);
+	fill_space_init(&t->memory->fill, t->pid);
+	t->memory->exe = m->has_exe ? m->exe : 0;
+	return maps_areas(m, objects, &t->memory->areas, err) ||
+			       memory_check_special(r->memory, m, err) ?
+		       -1 :
+		       0;
+}
+
+static int make_ready(struct restore *r, struct error *err)
+{
+	struct restore_task **t;
+
+	if (!r->objects)
+		r->objects = restore_objects_new(r);
+	if (!r->memory)
+		r->memory = calloc(1, sizeof(*r->memory));
+	if (!r->objects || !r->memory)
+		return error_set(err, ERROR_FAILED, ENOMEM, "memory");
+	if (r->memory->ready)
+		return 0;
+	if (memory_learn_parts(r->memory, err))
+		return -1;
+	array_for(t, &r->tasks)
+		if (load_maps(*t, err))
+			return -1;
+	r->memory->ready = true;
+	return 0;
+}
+
+int memory_load_object(struct restore *r, const struct kind *kind, ProtobufCMessage *message,
+		       struct error *err)
+{
+	if (!r->objects)
+		r->objects = restore_objects_new(r);
+	if (!r->objects) {
+		protobuf_c_message_free_unpacked(message, NULL);
+		return error_set(err, ERROR_FAILED, ENOMEM, "objects");
+	}
+	return restore_objects_load(r->objects, kind, message, err);
+}
+
+static const Memory__Set *next_set(const struct restore *r)
+{
+	const struct restore_memory *m = r->memory;
+
+	return m && m->announced && m->next_set < m->announced->n_sets ?
+		       m->announced->sets[m->next_set] :
+		       NULL;
+}
+
+static int unexpected(const Memory__Set *set, struct error *err)
+{
+	return error_set(err, ERROR_IMAGE, 0, "pages of %#llx come out of turn",
+			 (unsigned long long)set->space);
+}
+
+int memory_load(struct restore *r, const struct record *record, struct error *err)
+{
+	ProtobufCMessage *message;
+
+	if (make_ready(r, err))
+		return -1;
+	if (next_set(r))
+		return unexpected(next_set(r), err);
+	if (stream_message(r->in, &memory__descriptor, &message, err))
+		return -1;
+	if (r->memory->announced)
+		memory__free_unpacked(r->memory->announced, NULL);
+	r->memory->announced = (Memory *)message;
+	r->memory->next_set = 0;
+	return 0;
+}
+
+/* Reads the records of the next set into a space; they may still be on their way afterwards. */
+static int read_set(struct restore *r, struct fill_space *space, struct error *err)
+{
+	const Memory__Set *set = next_set(r);
+	struct record record;
+	const void *payload;
+	size_t size;
+	uint32_t i;
+	int more;
+
+	r->memory->next_set++;
+	for (i = 0; i < set->records; i++) {
+		more = stream_next(r->in, &record, err);
+		if (more < 0)
+			return -1;
+		if (!more || record.kind != RECORD_PAGES || !(record.flags & RECORD_BULK))
+			return error_set(err, ERROR_IMAGE, 0, "pages of %#llx are missing",
+					 (unsigned long long)set->space);
+		if (set->records >= RECORDS_FOR_THREADS) {
+			if (stream_hand_out(r->in, fill_take, space, err))
+				return -1;
+		} else if (stream_payload(r->in, &payload, &size, err) ||
+			   fill_take(space, payload, size, err)) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
+/* ---- objects ---- */
+
+static int fill_object(struct restore *r, struct fill_space *space, struct error *err)
+{
+	const Memory__Set *set = next_set(r);
+	struct restore_object *o = restore_objects_get(r->objects, set->space & UINT32_MAX);
+
+	if (!o || set->space != (o->id | SPACE_OBJECT) || !o->has_content || o->fd < 0)
+		return unexpected(set, err);
+	fill_space_init(space, set->space);
+	space->fd = o->fd;
+	space->size = o->size;
+	return read_set(r, space, err);
+}
+
+/* A file that we hold open for writing cannot become a program. */
+static int stop_writing(struct restore *r, struct error *err)
+{
+	struct restore_task **t;
+
+	array_for(t, &r->tasks) {
+		struct restore_object *o =
+			(*t)->memory ? restore_objects_get(r->objects, (*t)->memory->exe) : NULL;
+
+		if (o && o->has_content && restore_object_stop_writing(o, err))
+			return -1;
+	}
+	return 0;
+}
+
+int memory_restore_objects(struct restore *r, struct error *err)
+{
+	const Memory__Set *set;
+	struct fill_space *spaces;
+	size_t count = 0, i;
+	int result = 0;
+
+	if (!r->objects)
+		return 0;
+	if (restore_objects_create(r->objects, err))
+		return -1;
+	if (!next_set(r) || !(next_set(r)->space & SPACE_OBJECT))
+		return 0;
+	spaces = calloc(r->memory->announced->n_sets, sizeof(*spaces));
+	if (!spaces)
+		return error_set(err, ERROR_FAILED, ENOMEM, "objects");
+	while (!result && (set = next_set(r)) && set->space & SPACE_OBJECT)
+		result = fill_object(r, &spaces[count++], err);
+	/* Whatever failed, nothing of the workers may look at the spaces afterwards. */
+	if (stream_barrier(r->in, err))
+		result = -1;
+	for (i = 0; i < count; i++)
+		fill_space_release(&spaces[i]);
+	free(spaces);
+	return result || stop_writing(r, err) ? -1 : 0;
+}
+
+/* ---- tasks ---- */
+
+static void open_space(struct restore_task *t)
+{
+	t->memory->fill.pid = t->threads.items[0]->tracee.tid;
+	t->memory->fill.areas = &t->memory->areas;
+}
+
+int memory_restore_shared_pages(struct restore_task *t, struct error *err)
+{
+	const Memory__Set *set = next_set(t->restore);
+
+	if (!set || set->stage != 0 || set->space != (uint64_t)t->pid || !t->memory)
+		return 0;
+	open_space(t);
+	return read_set(t->restore, &t->memory->fill, err) ||
+			       stream_barrier(t->restore->in, err) ?
+		       -1 :
+		       0;
+}
+
+/* What only the puppet itself can do to its pages. */
+static int finish_space(struct restore_task *t, struct error *err)
+{
+	struct page_runs *late = &t->memory->fill.late;
+	_cleanup_batch_ struct batch b = { 0 };
+	const struct pages_range *run;
+
+	batch_start(&b, &t->agent);
+	array_for(run, &late->runs) {
+		if (!batch_has_room(&b, 1, 0)) {
+			if (restore_run(t, &b, err))
+				return -1;
+			batch_start(&b, &t->agent);
+		}
+		batch_must(&b, SYS_madvise, run->address, (uint64_t)run->pages * PAGE_BYTES,
+			   run->flags & PAGES_GUARD ? MADV_GUARD_INSTALL : MADV_DONTNEED);
+	}
+	page_runs_release(late);
+	return b.records.count ? restore_run(t, &b, err) : 0;
+}
+
+static struct restore_task *task_of(const struct restore *r, const Memory__Set *set, size_t from)
+{
+	size_t count = r->tasks.count, i;
+
+	/* Sets are in the order of the tasks. */
+	for (i = 0; i < count; i++) {
+		struct restore_task *t = r->tasks.items[(from + i) % count];
+
+		if (set->space == (uint64_t)t->pid)
+			return t;
+	}
+	return NULL;
+}
+
+static int read_tasks(struct restore *r, struct error *err)
+{
+	const Memory__Set *set;
+	size_t from = 0;
+
+	while ((set = next_set(r))) {
+		struct restore_task *t = task_of(r, set, from);
+
+		if (!t || !t->memory || !t->memory->made || set->stage != 1)
+			return unexpected(set, err);
+		open_space(t);
+		if (read_set(r, &t->memory->fill, err))
+			return -1;
+		from++;
+	}
+	return 0;
+}
+
+int memory_restore_pages(struct restore *r, struct error *err)
+{
+	int result = read_tasks(r, err);
+	struct restore_task **t;
+
+	if (stream_barrier(r->in, err) || result)
+		return -1;
+	array_for(t, &r->tasks)
+		if ((*t)->memory && finish_space(*t, err))
+			return error_wrap(err, "process %d", (*t)->pid);
+	return 0;
+}
+
+/* ---- the end ---- */
+
+int memory_finish(struct restore *r, struct error *err)
+{
+	return r->objects ? restore_objects_finish(r->objects, err) : 0;
+}
+
+void memory_undo(struct restore *r)
+{
+	restore_objects_undo(r->objects);
+}
+
+void memory_restore_free(struct restore *r)
+{
+	struct restore_task **t;
+
+	array_for(t, &r->tasks) {
+		if (!(*t)->memory)
+			continue;
+		fill_space_release(&(*t)->memory->fill);
+		map_areas_release(&(*t)->memory->areas);
+		free((*t)->memory);
+		(*t)->memory = NULL;
+	}
+	if (r->memory) {
+		if (r->memory->announced)
+			memory__free_unpacked(r->memory->announced, NULL);
+		array_release(&r->memory->parts);
+		free(r->memory);
+		r->memory = NULL;
+	}
+	restore_objects_free(r->objects);
+	r->objects = NULL;
+}

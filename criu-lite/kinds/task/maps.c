@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The areas of an address space. They are written and made early (kinds/memory_dump.c,
+ * kinds/memory_maps.c); what would be in the way of filling and forking is put last: advice, locks
+ * and the vdso.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "base/cleanup.h"
+#include "kinds/maps.h"
+#include "kinds/memory.h"
+#include "kinds/memory_internal.h"
+#include "kinds/objects.h"
+#include "tracee/batch.h"
+
+/* uapi linux/prctl.h, linux/mman.h */
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
+#ifndef MLOCK_ONFAULT
+#define MLOCK_ONFAULT 1
+#endif
+
+enum { PAGE = 4096, SPECIAL_SIZE_MAX = 64 * 1024, VMAS_MAX = 1 << 22 };
+
+/* ---- between messages, /proc and areas ---- */
+
+static const struct {
+	uint64_t vma;
+	uint32_t area;
+} flag_pairs[] = {
+	{ VMA_MW, AREA_MAY_WRITE },	 { VMA_GD, AREA_GROWS_DOWN },
+	{ VMA_AC, AREA_ACCOUNTED },	 { VMA_NR, AREA_NO_RESERVE },
+	{ VMA_DP, AREA_DROPPABLE },	 { VMA_HG, AREA_HUGE },
+	{ VMA_NH, AREA_NO_HUGE },	 { VMA_LO, AREA_LOCKED },
+	{ VMA_LF, AREA_LOCK_ON_FAULT },	 { VMA_SR, AREA_SEQUENTIAL },
+	{ VMA_RR, AREA_RANDOM },	 { VMA_DC, AREA_DONT_FORK },
+	{ VMA_WF, AREA_WIPE_ON_FORK },	 { VMA_DD, AREA_DONT_DUMP },
+	{ VMA_MG, AREA_MERGEABLE },
+};
+
+bool vma_is_special(const struct vma *vma)
+{
+	return vma->kind == VMA_VDSO || vma->kind == VMA_VVAR || vma->kind == VMA_VVAR_VCLOCK ||
+	       vma->kind == VMA_VSYSCALL;
+}
+
+struct map_area area_of_vma(const struct vma *vma, uint32_t object)
+{
+	struct map_area a = {
+		.start = vma->start,
+		.end = vma->end,
+		.offset = object ? vma->offset : 0,
+		.object = object,
+		.prot = vma->prot,
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(flag_pairs); i++)
+		if (vma->flags & flag_pairs[i].vma)
+			a.flags |= flag_pairs[i].area;
+	if (vma->shared)
+		a.flags |= AREA_SHARED;
+	else if (vma->anon_huge)
+		a.flags |= AREA_HAS_HUGE;
+	return a;
+}
+
+static void area_message(Vma *m, const struct map_area *a, const struct vma *vma)
+{
+	m->start = a->start;
+	m->end = a->end;
+	m->prot = a->prot;
+	m->has_flags = a->flags != 0;
+	m->flags = a->flags;
+	m->has_object = a->object != 0;
+	m->object = a->object;
+	m->has_offset = a->object != 0;
+	m->offset = a->offset;
+	if (vma->kind == VMA_ANON_NAMED || vma->kind == VMA_ANON_SHMEM)
+		m->name = (char *)vma->path;
+}
+
+static void special_message(Vma *m, const struct vma *vma)
+{
+	m->start = vma->start;
+	m->end = vma->end;
+	m->prot = vma->prot;
+	m->has_special = true;
+	m->special = vma->kind == VMA_VDSO ? VMA__SPECIAL__VDSO :
+		     vma->kind == VMA_VVAR ? VMA__SPECIAL__VVAR :
+					     VMA__SPECIAL__VVAR_VCLOCK;
+}
+
+static int hash_vdso(const struct dump_task *task, const struct vma *vma, uint64_t *ret,
+		     struct error *err)
+{
+	char bytes[SPECIAL_SIZE_MAX];
+	size_t size = vma->end - vma->start;
+
+	if (size > sizeof(bytes))
+		return error_set(err, ERROR_TARGET, 0, "process %d: a vdso of %zu bytes",
+				 task->pid, size);
+	if (tracee_read(&task->threads.items[0].tracee, vma->start, bytes, size, err))
+		return -1;
+	*ret = XXH3_64bits(bytes, size);
+	return 0;
+}
+
+int maps_write(struct dump_task *task, const struct map_areas *areas, uint32_t exe,
+	       struct error *err)
+{
+	size_t count = task->maps.vmas.count, area = 0;
+	_cleanup_free_ Vma *vmas = calloc(count + 1, sizeof(*vmas));
+	_cleanup_free_ Vma **list = calloc(count + 1, sizeof(*list));
+	const struct vma *vma;
+	Maps m = MAPS__INIT;
+
+	if (!vmas || !list)
+		return error_set(err, ERROR_FAILED, ENOMEM, "maps");
+	array_for(vma, &task->maps.vmas) {
+		Vma *one = &vmas[m.n_vmas];
+
+		if (vma->kind == VMA_VSYSCALL)
+			continue;
+		vma__init(one);
+		if (vma_is_special(vma))
+			special_message(one, vma);
+		else
+			area_message(one, &areas->areas.items[area++], vma);
+		if (vma->kind == VMA_VDSO) {
+			m.has_vdso_hash = true;
+			if (hash_vdso(task, vma, &m.vdso_hash, err))
+				return -1;
+		}
+		list[m.n_vmas++] = one;
+	}
+	m.pid = task->pid;
+	m.vmas = list;
+	m.has_exe = exe != 0;
+	m.exe = exe;
+	return stream_write(task->dump->out, maps_kind.record, RECORD_CRITICAL, &m.base, err);
+}
+
+static int bad_area(const Maps *m, const Vma *v, const char *what, struct error *err)
+{
+	return error_set(err, ERROR_IMAGE, 0, "process %u: area %llx-%llx: %s", m->pid,
+			 (unsigned long long)v->start, (unsigned long long)v->end, what);
+}
+
+static int check_area(const Maps *m, const Vma *v, uint64_t after, uint32_t objects,
+		      struct error *err)
+{
+	if (v->start >= v->end || v->start < after || v->end > arch_task_size() ||
+	    v->start % PAGE || v->end % PAGE)
+		return bad_area(m, v, "no addresses in order", err);
+	if (v->prot & ~(unsigned)(PROT_READ | PROT_WRITE | PROT_EXEC) ||
+	    v->flags & ~(unsigned)AREA_FLAGS_KNOWN)
+		return bad_area(m, v, "unknown flags", err);
+	if (v->object > objects || v->offset % PAGE || v->offset > INT64_MAX - (v->end - v->start))
+		return bad_area(m, v, "maps what is not there", err);
+	if (!v->object && v->flags & AREA_SHARED)
+		return bad_area(m, v, "shared, but of no object", err);
+	if (v->has_special && (v->special < VMA__SPECIAL__VDSO ||
+			       v->special > VMA__SPECIAL__VVAR_VCLOCK ||
+			       v->end - v->start > SPECIAL_SIZE_MAX))
+		return bad_area(m, v, "not known here", err);
+	return 0;
+}
+
+int maps_areas(const Maps *m, uint32_t objects, struct map_areas *ret, struct error *err)
+{
+	uint64_t after = PAGE;
+	size_t i;
+
+	if (m->n_vmas > VMAS_MAX || (m->has_exe && (!m->exe || m->exe > objects)))
+		return error_set(err, ERROR_IMAGE, 0, "process %u: impossible maps", m->pid);
+	for (i = 0; i < m->n_vmas; i++) {
+		const Vma *v = m->vmas[i];
+		struct map_area *a;
+
+		if (check_area(m, v, after, objects, err))
+			return -1;
+		after = v->end;
+		if (v->has_special)
+			continue;
+		a = array_add(&ret->areas);
+		if (!a)
+			return error_set(err, ERROR_FAILED, ENOMEM, "maps");
+		*a = (struct map_area){
+			.start = v->start,
+			.end = v->end,
+			.offset = v->object ? v->offset : 0,
+			.object = v->object,
+			.flags = v->flags,
+			.prot = v->prot,
+		};
+	}
+	return 0;
+}
+
+/* ---- preflight ---- */
+
+static const struct {
+	uint64_t flag;
+	const char *reason, *remedy;
+} blocking_flags[] = {
+	{ VMA_HT, "huge page memory (hugetlbfs) cannot be saved",
+	  "let the program use transparent huge pages (madvise MADV_HUGEPAGE)" },
+	{ VMA_SF, "synchronous mappings of persistent memory (MAP_SYNC) cannot be saved", NULL },
+	{ VMA_UM | VMA_UW | VMA_UI, "memory under the program's own userfaultfd cannot be saved",
+	  "end its use of userfaultfd first" },
+	{ VMA_SS, "shadow stacks cannot be saved",
+	  "start the program with GLIBC_TUNABLES=glibc.cpu.hwcaps=-SHSTK" },
+	{ VMA_SL, "sealed memory (mseal) could not be made again", NULL },
+	{ VMA_MT, "tagged memory cannot be saved", NULL },
+	{ VMA_PF | VMA_IO, "the memory of a device cannot be saved", NULL },
+};
+
+static int block(const struct task_look *look, const struct vma *vma, const char *reason,
+		 const char *remedy, struct blockers *blockers, struct error *err)
+{
+	if (blockers_add(blockers, look->pid, reason, remedy, "memory %lx-%lx%s%s",
+			 (unsigned long)vma->start, (unsigned long)vma->end,
+			 vma->path[0] ? " " : "", vma->path))
+		return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
+	return 0;
+}
+
+static int check_object(const struct task_look *look, const struct vma *vma,
+			struct blockers *blockers, struct error *err)
+{
+	struct object_look object;
+
+	if (object_look_vma(&object, look->pid, look->proc_fd, vma)) {
+		/* Unmapped since; what is there in the freeze is looked at again. */
+		if (errno == ENOENT || errno == ESRCH)
+			return 0;
+		return error_set(err, ERROR_TARGET, errno, "process %d: cannot look at %s",
+				 look->pid, vma->path);
+	}
+	return objects_check(&object, blockers, err);
+}
+
+static int check_vma(const struct task_look *look, const struct vma *vma,
+		     struct blockers *blockers, struct error *err)
+{
+	size_t i;
+
+	if (vma->kind == VMA_UPROBES)
+		return block(look, vma, "user space probes are set in the program",
+			     "remove them (perf probe, bpftrace)", blockers, err);
+	if (vma_is_special(vma))
+		return 0;
+	if (vma->kind == VMA_SPECIAL)
+		return block(look, vma, "this kind of memory is not known", NULL, blockers, err);
+	for (i = 0; i < ARRAY_SIZE(blocking_flags); i++)
+		if (vma->flags & blocking_flags[i].flag)
+			return block(look, vma, blocking_flags[i].reason,
+				     blocking_flags[i].remedy, blockers, err);
+	/* An execute-only area has a key that the kernel chose by itself. */
+	if (vma->pkey && vma->prot != PROT_EXEC)
+		return block(look, vma, "memory with a protection key cannot be saved", NULL,
+			     blockers, err);
+	return vma->inode ? check_object(look, vma, blockers, err) : 0;
+}
+
+/* The class byte of the ELF header. */
+static bool is_32bit(int proc_fd)
+{
+	_cleanup_fd_ int fd = openat(proc_fd, "exe", O_RDONLY | O_CLOEXEC);
+	char head[5];
+
+	return fd >= 0 && read(fd, head, sizeof(head)) == sizeof(head) &&
+	       !memcmp(head, "\177ELF", 4) && head[4] == 1;
+}
+
+static int maps_check(const struct task_look *look, struct blockers *blockers, struct error *err)
+{
+	const struct vma *vma;
+
+	if (is_32bit(look->proc_fd) &&
+	    blockers_add(blockers, look->pid, "32-bit programs cannot be saved", NULL, "program"))
+		return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
+	array_for(vma, &look->maps->vmas)
+		if (check_vma(look, vma, blockers, err))
+			return -1;
+	return 0;
+}
+
+/* ---- restore ---- */
+
+/* Makes room in the batch by running what is in it. */
+static int make_room(struct restore_task *t, struct batch *b, size_t records, size_t data,
+		     struct error *err)
+{
+	if (batch_has_room(b, records, data))
+		return 0;
+	if (restore_run(t, b, err))
+		return -1;
+	batch_start(b, &t->agent);
+	return 0;
+}
+
+static const struct {
+	uint32_t flag;
+	int advice;
+} advice[] = {
+	{ AREA_HUGE, MADV_HUGEPAGE },		{ AREA_NO_HUGE, MADV_NOHUGEPAGE },
+	{ AREA_SEQUENTIAL, MADV_SEQUENTIAL },	{ AREA_RANDOM, MADV_RANDOM },
+	{ AREA_DONT_FORK, MADV_DONTFORK },	{ AREA_WIPE_ON_FORK, MADV_WIPEONFORK },
+	{ AREA_DONT_DUMP, MADV_DONTDUMP },	{ AREA_MERGEABLE, MADV_MERGEABLE },
+};
+
+static int put_area(struct restore_task *t, const Vma *v, struct batch *b, struct error *err)
+{
+	uint64_t size = v->end - v->start;
+	uint32_t flags = v->flags;
+	size_t i;
+
+	/* Those are what MAP_DROPPABLE means. */
+	if (flags & AREA_DROPPABLE)
+		flags &= ~(AREA_WIPE_ON_FORK | AREA_DONT_DUMP);
+	if (make_room(t, b, ARRAY_SIZE(advice) + 2, v->name ? strlen(v->name) + 32 : 0, err))
+		return -1;
+	/* Kernels without names for anonymous memory have none to restore, but a foreign image may. */
+	if (v->name)
+		batch_call(b, SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME, v->start, size,
+			   batch_string(b, v->name));
+	for (i = 0; i < ARRAY_SIZE(advice); i++)
+		if (flags & advice[i].flag)
+			batch_must(b, SYS_madvise, v->start, size, advice[i].advice);
+	/* What cannot be read is locked all the same, but cannot be populated: ENOMEM. */
+	if (flags & AREA_LOCKED)
+		batch_add(b, v->prot & PROT_READ ? BATCH_MUST : 0, SYS_mlock2,
+			  (const uint64_t[6]){ v->start, size,
+					       flags & AREA_LOCK_ON_FAULT ? MLOCK_ONFAULT : 0 });
+	return 0;
+}
+
+static int maps_put(struct restore_thread *thread, const ProtobufCMessage *message, struct batch *b,
+		    struct error *err)
+{
+	const Maps *m = (const Maps *)message;
+	size_t i;
+
+	if (memory_put_special(thread->task, m, b, err))
+		return -1;
+	for (i = 0; i < m->n_vmas; i++)
+		if (!m->vmas[i]->has_special &&
+		    (m->vmas[i]->name || m->vmas[i]->flags >= AREA_HUGE) &&
+		    put_area(thread->task, m->vmas[i], b, err))
+			return -1;
+	return 0;
+}
+
+static const struct state_ops maps_state = {
+	.check = maps_check,
+	.put = maps_put,
+};
+
+const struct kind maps_kind = {
+	.name = "maps",
+	.record = 0x38,
+	.scope = KIND_TASK,
+	.message = &maps__descriptor,
+	.help = "areas of the address space with protection, advice, locks; vdso",
+	.state = &maps_state,
+};
