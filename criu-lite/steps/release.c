@@ -82,6 +82,8 @@ static int set_registers(struct restore_thread *t, bool last, struct error *err)
 	    tracee_set_sigmask(&t->tracee, m->blocked, err) ||
 	    tracee_set_regs(&t->tracee, &regs, err))
 		return -1;
+	/* These are its own now: letting go must not bring others back. */
+	t->tracee.hijacked = false;
 	return 0;
 }
 
