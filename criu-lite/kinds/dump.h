@@ -43,6 +43,10 @@ struct dump_task {
 	struct proc_stat stat;	/* of the process */
 	struct vma_list maps;	/* from smaps, with VmFlags, without our own areas */
 	struct agent agent;
+	/* A held copy that has the pages when the program runs on (steps/snapshot.h); tid 0: none,
+	 * the pages are the task's own. */
+	struct tracee twin;
+	int twin_proc_fd;	/* its /proc/PID */
 };
 
 struct checkpoint_options;

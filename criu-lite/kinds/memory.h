@@ -8,15 +8,17 @@
 
 /*
  * The memory of all tasks, as the coordinators see it. In the image: the Maps messages (row
- * "maps") and the objects that they refer to; then one RECORD_MEMORY message and the page records
- * that it announces, the last of the image.
+ * "maps") and the objects that they refer to; at the end one RECORD_MEMORY message for the contents
+ * of objects and one for the pages of tasks, each with the page records that it announces.
  */
 
-/* ---- checkpoint; all tasks are held and their maps read ---- */
+/* ---- checkpoint, in the order of the calls; all tasks are held and their maps read ---- */
 
 /* Writes the objects that are mapped and the Maps of every task. */
 int memory_dump_maps(struct dump *d, struct error *err);
-/* Writes the contents of all objects and the pages of all tasks. */
+/* Writes the contents of all objects. */
+int memory_dump_objects(struct dump *d, struct error *err);
+/* Writes the pages of all tasks, from their copies (task->twin) where they have one. */
 int memory_dump_pages(struct dump *d, struct error *err);
 /* Frees d->objects and what else is kept. */
 void memory_dump_free(struct dump *d);

@@ -97,9 +97,9 @@ static int find_pages(struct dump_task *task, struct dumped_task *mine, struct e
 	const struct map_area *a;
 	int r = 0;
 
-	mine->source.pid = task->threads.items[0].tid;
+	mine->source.pid = task->twin.tid ? task->twin.tid : task->threads.items[0].tid;
 	mine->source.fd = -1;
-	if (pagemap_open(&pm, task->proc_fd, err))
+	if (pagemap_open(&pm, task->twin.tid ? task->twin_proc_fd : task->proc_fd, err))
 		return -1;
 	array_for(a, &mine->areas.areas) {
 		if (a->flags & AREA_SHARED)
@@ -197,25 +197,31 @@ static int add_objects(struct dump *d, struct set_list *list, struct object_cont
 	return 0;
 }
 
-static int write_sets(struct dump *d, struct error *err)
+static int write_sets(struct dump *d, struct set_list *list, struct error *err)
+{
+	return announce(d, list, err) ||
+			       content_write(d->out, list->sets.items, list->sets.count, err) ?
+		       -1 :
+		       0;
+}
+
+static void set_list_release(struct set_list *list)
+{
+	struct content_set *set;
+
+	array_for(set, &list->sets)
+		content_set_release(set);
+	array_release(&list->sets);
+}
+
+int memory_dump_objects(struct dump *d, struct error *err)
 {
 	struct object_contents contents = { 0 };
 	struct set_list list = { 0 };
-	struct content_set *set;
 	size_t i;
-	int r = add_objects(d, &list, &contents, err);
+	int r = add_objects(d, &list, &contents, err) || write_sets(d, &list, err) ? -1 : 0;
 
-	for (i = 0; !r && i < d->tasks.count; i++)
-		r = add_set(&list, d->tasks.items[i]->pid, 1, &d->memory->tasks[i].source,
-			    &d->memory->tasks[i].own, err);
-	if (!r)
-		r = announce(d, &list, err) ||
-				    content_write(d->out, list.sets.items, list.sets.count, err) ?
-			    -1 :
-			    0;
-	array_for(set, &list.sets)
-		content_set_release(set);
-	array_release(&list.sets);
+	set_list_release(&list);
 	for (i = 0; i < contents.count; i++)
 		page_runs_release(&contents.runs[i]);
 	free(contents.runs);
@@ -225,13 +231,21 @@ static int write_sets(struct dump *d, struct error *err)
 
 int memory_dump_pages(struct dump *d, struct error *err)
 {
+	struct set_list list = { 0 };
 	size_t i;
+	int r = 0;
 
 	for (i = 0; i < d->tasks.count; i++)
 		if (!d->tasks.items[i]->zombie &&
 		    find_pages(d->tasks.items[i], &d->memory->tasks[i], err))
 			return error_wrap(err, "process %d", d->tasks.items[i]->pid);
-	return write_sets(d, err);
+	for (i = 0; !r && i < d->tasks.count; i++)
+		r = add_set(&list, d->tasks.items[i]->pid, 1, &d->memory->tasks[i].source,
+			    &d->memory->tasks[i].own, err);
+	if (!r)
+		r = write_sets(d, &list, err);
+	set_list_release(&list);
+	return r;
 }
 
 void memory_dump_free(struct dump *d)

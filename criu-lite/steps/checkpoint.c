@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "images/image.pb-c.h"
 #include "images/tree.pb-c.h"
 #include "kinds/dump.h"
@@ -17,6 +18,7 @@
 #include "steps/hold.h"
 #include "steps/preflight.h"
 #include "steps/records.h"
+#include "steps/snapshot.h"
 #include "steps/state_dump.h"
 #include "steps/tree_dump.h"
 
@@ -26,6 +28,7 @@ struct checkpoint_run {
 	struct dump dump;
 	struct preflight before;	/* the tree as it was seen running */
 	uint64_t seized_ns;
+	bool released;
 };
 
 static int run_preflight(void *context, struct error *err)
@@ -61,7 +64,8 @@ static void let_go(void *context)
 {
 	struct checkpoint_run *run = context;
 
-	hold_release(&run->dump);
+	if (!run->released)
+		hold_release(&run->dump);
 }
 
 static int write_header(struct checkpoint_run *run, struct error *err)
@@ -109,6 +113,57 @@ static int ask_tasks(void *context, struct error *err)
 	return state_dump(&((struct checkpoint_run *)context)->dump, err);
 }
 
+/* The end of the freeze, in the way that was asked for. */
+static void release_tree(struct checkpoint_run *run)
+{
+	if (run->released)
+		return;
+	switch (run->options->afterwards) {
+	case AFTERWARDS_KILL:
+		hold_kill(&run->dump);
+		break;
+	case AFTERWARDS_RUN:
+		hold_release(&run->dump);
+		break;
+	case AFTERWARDS_STOP:
+		hold_release_stopped(&run->dump);
+		break;
+	}
+	run->report->frozen_ns = now_ns() - run->seized_ns;
+	run->released = true;
+}
+
+/* A program that shall run on is copied and let go; if that cannot be, it stays held while its
+ * pages are read. */
+static int snapshot(void *context, struct error *err)
+{
+	struct checkpoint_run *run = context;
+	const char *why = "";
+	bool made;
+
+	if (run->options->afterwards != AFTERWARDS_RUN)
+		return 0;
+	if (!snapshot_possible(&run->dump, &why)) {
+		log_info("no snapshot: %s", why);
+		return 0;
+	}
+	if (snapshot_take(&run->dump, &made, err))
+		return -1;
+	if (made)
+		release_tree(run);
+	return 0;
+}
+
+static void drop_snapshot(void *context)
+{
+	snapshot_drop(&((struct checkpoint_run *)context)->dump);
+}
+
+static int save_objects(void *context, struct error *err)
+{
+	return memory_dump_objects(&((struct checkpoint_run *)context)->dump, err);
+}
+
 static int save_pages(void *context, struct error *err)
 {
 	return memory_dump_pages(&((struct checkpoint_run *)context)->dump, err);
@@ -147,20 +202,8 @@ static int publish(void *context, struct error *err)
 
 static int release(void *context, struct error *err)
 {
-	struct checkpoint_run *run = context;
-
-	switch (run->options->afterwards) {
-	case AFTERWARDS_KILL:
-		hold_kill(&run->dump);
-		break;
-	case AFTERWARDS_RUN:
-		hold_release(&run->dump);
-		break;
-	case AFTERWARDS_STOP:
-		hold_release_stopped(&run->dump);
-		break;
-	}
-	run->report->frozen_ns = now_ns() - run->seized_ns;
+	release_tree(context);
+	snapshot_drop(&((struct checkpoint_run *)context)->dump);
 	return 0;
 }
 
@@ -174,6 +217,8 @@ static const struct step steps[] = {
 	{ "ask", ask_tasks, NULL },
 	{ "files", save_files, NULL },
 	{ "state", save_state, NULL },
+	{ "objects", save_objects, NULL },
+	{ "snapshot", snapshot, drop_snapshot },
 	{ "pages", save_pages, NULL },
 	{ "seal", seal, NULL },
 	{ "publish", publish, NULL },

@@ -66,7 +66,7 @@ static struct dump_task *add_task(struct dump *d, pid_t pid, struct error *err)
 		error_set(err, ERROR_FAILED, ENOMEM, "process %d", pid);
 		return NULL;
 	}
-	*task = (struct dump_task){ .dump = d, .pid = pid, .pidfd = -1 };
+	*task = (struct dump_task){ .dump = d, .pid = pid, .pidfd = -1, .twin_proc_fd = -1 };
 	task->proc_fd = open_proc(pid, 0);
 	if (task->proc_fd < 0) {
 		error_set(err, errno == ENOENT ? ERROR_DIED : ERROR_TARGET, errno, "process %d", pid);

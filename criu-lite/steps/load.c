@@ -206,6 +206,18 @@ int load_up_to_pages(struct restore *r, Tree **ret, struct error *err)
 	return more < 0 ? -1 : error_set(err, ERROR_IMAGE, 0, "the image has no memory");
 }
 
+int load_up_to_task_pages(struct restore *r, struct error *err)
+{
+	struct record record;
+	int more = stream_next(r->in, &record, err);
+
+	if (more < 0)
+		return -1;
+	if (!more || record.kind != RECORD_MEMORY)
+		return error_set(err, ERROR_IMAGE, 0, "the image has no pages of tasks");
+	return memory_load(r, &record, err);
+}
+
 int load_seal(struct restore *r, struct error *err)
 {
 	struct record record;

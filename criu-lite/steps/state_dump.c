@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "steps/site.h"
+
 /* One collected record: this header, then the packed message. */
 struct kept {
 	uint16_t record;
@@ -69,32 +71,13 @@ static int dump_thread(struct dump_thread *t, bool speaks, struct batch *b, stru
 	return 0;
 }
 
-static int install(struct dump_task *task, struct error *err)
-{
-	struct agent_site site = {
-		.maps = &task->maps,
-		.gadgets = &task->dump->gadgets,
-	};
-	const struct dump_thread *t;
-
-	array_for(t, &task->threads) {
-		site.caught |= t->status.sig_cgt;
-		site.pending |= t->status.sig_pnd | t->status.shd_pnd;
-		site.stopped |= t->tracee.group_stopped;
-	}
-	if (agent_plan(&task->agent, &site, err) ||
-	    agent_install(&task->agent, &task->threads.items[0].tracee, &site, err))
-		return error_wrap(err, "process %d", task->pid);
-	return 0;
-}
-
 static int dump_task(struct dump_task *task, struct batch *b, struct ask *asks, struct error *err)
 {
 	struct dump_thread *t;
 
 	if (task->zombie)
 		return 0;
-	if (install(task, err))
+	if (site_install(task, err))
 		return -1;
 	array_for(t, &task->threads)
 		if (dump_thread(t, t == task->threads.items, b, asks, err))

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "kinds/memory.h"
+#include "steps/load.h"
 #include "steps/puppets.h"
 #include "steps/tree_plan.h"
 
@@ -55,7 +56,7 @@ static int clone_actor(struct maker *m, const struct plan_op *op, struct error *
 
 	if (!from) {
 		if (puppet_make_root(m->r, t, saved->exit_signal, err) ||
-		    memory_restore_objects(m->r, err))
+		    memory_restore_objects(m->r, err) || load_up_to_task_pages(m->r, err))
 			return -1;
 	} else if (puppet_make_child(from, t, saved ? saved->exit_signal : 0, err)) {
 		return -1;

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "steps/snapshot.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "steps/site.h"
+
+enum {
+	STOP_TIMEOUT_MS = 2000,
+	/* A copy costs page tables, and pages as they are written: this part of the resident memory
+	 * must be free in the memory cgroup. */
+	HEADROOM_PART = 4,
+};
+
+/* After unshare(CLONE_NEWPID) a child would become the init of that namespace. */
+static bool children_elsewhere(const struct dump_task *task)
+{
+	struct stat own, children;
+
+	return fstatat(task->proc_fd, "ns/pid", &own, 0) ||
+	       fstatat(task->proc_fd, "ns/pid_for_children", &children, 0) ||
+	       own.st_ino != children.st_ino;
+}
+
+/* Private areas that fork(2) leaves out or empties would be missing. */
+static bool has_uncopied_area(const struct dump_task *task)
+{
+	const struct vma *v;
+
+	array_for(v, &task->maps.vmas)
+		if (!v->shared && v->flags & (VMA_DC | VMA_WF))
+			return true;
+	return false;
+}
+
+bool snapshot_possible(const struct dump *d, const char **why)
+{
+	struct dump_task **task;
+
+	array_for(task, &d->tasks) {
+		if ((*task)->zombie)
+			continue;
+		if (children_elsewhere(*task))
+			*why = "its children are born in another pid namespace";
+		else if (has_uncopied_area(*task))
+			*why = "it has memory that a fork does not copy";
+		else
+			continue;
+		return false;
+	}
+	return true;
+}
+
+static int copy_task(struct dump_task *task, struct error *err)
+{
+	struct tracee *speaker = &task->threads.items[0].tracee;
+	char path[32];
+
+	if (site_install(task, err))
+		return -1;
+	if (agent_fork_twin(&task->agent, speaker, &task->twin, err) ||
+	    tracee_restore(speaker, err))
+		return -1;
+	snprintf(path, sizeof(path), "/proc/%d", task->twin.tid);
+	task->twin_proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (task->twin_proc_fd < 0)
+		return error_set(err, ERROR_TARGET, 0, "process %d: its copy was lost", task->pid);
+	return agent_remove(&task->agent, speaker, err);
+}
+
+int snapshot_take(struct dump *d, bool *made, struct error *err)
+{
+	struct error failed = ERROR_INIT;
+	struct dump_task **task;
+
+	*made = true;
+	array_for(task, &d->tasks) {
+		if ((*task)->zombie || !copy_task(*task, &failed))
+			continue;
+		if (failed.kind == ERROR_DIED) {
+			*err = failed;
+			return -1;
+		}
+		log_info("no snapshot: %s", failed.message);
+		error_clear(&failed);
+		*made = false;
+		break;
+	}
+	if (!*made)
+		snapshot_drop(d);
+	return 0;
+}
+
+/* The copy is the program's child and stays its zombie until it waits for it: it is made to, by one
+ * call of one thread. The thread may be held already or run. */
+static int reap_copy(struct dump_task *task, pid_t copy, struct error *err)
+{
+	const uint64_t wait_args[6] = { copy, 0, __WALL | WNOHANG, 0 };
+	struct dump_thread *speaker = &task->threads.items[0];
+	bool was_held = speaker->tracee.held;
+	struct agent_site site;
+	int64_t result;
+
+	if (!was_held)
+		tracee_release(&speaker->tracee);
+	if (!was_held &&
+	    (tracee_seize(&speaker->tracee, speaker->tid, task->pid, TRACEE_SECCOMP_OFF, err) ||
+	     tracee_interrupt(&speaker->tracee, err) ||
+	     tracee_wait_stopped(&speaker->tracee, STOP_TIMEOUT_MS, err) ||
+	     tracee_save(&speaker->tracee, err)))
+		return -1;
+	/* It ran on: its areas may be others now. */
+	vma_list_release(&task->maps);
+	if (proc_read_maps(task->proc_fd, &task->maps, err))
+		return -1;
+	site = site_of(task);
+	if (agent_call_once(&speaker->tracee, &site, &result, err, SYS_wait4, wait_args))
+		return -1;
+	return was_held ? 0 : tracee_detach(&speaker->tracee, err);
+}
+
+void snapshot_drop(struct dump *d)
+{
+	struct error failed = ERROR_INIT;
+	struct dump_task **task;
+
+	array_for(task, &d->tasks) {
+		pid_t copy = (*task)->twin.tid;
+
+		if (!copy)
+			continue;
+		tracee_kill(&(*task)->twin);
+		fd_close(&(*task)->twin_proc_fd);
+		if (reap_copy(*task, copy, &failed)) {
+			log_info("process %d: %s", (*task)->pid, failed.message);
+			error_clear(&failed);
+		}
+	}
+}
