@@ -33,17 +33,30 @@ int tracee_error(const struct tracee *t, int os_error, struct error *err, const 
 	return error_set(err, ERROR_TARGET, os_error, "task %d: %s", t->tid, what);
 }
 
-/* 0 when there is none, or when it cannot be known. */
-static pid_t tracer_of(pid_t tid)
+/* Why a task could not be seized: EPERM has many causes. */
+static int seize_error(const struct tracee *t, int os_error, struct error *err)
 {
 	_cleanup_proc_status_ struct proc_status status = { 0 };
 	_cleanup_error_ struct error unknown = ERROR_INIT;
 	_cleanup_fd_ int dir = -1;
 	char path[64];
 
-	snprintf(path, sizeof(path), "/proc/%d", tid);
+	if (os_error != EPERM)
+		return tracee_error(t, os_error, err, "cannot attach");
+	snprintf(path, sizeof(path), "/proc/%d", t->tid);
 	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return proc_read_status(dir, &status, &unknown) ? 0 : status.tracer_pid;
+	if (proc_read_status(dir, &status, &unknown))
+		return tracee_error(t, unknown.kind == ERROR_DIED ? ESRCH : os_error, err,
+				    "cannot attach");
+	if (status.state == 'Z' || status.state == 'X')
+		return tracee_error(t, ESRCH, err, "it has exited");
+	if (status.tracer_pid) {
+		error_set(err, ERROR_TARGET, 0, "task %d is already traced by process %d", t->tid,
+			  status.tracer_pid);
+		return error_hint(err, "end the debugger or tracer first");
+	}
+	tracee_error(t, os_error, err, "cannot attach");
+	return error_hint(err, "run criu-lite as root");
 }
 
 int tracee_seize(struct tracee *t, pid_t tid, pid_t tgid, int options, struct error *err)
@@ -62,16 +75,7 @@ int tracee_seize(struct tracee *t, pid_t tid, pid_t tgid, int options, struct er
 		flags |= PTRACE_O_SUSPEND_SECCOMP;
 	if (ptrace(PTRACE_SEIZE, tid, 0, flags) == 0)
 		return 0;
-	if (errno == EPERM && tracer_of(tid)) {
-		error_set(err, ERROR_TARGET, 0, "task %d is already traced by process %d", tid,
-			  tracer_of(tid));
-		return error_hint(err, "end the debugger or tracer first");
-	}
-	if (errno == EPERM) {
-		error_set(err, ERROR_TARGET, errno, "task %d: cannot attach", tid);
-		return error_hint(err, "run criu-lite as root");
-	}
-	return tracee_error(t, errno, err, "cannot attach");
+	return seize_error(t, errno, err);
 }
 
 int tracee_follow(struct tracee *t, bool children, bool dies_with_us, struct error *err)
