@@ -5,6 +5,7 @@
 #include <linux/filter.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -20,6 +21,12 @@ enum { RSEQ_CS_OFFSET = 8 };
 struct rseq_section {
 	uint32_t version, flags;
 	uint64_t start, length, abort;
+};
+
+/* linux/ptrace.h since 6.4. */
+enum { GET_DISPATCH_CONFIG = 0x4211 };
+struct dispatch_config {
+	uint64_t mode, selector, start, size;
 };
 
 int tracee_get_regs(struct tracee *t, struct arch_regs *regs, struct error *err)
@@ -103,6 +110,42 @@ int tracee_rseq(struct tracee *t, struct tracee_rseq *ret, struct error *err)
 		.flags = conf.flags,
 	};
 	return 0;
+}
+
+int tracee_dispatch(struct tracee *t, struct tracee_dispatch *ret, struct error *err)
+{
+	struct dispatch_config conf = { 0 };
+
+	*ret = (struct tracee_dispatch){ 0 };
+	if (ptrace((enum __ptrace_request)GET_DISPATCH_CONFIG, t->tid, sizeof(conf), &conf)) {
+		if (errno == EIO)
+			return 0;
+		return tracee_error(t, errno, err, "cannot read its system call dispatch");
+	}
+	ret->on = conf.mode != PR_SYS_DISPATCH_OFF;
+	ret->start = conf.start;
+	ret->size = conf.size;
+	ret->selector = conf.selector;
+	return 0;
+}
+
+/* Calls that we make in a thread whose calls are caught would be caught too. One that waits in a
+ * call of its own has let it through. */
+static int refuse_caught_calls(struct tracee *t, struct error *err)
+{
+	uint8_t selector = SYSCALL_DISPATCH_FILTER_BLOCK;
+	struct tracee_dispatch dispatch;
+
+	if (tracee_dispatch(t, &dispatch, err))
+		return -1;
+	if (!dispatch.on || (dispatch.selector &&
+			     !tracee_peek(t, dispatch.selector, &selector, sizeof(selector)) &&
+			     selector == SYSCALL_DISPATCH_FILTER_ALLOW))
+		return 0;
+	error_set(err, ERROR_BLOCKED, 0,
+		  "task %d: it runs code whose system calls are caught (PR_SET_SYSCALL_USER_DISPATCH)",
+		  t->tid);
+	return error_hint(err, "try again");
 }
 
 int tracee_seccomp_filter(struct tracee *t, unsigned long index, struct sock_filter *insns,
@@ -230,7 +273,7 @@ int tracee_save(struct tracee *t, struct error *err)
 	if (ptrace(PTRACE_GETSIGMASK, t->tid, sizeof(t->sigmask), &t->sigmask))
 		return tracee_error(t, errno, err, "cannot read the signal mask");
 	t->saved = found;
-	if (abort_rseq(t, err) || rewind_eintr(t, err))
+	if (refuse_caught_calls(t, err) || abort_rseq(t, err) || rewind_eintr(t, err))
 		return -1;
 	/* The corrected registers are what the program shall go on with, whatever happens to us. */
 	if (memcmp(&found, &t->saved, sizeof(found)))

@@ -68,7 +68,8 @@ int tracee_wait_stopped(struct tracee *t, int timeout_ms, struct error *err);
 /* Waits for the next stop of exactly this thread, whatever it is. */
 int tracee_wait(struct tracee *t, struct stop *ret, struct error *err);
 /* Reads registers, extended state and signal mask into the tracee; rewinds calls that would
- * otherwise return EINTR that the program would not have seen. */
+ * otherwise return EINTR that the program would not have seen. ERROR_BLOCKED in a thread whose
+ * system calls are being caught (tracee_dispatch), where ours would be too. */
 int tracee_save(struct tracee *t, struct error *err);
 /* Puts back mask and registers as saved; a no-op unless hijacked. */
 int tracee_restore(struct tracee *t, struct error *err);
@@ -101,12 +102,20 @@ struct tracee_rseq {
 	uint32_t size, signature, flags;
 };
 int tracee_rseq(struct tracee *t, struct tracee_rseq *ret, struct error *err);
-/* PTRACE_SECCOMP_GET_FILTER: filter number `index` (0 the newest) into insns (sock_filter array,
+/* PTRACE_SECCOMP_GET_FILTER: filter number `index` (0 the oldest) into insns (sock_filter array,
  * up to 4096); returns the count, 0 past the last, -1 on error. Flags from
  * PTRACE_SECCOMP_GET_METADATA. */
 struct sock_filter;
 int tracee_seccomp_filter(struct tracee *t, unsigned long index, struct sock_filter *insns,
 			  uint64_t *flags, struct error *err);
+
+/* PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG (Linux 6.4): system calls from outside of a range of code
+ * become SIGSYS while the byte at `selector` says so. `on` is false before that Linux. */
+struct tracee_dispatch {
+	bool on;
+	uint64_t start, size, selector;
+};
+int tracee_dispatch(struct tracee *t, struct tracee_dispatch *ret, struct error *err);
 
 /* Memory of the tracee's process (process_vm_readv/writev). */
 int tracee_read(const struct tracee *t, uint64_t address, void *data, size_t size, struct error *err);
