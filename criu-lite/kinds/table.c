@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Every kind that criu-lite saves, in the order in which state is put back. One row a line.
- * Process and thread kinds: what needs privilege before what gives it up; seccomp filters last.
+ * Process and thread kinds: what needs privilege before what gives it up. Seccomp filters are not
+ * asked while we hold a thread, so that they come before the credentials.
  */
 #include "kinds/kind.h"
 
@@ -34,15 +35,30 @@ extern const struct kind maps_kind;
 extern const struct kind mm_kind;
 extern const struct kind descriptors_kind;
 extern const struct kind signal_handlers_kind;
+extern const struct kind pending_signals_shared_kind;
+extern const struct kind pending_signals_kind;
+extern const struct kind interval_timers_kind;
+extern const struct kind posix_timers_kind;
 extern const struct kind limits_kind;
 extern const struct kind filesystem_kind;
+extern const struct kind oom_score_adj_kind;
+extern const struct kind core_filter_kind;
+extern const struct kind child_subreaper_kind;
+extern const struct kind membarrier_kind;
 extern const struct kind name_kind;
+extern const struct kind personality_kind;
+extern const struct kind scheduler_kind;
+extern const struct kind numa_policy_kind;
+extern const struct kind processor_kind;
 extern const struct kind altstack_kind;
 extern const struct kind robust_list_kind;
 extern const struct kind clear_child_tid_kind;
 extern const struct kind file_locks_kind;
+extern const struct kind seccomp_kind;
 extern const struct kind credentials_kind;
+extern const struct kind parent_death_signal_kind;
 extern const struct kind dumpable_kind;
+extern const struct kind syscall_dispatch_kind;
 extern const struct kind rseq_kind;
 extern const struct kind registers_kind;
 
@@ -76,15 +92,30 @@ const struct kind *const kinds_table[] = {
 	&mm_kind,
 	&descriptors_kind,
 	&signal_handlers_kind,
+	&pending_signals_shared_kind,
+	&pending_signals_kind,
+	&interval_timers_kind,
+	&posix_timers_kind,
 	&limits_kind,
 	&filesystem_kind,
+	&oom_score_adj_kind,
+	&core_filter_kind,
+	&child_subreaper_kind,
+	&membarrier_kind,
 	&name_kind,
+	&personality_kind,
+	&scheduler_kind,
+	&numa_policy_kind,
+	&processor_kind,
 	&altstack_kind,
 	&robust_list_kind,
 	&clear_child_tid_kind,
 	&file_locks_kind,
+	&seccomp_kind,
 	&credentials_kind,
+	&parent_death_signal_kind,
 	&dumpable_kind,
+	&syscall_dispatch_kind,
 	&rseq_kind,
 	&registers_kind,
 	NULL,
