@@ -44,6 +44,14 @@ class Names:
         return self.known.setdefault(link, f"{match.group(1)} {len(self.known)}")
 
 
+def without_tmpfile(line):
+    """O_TMPFILE says how a file was made, and nothing else; a restore makes it otherwise."""
+    key, _, value = line.partition(":")
+    if key != "flags":
+        return line
+    return f"flags:\t0{int(value, 8) & ~os.O_TMPFILE:o}"
+
+
 def descriptors(pid, names):
     found = {}
     try:
@@ -59,6 +67,8 @@ def descriptors(pid, names):
         lines = [re.sub(r"^lock:\s*\d+:|\s+(ino|sdev):\S+(?=.*tfd)|\s+pos:\S+\s+ino:\S+\s+sdev:\S+",
                         "", line) for line in info.split("\n")
                  if not re.match(r"mnt_id|ino|it_value|eventfd-id|scm_fds|pidfd|Pid|NSpid", line)]
+        if link.endswith(" (deleted)"):
+            lines = [without_tmpfile(line) for line in lines]
         found[f"descriptor {number}"] = " ".join([names.of(link), *sorted(filter(None, lines))])
     return found
 

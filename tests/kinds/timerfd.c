@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Timers keep their rest, interval, moment, flags and the expirations that nobody has read. */
+/* test: unsteady */
 #include <sys/timerfd.h>
 
 #include "testing.h"

@@ -10,12 +10,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
+#include "base/log.h"
 #include "images/epoll.pb-c.h"
 #include "kernel-compat/calls.h"
 #include "kinds/files.h"
@@ -187,39 +191,107 @@ static void ctl(struct batch *b, int epoll, int operation, const Epoll__Item *it
 		   batch_put(b, &event, sizeof(event)));
 }
 
+/* One-shot items being brought back to where they have fired. */
+struct fired_item {
+	const Epoll__Item *item;
+	int fd;			/* our descriptor of what it watches */
+	int wait;		/* record of the call that lets it fire */
+	int writer;		/* of an empty pipe that was nudged, else -1 */
+};
+
+/* Puts a byte into an empty pipe for a moment, so that its reading end is ready. */
+static void nudge(struct fired_item *f)
+{
+	_cleanup_free_ char *name = NULL;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
+	if (readlink_alloc(AT_FDCWD, path, &name) || strncmp(name, "pipe:", strlen("pipe:")))
+		return;
+	f->writer = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	if (f->writer >= 0 && write(f->writer, "", 1) != 1)
+		fd_close(&f->writer);
+}
+
+static void unnudge(struct fired_item *f)
+{
+	char byte;
+
+	/* It cannot block: the byte is in there. */
+	if (f->writer >= 0 && read(f->fd, &byte, 1) != 1)
+		log_info("a byte has vanished from a pipe");
+	fd_close(&f->writer);
+}
+
+/* Lets those fire that can be made ready; the others wait for an error or hang-up only. */
+static int fire_rest(struct restore_task *t, int epoll, struct fired_item *list, size_t count,
+		     struct error *err)
+{
+	_cleanup_batch_ struct batch b = { 0 };
+	size_t nudged = 0;
+	int r;
+
+	batch_start(&b, &t->agent);
+	for (size_t i = 0; i < count; i++)
+		nudge(&list[i]);
+	for (size_t i = 0; i < count; i++)
+		if (list[i].writer >= 0)
+			nudged++;
+		else
+			ctl(&b, epoll, EPOLL_CTL_MOD, list[i].item, list[i].item->events);
+	if (nudged)
+		batch_must(&b, SYS_epoll_pwait, epoll,
+			   batch_space(&b, nudged * sizeof(struct epoll_event)), nudged, 0, 0, 8);
+	r = b.records.count ? restore_run(t, &b, err) : 0;
+	for (size_t i = 0; i < count; i++)
+		unnudge(&list[i]);
+	return r;
+}
+
 /*
  * One-shot items that have fired cannot be added as such: the kernel always adds EPOLLERR and
  * EPOLLHUP. Each is added with all event bits and, if its file is ready for anything, fires again,
- * into our hands. Else it keeps waiting for an error or hang-up, which it may report although the
- * program has not armed it. Nothing that could fire by itself is in the epoll yet.
+ * into our hands. An empty pipe is made ready for that. Whatever else is not ready keeps waiting
+ * for an error or hang-up, which it may report although the program has not armed it. Nothing that
+ * could fire by itself is in the epoll yet.
  */
-static int add_fired(struct restore_task *t, int epoll, Epoll__Item *const *items, size_t count,
+static int add_fired(struct restore_task *t, int epoll, struct fired_item *list, size_t count,
 		     struct error *err)
 {
-	enum { AT_ONCE = 256 };
 	_cleanup_batch_ struct batch b = { 0 };
-	int waits[AT_ONCE];
+	size_t left = 0;
+
+	batch_start(&b, &t->agent);
+	for (size_t i = 0; i < count; i++) {
+		ctl(&b, epoll, EPOLL_CTL_ADD, list[i].item,
+		    EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | list[i].item->events);
+		list[i].wait = batch_must(&b, SYS_epoll_pwait, epoll,
+					  batch_space(&b, sizeof(struct epoll_event)), 1, 0, 0, 8);
+	}
+	if (restore_run(t, &b, err))
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		if (!batch_result(&b, list[i].wait))
+			list[left++] = list[i];
+	return fire_rest(t, epoll, list, left, err);
+}
+
+static int add_all_fired(struct restore_files *r, struct restore_task *t, int epoll,
+			 Epoll__Item *const *items, size_t count, struct error *err)
+{
+	enum { AT_ONCE = 256 };
+	struct fired_item list[AT_ONCE];
 
 	for (size_t first = 0; first < count; first += AT_ONCE) {
-		size_t end = first + AT_ONCE < count ? first + AT_ONCE : count;
+		size_t n = count - first < AT_ONCE ? count - first : AT_ONCE;
 
-		batch_start(&b, &t->agent);
-		for (size_t i = first; i < end; i++) {
-			ctl(&b, epoll, EPOLL_CTL_ADD, items[i],
-			    EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | items[i]->events);
-			waits[i - first] =
-				batch_must(&b, SYS_epoll_pwait, epoll,
-					   batch_space(&b, sizeof(struct epoll_event)), 1, 0, 0, 8);
-		}
-		if (restore_run(t, &b, err))
-			return -1;
-		for (size_t i = first; i < end; i++)
-			waits[i - first] = batch_result(&b, waits[i - first]);
-		batch_start(&b, &t->agent);
-		for (size_t i = first; i < end; i++)
-			if (!waits[i - first])
-				ctl(&b, epoll, EPOLL_CTL_MOD, items[i], items[i]->events);
-		if (b.records.count && restore_run(t, &b, err))
+		for (size_t i = 0; i < n; i++)
+			list[i] = (struct fired_item){
+				.item = items[first + i],
+				.fd = restore_files_get(r, items[first + i]->file)->fd,
+				.writer = -1,
+			};
+		if (add_fired(t, epoll, list, n, err))
 			return -1;
 	}
 	return 0;
@@ -304,7 +376,7 @@ static int link_items(struct restore_files *r, struct restore_file *f, bool only
 
 		if (epoll < 0)
 			return -1;
-		if (only_fired ? add_fired(f->opener, epoll, round, taken, err) :
+		if (only_fired ? add_all_fired(r, f->opener, epoll, round, taken, err) :
 				 add_items(f->opener, epoll, round, taken, err))
 			return -1;
 	}

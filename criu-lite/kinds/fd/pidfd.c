@@ -2,9 +2,11 @@
 /* pidfd_open(2): a process of the tree. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "base/cleanup.h"
 #include "images/pidfd.pb-c.h"
 #include "kinds/files.h"
 
@@ -15,13 +17,27 @@ static bool pidfd_recognise(const struct fd_look *look)
 	return proc_fdinfo_has(&look->info, FDINFO_PIDFD) && strstr(look->link, "[pidfd]");
 }
 
+/* A child that has ended is no process to look at any more, but is saved as well. */
+static bool zombie_of_tree(const struct fd_scan *scan, pid_t pid)
+{
+	_cleanup_error_ struct error ignored = ERROR_INIT;
+	_cleanup_fd_ int proc_fd = -1;
+	struct proc_stat stat;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	proc_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return proc_fd >= 0 && !proc_read_stat(proc_fd, &stat, &ignored) && stat.state == 'Z' &&
+	       fd_scan_has_process(scan, stat.ppid);
+}
+
 static int pidfd_check_tree(const struct fd_scan *scan, const struct fd_look *look,
 			    struct blockers *blockers, struct error *err)
 {
 	pid_t pid = look->info.pid;
 	const char *reason, *remedy = NULL;
 
-	if (pid > 0 && fd_scan_has_process(scan, pid))
+	if (pid > 0 && (fd_scan_has_process(scan, pid) || zombie_of_tree(scan, pid)))
 		return 0;
 	if (pid < 0)
 		reason = "the process that it names is gone";
