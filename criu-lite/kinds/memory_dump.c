@@ -9,16 +9,18 @@
 #include "kinds/memory.h"
 #include "kinds/objects.h"
 #include "memory/content.h"
+#include "memory/sharing.h"
 
 /* What is known of one task's memory between its maps and its pages. */
 struct dumped_task {
 	struct map_areas areas;		/* the ordinary ones */
-	struct page_runs own;		/* its own pages, to be filled last */
-	struct content_source source;
+	struct page_runs own;		/* its own pages */
+	struct sharing_output output;	/* which of them it is to be filled with, and when */
 };
 
 struct dump_memory {
 	struct dumped_task *tasks;	/* as many as the run has */
+	struct content_source *sources;	/* of each */
 	size_t task_count;
 };
 
@@ -79,7 +81,8 @@ int memory_dump_maps(struct dump *d, struct error *err)
 	if (!d->objects || !d->memory)
 		return no_memory(err);
 	d->memory->tasks = calloc(d->tasks.count + 1, sizeof(*d->memory->tasks));
-	if (!d->memory->tasks)
+	d->memory->sources = calloc(d->tasks.count + 1, sizeof(*d->memory->sources));
+	if (!d->memory->tasks || !d->memory->sources)
 		return no_memory(err);
 	d->memory->task_count = d->tasks.count;
 	for (i = 0; i < d->tasks.count; i++)
@@ -91,15 +94,19 @@ int memory_dump_maps(struct dump *d, struct error *err)
 
 /* ---- which pages ---- */
 
+/* The /proc/PID of who has the pages. */
+static int pages_dir(const struct dump_task *task)
+{
+	return task->twin.tid ? task->twin_proc_fd : task->proc_fd;
+}
+
 static int find_pages(struct dump_task *task, struct dumped_task *mine, struct error *err)
 {
 	struct pagemap pm;
 	const struct map_area *a;
 	int r = 0;
 
-	mine->source.pid = task->twin.tid ? task->twin.tid : task->threads.items[0].tid;
-	mine->source.fd = -1;
-	if (pagemap_open(&pm, task->twin.tid ? task->twin_proc_fd : task->proc_fd, err))
+	if (pagemap_open(&pm, pages_dir(task), err))
 		return -1;
 	array_for(a, &mine->areas.areas) {
 		if (a->flags & AREA_SHARED)
@@ -112,6 +119,44 @@ static int find_pages(struct dump_task *task, struct dumped_task *mine, struct e
 	return r;
 }
 
+static size_t index_of(const struct dump *d, const struct dump_task *task)
+{
+	size_t i;
+
+	for (i = 0; task && i < d->tasks.count; i++)
+		if (d->tasks.items[i] == task)
+			return i;
+	return SHARING_NOBODY;
+}
+
+/* Divides the pages of all tasks into those that a task shares with its children and the rest. */
+static int find_sharing(struct dump *d, struct error *err)
+{
+	size_t count = d->tasks.count, i;
+	_cleanup_free_ struct sharing_task *tasks = calloc(count + 1, sizeof(*tasks));
+	_cleanup_free_ int *proc_fds = calloc(count + 1, sizeof(*proc_fds));
+	struct sharing_output *outputs = calloc(count + 1, sizeof(*outputs));
+	int r;
+
+	if (!tasks || !proc_fds || !outputs) {
+		free(outputs);
+		return no_memory(err);
+	}
+	for (i = 0; i < count; i++) {
+		tasks[i] = (struct sharing_task){
+			.birth = index_of(d, d->tasks.items[i]->birth),
+			.areas = &d->memory->tasks[i].areas,
+			.own = &d->memory->tasks[i].own,
+		};
+		proc_fds[i] = pages_dir(d->tasks.items[i]);
+	}
+	r = sharing_find(tasks, proc_fds, count, outputs, err);
+	for (i = 0; i < count; i++)
+		d->memory->tasks[i].output = outputs[i];
+	free(outputs);
+	return r;
+}
+
 /* ---- writing ---- */
 
 struct set_list {
@@ -119,8 +164,8 @@ struct set_list {
 };
 
 static int add_set(struct set_list *list, uint64_t space, uint32_t stage,
-		   const struct content_source *source, const struct page_runs *runs,
-		   struct error *err)
+		   const struct content_source *sources, const uint32_t *run_sources,
+		   const struct page_runs *runs, struct error *err)
 {
 	struct content_set *set;
 
@@ -132,7 +177,8 @@ static int add_set(struct set_list *list, uint64_t space, uint32_t stage,
 	*set = (struct content_set){
 		.space = space,
 		.stage = stage,
-		.sources = source,
+		.sources = sources,
+		.run_sources = run_sources,
 		.runs = runs,
 	};
 	return content_cut(set, err);
@@ -190,7 +236,7 @@ static int add_objects(struct dump *d, struct set_list *list, struct object_cont
 			continue;
 		contents->sources[i] = (struct content_source){ .fd = o->fd, .size = o->size };
 		if (content_file_runs(o->fd, o->size, &contents->runs[i], err) ||
-		    add_set(list, o->id | SPACE_OBJECT, 1, &contents->sources[i],
+		    add_set(list, o->id | SPACE_OBJECT, 1, &contents->sources[i], NULL,
 			    &contents->runs[i], err))
 			return error_wrap(err, "%s %u", o->kind->name, o->id);
 	}
@@ -235,13 +281,27 @@ int memory_dump_pages(struct dump *d, struct error *err)
 	size_t i;
 	int r = 0;
 
-	for (i = 0; i < d->tasks.count; i++)
-		if (!d->tasks.items[i]->zombie &&
-		    find_pages(d->tasks.items[i], &d->memory->tasks[i], err))
-			return error_wrap(err, "process %d", d->tasks.items[i]->pid);
+	for (i = 0; i < d->tasks.count; i++) {
+		struct dump_task *task = d->tasks.items[i];
+
+		if (task->zombie)
+			continue;
+		d->memory->sources[i].pid = task->twin.tid ? task->twin.tid :
+							     task->threads.items[0].tid;
+		if (find_pages(task, &d->memory->tasks[i], err))
+			return error_wrap(err, "process %d", task->pid);
+	}
+	if (find_sharing(d, err))
+		return -1;
+	for (i = 0; !r && i < d->tasks.count; i++) {
+		const struct sharing_output *o = &d->memory->tasks[i].output;
+
+		r = add_set(&list, d->tasks.items[i]->pid, 0, d->memory->sources, o->sources.items,
+			    &o->before, err);
+	}
 	for (i = 0; !r && i < d->tasks.count; i++)
-		r = add_set(&list, d->tasks.items[i]->pid, 1, &d->memory->tasks[i].source,
-			    &d->memory->tasks[i].own, err);
+		r = add_set(&list, d->tasks.items[i]->pid, 1, &d->memory->sources[i], NULL,
+			    &d->memory->tasks[i].output.after, err);
 	if (!r)
 		r = write_sets(d, &list, err);
 	set_list_release(&list);
@@ -258,8 +318,10 @@ void memory_dump_free(struct dump *d)
 
 			map_areas_release(&mine->areas);
 			page_runs_release(&mine->own);
+			sharing_output_release(&mine->output);
 		}
 		free(d->memory->tasks);
+		free(d->memory->sources);
 		free(d->memory);
 		d->memory = NULL;
 	}

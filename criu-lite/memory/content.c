@@ -11,6 +11,8 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 
+enum { RANGES_WORTH_A_LOOK = 16 };
+
 static bool has_data(const struct pages_range *run)
 {
 	return !(run->flags & (PAGES_DROPPED | PAGES_GUARD));
@@ -77,16 +79,22 @@ void content_set_release(struct content_set *set)
 	array_release(&set->cuts);
 }
 
-/* One page after the other by /proc/PID/mem, which also reads what the process itself may not. */
+/* Opens a file of /proc/PID; -1 with errno. */
+static int open_proc(int pid, const char *name)
+{
+	char path[48];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* By /proc/PID/mem, which also reads what the process itself may not. */
 static int read_by_mem(const struct content_source *source, const struct pages_range *ranges,
 		       size_t count, char *data, struct error *err)
 {
-	_cleanup_fd_ int fd = -1;
-	char path[32];
+	_cleanup_fd_ int fd = open_proc(source->pid, "mem");
 	size_t i;
 
-	snprintf(path, sizeof(path), "/proc/%d/mem", source->pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return error_set(err, ERROR_TARGET, errno, "process %d: cannot open its memory",
 				 source->pid);
@@ -104,12 +112,44 @@ static int read_by_mem(const struct content_source *source, const struct pages_r
 	return 0;
 }
 
+/*
+ * Whether every page is mapped once. The kernel copies a page that a fork has left shared before
+ * process_vm_readv(2) reads it (it pins the page), which would cost the program its sharing, or a
+ * held copy of it all its memory once more; /proc/PID/mem reads without that.
+ */
+static bool all_exclusive(const struct content_source *source, const struct pages_range *ranges,
+			  size_t count)
+{
+	_cleanup_fd_ int fd = -1;
+	uint64_t entries[PAGES_PER_RECORD];
+	size_t i, k;
+
+	if (count > RANGES_WORTH_A_LOOK)
+		return false;
+	fd = open_proc(source->pid, "pagemap");
+	for (i = 0; i < count; i++) {
+		size_t bytes = ranges[i].pages * sizeof(*entries);
+
+		if (!has_data(&ranges[i]))
+			continue;
+		if (fd < 0 || pread_full(fd, entries, bytes, ranges[i].address / PAGE_BYTES *
+				       sizeof(*entries)) != (ssize_t)bytes)
+			return false;
+		for (k = 0; k < ranges[i].pages; k++)
+			if (!(entries[k] & PAGEMAP_EXCLUSIVE))
+				return false;
+	}
+	return true;
+}
+
 static int read_process(const struct content_source *source, const struct pages_range *ranges,
 			size_t count, char *data, size_t size, struct error *err)
 {
 	struct iovec remote[RANGES_PER_RECORD] = { { 0 } }, local = { data, size };
 	size_t i, parts = 0;
 
+	if (!all_exclusive(source, ranges, count))
+		return read_by_mem(source, ranges, count, data, err);
 	for (i = 0; i < count; i++)
 		if (has_data(&ranges[i]))
 			remote[parts++] = (struct iovec){

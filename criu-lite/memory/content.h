@@ -25,7 +25,7 @@ struct content_place {
 struct content_set {
 	uint64_t space;
 	uint32_t stage;
-	/* What each run is read from: sources[run_sources[i]], or sources[0] without run_sources. */
+	/* What run i is read from: sources[run_sources[i]], or sources[0] without run_sources. */
 	const struct content_source *sources;
 	const uint32_t *run_sources;
 	const struct page_runs *runs;

@@ -7,8 +7,7 @@
 #define FIXED_FLAGS \
 	(AREA_SHARED | AREA_GROWS_DOWN | AREA_NO_RESERVE | AREA_DROPPABLE)
 
-/* The first area that ends above `address`, NULL when there is none. */
-static const struct map_area *area_above(const struct map_areas *m, uint64_t address)
+const struct map_area *map_areas_above(const struct map_areas *m, uint64_t address)
 {
 	size_t low = 0, high = m->areas.count;
 
@@ -25,7 +24,7 @@ static const struct map_area *area_above(const struct map_areas *m, uint64_t add
 
 const struct map_area *map_areas_find(const struct map_areas *m, uint64_t address)
 {
-	const struct map_area *a = area_above(m, address);
+	const struct map_area *a = map_areas_above(m, address);
 
 	return a && a->start <= address ? a : NULL;
 }
@@ -42,7 +41,7 @@ uint64_t map_find_hole(const struct map_areas *const *maps, size_t count, uint64
 		if (at > limit || limit - at < size + 2 * margin)
 			return 0;
 		for (i = 0; i < count; i++) {
-			const struct map_area *a = area_above(maps[i], at);
+			const struct map_area *a = map_areas_above(maps[i], at);
 
 			for (; a && a < maps[i]->areas.items + maps[i]->areas.count &&
 			       a->start < at + size + 2 * margin; a++) {

@@ -55,6 +55,8 @@ static inline void map_areas_release(struct map_areas *m)
 }
 #define _cleanup_areas_ __attribute__((cleanup(map_areas_release)))
 
+/* The first area that ends above the address, or NULL. */
+const struct map_area *map_areas_above(const struct map_areas *m, uint64_t address);
 /* The area that holds the address, or NULL. */
 const struct map_area *map_areas_find(const struct map_areas *m, uint64_t address);
 

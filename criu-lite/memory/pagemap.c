@@ -55,12 +55,20 @@ static bool scan_works(int fd, uint64_t categories)
 	return ioctl(fd, COMPAT_PAGEMAP_SCAN, &scan) >= 0;
 }
 
-int pagemap_open(struct pagemap *ret, int proc_fd, struct error *err)
+int pagemap_open_plain(struct pagemap *ret, int proc_fd, struct error *err)
 {
+	*ret = (struct pagemap){ 0 };
 	ret->fd = openat(proc_fd, "pagemap", O_RDONLY | O_CLOEXEC);
 	if (ret->fd < 0)
 		return error_set(err, errno == ENOENT || errno == ESRCH ? ERROR_DIED : ERROR_TARGET,
 				 errno, "cannot open pagemap");
+	return 0;
+}
+
+int pagemap_open(struct pagemap *ret, int proc_fd, struct error *err)
+{
+	if (pagemap_open_plain(ret, proc_fd, err))
+		return -1;
 	ret->has_guard = scan_works(ret->fd, COMPAT_PAGE_GUARD);
 	ret->has_scan = ret->has_guard || scan_works(ret->fd, COMPAT_PAGE_PRESENT);
 	return 0;

@@ -36,6 +36,8 @@ int page_runs_add(struct page_runs *r, uint64_t address, uint64_t pages, uint32_
 
 /* proc_fd is an open /proc/PID. The caller closes .fd. ERROR_DIED when the process is gone. */
 int pagemap_open(struct pagemap *ret, int proc_fd, struct error *err);
+/* The same for pagemap_read() only. */
+int pagemap_open_plain(struct pagemap *ret, int proc_fd, struct error *err);
 
 /*
  * Appends the pages in [start, end) that are the process's own: private pages that are not just

@@ -1,17 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the kernel knows of an address space besides its areas: prctl(2) PR_SET_MM_MAP and friends. */
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/membarrier.h>
 #include <linux/prctl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
-#include "base/cleanup.h"
 #include "images/mm.pb-c.h"
 #include "kinds/dump.h"
 #include "kinds/restore.h"
@@ -19,7 +12,7 @@
 
 extern const struct kind mm_kind;
 
-/* uapi linux/prctl.h, linux/membarrier.h of newer kernels */
+/* uapi linux/prctl.h of newer kernels */
 #ifndef PR_SET_MDWE
 #define PR_SET_MDWE 65
 #define PR_GET_MDWE 66
@@ -28,7 +21,6 @@ extern const struct kind mm_kind;
 #define PR_SET_MEMORY_MERGE 67
 #define PR_GET_MEMORY_MERGE 68
 #endif
-enum { GET_REGISTRATIONS = 1 << 9 };
 
 enum {
 	AUXV_SIZE_MAX = 50 * 16,	/* AT_VECTOR_SIZE words */
@@ -36,7 +28,7 @@ enum {
 };
 
 /* What is asked, in this order. */
-enum question { ASK_BRK, ASK_THP, ASK_MDWE, ASK_MERGE, ASK_MEMBARRIER, ASK_LDT };
+enum question { ASK_BRK, ASK_THP, ASK_MDWE, ASK_MERGE, ASK_LDT };
 
 static int mm_check(const struct task_look *look, struct blockers *blockers, struct error *err)
 {
@@ -54,7 +46,6 @@ static int mm_ask(struct dump_thread *t, struct batch *b, struct ask *ask, struc
 	batch_call(b, SYS_prctl, PR_GET_THP_DISABLE, 0, 0, 0, 0);
 	batch_call(b, SYS_prctl, PR_GET_MDWE, 0, 0, 0, 0);
 	batch_call(b, SYS_prctl, PR_GET_MEMORY_MERGE, 0, 0, 0, 0);
-	batch_call(b, SYS_membarrier, GET_REGISTRATIONS, 0, 0);
 	ask->address[0] = batch_space(b, LDT_PROBE_SIZE);
 	batch_call(b, SYS_modify_ldt, 0, ask->address[0], LDT_PROBE_SIZE);
 	return 0;
@@ -66,17 +57,6 @@ static uint32_t answer(const struct batch *b, const struct ask *ask, enum questi
 	int64_t result = batch_result(b, ask->record + q);
 
 	return result > 0 ? result : 0;
-}
-
-static int read_coredump_filter(int proc_fd, uint32_t *ret)
-{
-	_cleanup_buffer_ struct buffer text = { 0 };
-	char *end;
-
-	if (read_file_at(proc_fd, "coredump_filter", &text))
-		return -1;
-	*ret = strtoul(text.data, &end, 16);
-	return end == text.data ? -1 : 0;
 }
 
 static int mm_take(struct dump_thread *t, const struct batch *b, const struct ask *ask,
@@ -112,9 +92,6 @@ static int mm_take(struct dump_thread *t, const struct batch *b, const struct as
 	m.has_mdwe = m.mdwe != 0;
 	m.memory_merge = answer(b, ask, ASK_MERGE) != 0;
 	m.has_memory_merge = m.memory_merge;
-	m.membarrier = answer(b, ask, ASK_MEMBARRIER);
-	m.has_membarrier = m.membarrier != 0;
-	m.has_coredump_filter = !read_coredump_filter(t->task->proc_fd, &m.coredump_filter);
 	return dump_state(t->task->dump, &mm_kind, &m.base, err);
 }
 
@@ -150,7 +127,6 @@ static int mm_put(struct restore_thread *t, const ProtobufCMessage *message, str
 		  struct error *err)
 {
 	const Mm *m = (const Mm *)message;
-	unsigned command;
 
 	if (put_map(m, b, err))
 		return -1;
@@ -158,36 +134,8 @@ static int mm_put(struct restore_thread *t, const ProtobufCMessage *message, str
 		batch_must(b, SYS_prctl, PR_SET_THP_DISABLE, 1, m->thp_disable & ~1u, 0, 0);
 	if (m->memory_merge)
 		batch_must(b, SYS_prctl, PR_SET_MEMORY_MERGE, 1, 0, 0, 0);
-	/* Each registration is the command of its bit; what another kernel knows is not vital. */
-	for (command = 1; command && command <= m->membarrier; command <<= 1)
-		if (m->membarrier & command)
-			batch_call(b, SYS_membarrier, command, 0, 0);
 	if (m->mdwe)
 		batch_must(b, SYS_prctl, PR_SET_MDWE, m->mdwe, 0, 0, 0);
-	return 0;
-}
-
-static int mm_finish(struct restore_thread *t, const ProtobufCMessage *message,
-		     const struct batch *b, struct error *err)
-{
-	const Mm *m = (const Mm *)message;
-	_cleanup_fd_ int fd = -1;
-	char path[64], text[16];
-	uint32_t now;
-	int length;
-
-	if (!m->has_coredump_filter)
-		return 0;
-	snprintf(path, sizeof(path), "/proc/%d", t->tracee.tgid);
-	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || read_coredump_filter(fd, &now) || now == m->coredump_filter)
-		return 0;
-	fd_close(&fd);
-	snprintf(path, sizeof(path), "/proc/%d/coredump_filter", t->tracee.tgid);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	length = snprintf(text, sizeof(text), "0x%x", m->coredump_filter);
-	if (fd < 0 || write_full(fd, text, length))
-		return error_set(err, ERROR_FAILED, errno, "%s", path);
 	return 0;
 }
 
@@ -196,7 +144,6 @@ static const struct state_ops mm_state = {
 	.ask = mm_ask,
 	.take = mm_take,
 	.put = mm_put,
-	.finish = mm_finish,
 };
 
 const struct kind mm_kind = {
