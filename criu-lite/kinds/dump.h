@@ -34,7 +34,9 @@ struct dump_task {
 	pid_t pid;
 	int proc_fd;		/* /proc/PID */
 	int pidfd;
-	bool zombie;		/* has no memory, threads or descriptors any more */
+	bool zombie;		/* has no memory, threads or descriptors any more … */
+	uid_t zombie_uid;	/* … but an owner */
+	gid_t zombie_gid;
 	/* Threads that live; [0] is the one that speaks for the process: the leader, or another one
 	 * when the leader has exited (leader_gone). */
 	ARRAY_OF(struct dump_thread) threads;

@@ -239,6 +239,17 @@ static int read_maps(struct dump_task *task, const struct preflight *before, str
 	return proc_read_smaps(task->proc_fd, &task->maps, err);
 }
 
+static int read_zombie(struct dump_task *task, struct error *err)
+{
+	_cleanup_proc_status_ struct proc_status status = { 0 };
+
+	if (proc_read_status(task->proc_fd, &status, err))
+		return -1;
+	task->zombie_uid = status.uid[0];
+	task->zombie_gid = status.gid[0];
+	return 0;
+}
+
 static int read_task(struct dump_task *task, const struct preflight *before, struct error *err)
 {
 	struct dump_thread *t;
@@ -249,11 +260,11 @@ static int read_task(struct dump_task *task, const struct preflight *before, str
 	if (task->zombie && task->stat.state != 'Z')
 		return error_set(err, ERROR_DIED, 0, "process %d ended while it was being stopped",
 				 task->pid);
-	task->pidfd = sys_pidfd_open(task->pid, 0);
-	if (task->pidfd < 0 && !task->zombie)
-		return error_set(err, ERROR_TARGET, errno, "process %d: cannot open", task->pid);
 	if (task->zombie)
-		return 0;
+		return read_zombie(task, err);
+	task->pidfd = sys_pidfd_open(task->pid, 0);
+	if (task->pidfd < 0)
+		return error_set(err, ERROR_TARGET, errno, "process %d: cannot open", task->pid);
 	put_leader_first(task);
 	array_for(t, &task->threads)
 		if (read_thread(t, err))

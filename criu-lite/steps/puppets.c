@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -89,11 +89,16 @@ static int strip_root(struct restore_task *root, struct error *err)
 {
 	struct tracee *held = &root->threads.items[0]->tracee;
 	_cleanup_batch_ struct batch b = { 0 };
+	/* struct sigaction of the kernel: handler, flags, restorer, mask */
+	const uint64_t plain[4] = { (uint64_t)SIG_DFL };
 	struct tracee_rseq rseq;
 
 	if (tracee_rseq(held, &rseq, err))
 		return -1;
 	batch_start(&b, &root->agent);
+	/* What we ignore ourselves. */
+	batch_must(&b, SYS_rt_sigaction, SIGPIPE, batch_put(&b, plain, sizeof(plain)), 0, 8);
+	batch_must(&b, SYS_rt_sigaction, SIGXFSZ, batch_put(&b, plain, sizeof(plain)), 0, 8);
 	if (rseq.address)
 		batch_must(&b, SYS_rseq, rseq.address, rseq.size, RSEQ_UNREGISTER, rseq.signature);
 	return restore_run(root, &b, err) || restore_clear(root, err) ? -1 : 0;
@@ -239,69 +244,73 @@ int puppet_make_threads(struct restore_task *t, struct error *err)
 	return 0;
 }
 
-/* Runs a batch that the puppet does not survive. */
-static int run_to_death(struct restore_task *t, struct batch *b, struct error *err)
-{
-	struct error death = ERROR_INIT;
-
-	if (!restore_run(t, b, &death))
-		return error_set(err, ERROR_FAILED, 0, "process %d did not exit", t->pid);
-	if (death.kind != ERROR_DIED) {
-		*err = death;
-		return -1;
-	}
-	error_clear(&death);
-	fd_close(&t->pidfd);
-	t->threads.items[0]->tracee.tid = 0;
-	return 0;
-}
-
-/* Death by signal: the signal takes the place of our own stop's. A core file was written then, if
- * at all; no second one is. */
-static int die_by(struct restore_task *t, int signal, struct error *err)
+/* Waits for the end of a puppet that goes to it; signals on the way are its own. */
+static int wait_for_end(struct restore_task *t, struct error *err)
 {
 	struct tracee *held = &t->threads.items[0]->tracee;
-	const struct rlimit no_core = { 0, 0 };
-	_cleanup_batch_ struct batch b = { 0 };
-	struct error death = ERROR_INIT;
+	struct error end = ERROR_INIT;
 	struct stop stop;
 
-	batch_start(&b, &t->agent);
-	batch_must(&b, SYS_prlimit64, 0, RLIMIT_CORE, batch_put(&b, &no_core, sizeof(no_core)), 0);
-	if (restore_run(t, &b, err) || tracee_set_sigmask(held, 0, err) ||
-	    tracee_continue(held, signal, err))
-		return -1;
-	while (!tracee_wait(held, &stop, &death))
+	while (!tracee_wait(held, &stop, &end))
 		if (tracee_continue(held, stop.kind == STOP_SIGNAL ? stop.signal : 0, err))
 			return -1;
-	error_clear(&death);
+	if (end.kind != ERROR_DIED) {
+		*err = end;
+		return -1;
+	}
+	error_clear(&end);
 	fd_close(&t->pidfd);
 	held->tid = 0;
 	return 0;
 }
 
+/* Makes one call at the agent's instruction, without the agent and with no signal blocked. */
+static int let_call(struct restore_task *t, long number, uint64_t argument, struct error *err)
+{
+	struct tracee *held = &t->threads.items[0]->tracee;
+	const uint64_t a[6] = { argument };
+	struct arch_regs regs = held->saved;
+
+	arch_call_regs(&regs, t->agent.address + arch_agent_call_offset(), 0, number, a);
+	return tracee_set_regs(held, &regs, err) || tracee_set_sigmask(held, 0, err) ||
+			       tracee_continue(held, 0, err) ?
+		       -1 :
+		       0;
+}
+
+/* Death by signal: the signal takes the place of our own stop's. A core file was written then, if
+ * at all; there is no second one. */
+static int die_by(struct restore_task *t, int signal, struct error *err)
+{
+	struct tracee *held = &t->threads.items[0]->tracee;
+	_cleanup_batch_ struct batch b = { 0 };
+
+	batch_start(&b, &t->agent);
+	batch_must(&b, SYS_prctl, PR_SET_DUMPABLE, 0);
+	if (restore_run(t, &b, err) || tracee_set_sigmask(held, 0, err) ||
+	    tracee_continue(held, signal, err))
+		return -1;
+	return wait_for_end(t, err);
+}
+
 int puppet_exit(struct restore_task *t, int wait_status, struct error *err)
 {
-	_cleanup_batch_ struct batch b = { 0 };
 	int signal = wait_status & 0x7f;
 
 	if (signal)
 		return die_by(t, signal, err);
-	batch_start(&b, &t->agent);
-	batch_call(&b, SYS_exit_group, wait_status >> 8 & 0xff);
-	return run_to_death(t, &b, err);
+	return let_call(t, SYS_exit_group, wait_status >> 8 & 0xff, err) || wait_for_end(t, err) ?
+		       -1 :
+		       0;
 }
 
 int puppet_exit_leader(struct restore_task *t, int wait_status, struct error *err)
 {
 	struct tracee *held = &t->threads.items[0]->tracee;
-	const uint64_t code[6] = { wait_status >> 8 & 0xff };
-	struct arch_regs regs = held->saved;
 	char path[64];
 	int tries;
 
-	arch_call_regs(&regs, t->agent.address + arch_agent_call_offset(), 0, SYS_exit, code);
-	if (tracee_set_regs(held, &regs, err) || tracee_continue(held, 0, err))
+	if (let_call(t, SYS_exit, wait_status >> 8 & 0xff, err))
 		return -1;
 	/* No wait status comes while other threads live. */
 	snprintf(path, sizeof(path), "/proc/%d/task/%d", held->tgid, held->tid);
@@ -316,6 +325,31 @@ int puppet_exit_leader(struct restore_task *t, int wait_status, struct error *er
 		nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
 	}
 	return error_set(err, ERROR_FAILED, 0, "task %d did not exit", held->tid);
+}
+
+int puppet_stop(struct restore_task *t, int signal, struct error *err)
+{
+	struct tracee *held = &t->threads.items[0]->tracee;
+	_cleanup_batch_ struct batch b = { 0 };
+	struct stop stop;
+	size_t i;
+
+	/* As in die_by(): the signal takes the place of our own stop's. */
+	batch_start(&b, &t->agent);
+	if (restore_run(t, &b, err) || tracee_set_sigmask(held, 0, err) ||
+	    tracee_continue(held, signal, err))
+		return -1;
+	/* All threads take part: those that are held have to be let go to their stop. */
+	for (i = 1; i < t->threads.count; i++)
+		if (tracee_continue(&t->threads.items[i]->tracee, 0, err))
+			return -1;
+	for (i = 0; i < t->threads.count; i++) {
+		do {
+			if (tracee_wait(&t->threads.items[i]->tracee, &stop, err))
+				return -1;
+		} while (stop.kind != STOP_GROUP && stop.kind != STOP_EVENT_STOP);
+	}
+	return 0;
 }
 
 void puppets_kill(struct restore *r)

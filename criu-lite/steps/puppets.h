@@ -23,6 +23,8 @@ int puppet_make_threads(struct restore_task *t, struct error *err);
 int puppet_exit(struct restore_task *t, int wait_status, struct error *err);
 /* Ends the leading thread only; the others go on. */
 int puppet_exit_leader(struct restore_task *t, int wait_status, struct error *err);
+/* Stops a puppet as job control would; batches still run in it. */
+int puppet_stop(struct restore_task *t, int signal, struct error *err);
 /* Ends and reaps all puppets: after a failure. */
 void puppets_kill(struct restore *r);
 /* Frees the area and the socket. */

@@ -113,8 +113,6 @@ int release_go(struct restore *r, const Tree *tree, struct error *err)
 
 		if (t->zombie)
 			continue;
-		if (tree->tasks[i]->stopped)
-			kill(t->threads.items[0]->tracee.tgid, SIGSTOP);
 		for (k = tree->tasks[i]->leader_gone ? 1 : 0; k < t->threads.count; k++)
 			if (tracee_detach(&t->threads.items[k]->tracee, err))
 				return -1;

@@ -66,12 +66,18 @@ static void fill_task(TreeTask *m, const struct dump_task *task, bool root, uint
 	m->name = (char *)task->stat.comm;
 	m->has_zombie = m->zombie = task->zombie;
 	m->has_leader_gone = m->leader_gone = task->leader_gone;
+	m->has_uid = m->has_gid = task->zombie;
+	m->uid = task->zombie_uid;
+	m->gid = task->zombie_gid;
 	m->has_exit_code = task->zombie || task->leader_gone;
 	m->exit_code = task->stat.exit_code;
 	if (!task->zombie && task->threads.items[0].tracee.group_stopped) {
 		m->has_stopped = m->stopped = true;
 		m->has_stop_signal = true;
 		m->stop_signal = task->threads.items[0].tracee.group_signal;
+		/* The kernel keeps the status of a stop until the parent has taken it. */
+		m->has_stop_reported = true;
+		m->stop_reported = task->stat.exit_code == 0;
 	}
 	m->tids = tids;
 	array_for(t, &task->threads)

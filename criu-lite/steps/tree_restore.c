@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/wait.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -187,6 +188,49 @@ int tree_restore_threads(struct restore *r, struct error *err)
 	return 0;
 }
 
+/* What people see of a zombie: its name and its owner. */
+static int name_zombie(struct restore_task *t, const TreeTask *saved, struct error *err)
+{
+	_cleanup_batch_ struct batch b = { 0 };
+
+	batch_start(&b, &t->agent);
+	if (saved->name)
+		batch_must(&b, SYS_prctl, PR_SET_NAME, batch_string(&b, saved->name));
+	if (saved->has_gid)
+		batch_must(&b, SYS_setresgid, saved->gid, saved->gid, saved->gid);
+	if (saved->has_uid)
+		batch_must(&b, SYS_setresuid, saved->uid, saved->uid, saved->uid);
+	return restore_run(t, &b, err);
+}
+
+/* Only SIGSTOP stops a member of an orphaned process group. */
+static int stopping_signal(const struct restore_task *t, const TreeTask *saved)
+{
+	bool watched = t->parent && t->parent->pgid != t->pgid && t->parent->sid == t->sid;
+
+	switch (saved->stop_signal) {
+	case SIGTSTP:
+	case SIGTTIN:
+	case SIGTTOU:
+		return watched ? saved->stop_signal : SIGSTOP;
+	}
+	return SIGSTOP;
+}
+
+/* The stop's status is the parent's to wait for; if it has done so, it does again. */
+static int stop_task(struct restore_task *t, const TreeTask *saved, struct error *err)
+{
+	_cleanup_batch_ struct batch b = { 0 };
+
+	if (puppet_stop(t, stopping_signal(t, saved), err))
+		return -1;
+	if (!saved->stop_reported || !t->parent)
+		return 0;
+	batch_start(&b, &t->parent->agent);
+	batch_must(&b, SYS_wait4, t->pid, 0, WUNTRACED | WNOHANG | __WALL, 0);
+	return restore_run(t->parent, &b, err);
+}
+
 int tree_restore_exits(struct restore *r, const Tree *tree, struct error *err)
 {
 	size_t i;
@@ -194,10 +238,12 @@ int tree_restore_exits(struct restore *r, const Tree *tree, struct error *err)
 	for (i = 0; i < r->tasks.count; i++) {
 		struct restore_task *t = r->tasks.items[i];
 
-		if (t->zombie ? puppet_exit(t, tree->tasks[i]->exit_code, err) :
+		if (t->zombie ? name_zombie(t, tree->tasks[i], err) ||
+					puppet_exit(t, tree->tasks[i]->exit_code, err) :
 		    tree->tasks[i]->leader_gone ?
 				puppet_exit_leader(t, tree->tasks[i]->exit_code, err) :
-				0)
+		    tree->tasks[i]->stopped ? stop_task(t, tree->tasks[i], err) :
+					      0)
 			return error_wrap(err, "process %d", t->pid);
 	}
 	return 0;

@@ -11,7 +11,7 @@ int tree_check_ids(const struct restore *r, struct error *err);
 int tree_restore(struct restore *r, const Tree *tree, struct error *err);
 /* The threads, when memory and descriptors are there. */
 int tree_restore_threads(struct restore *r, struct error *err);
-/* Zombies end, and leaders that are gone. */
+/* Zombies end, and leaders that are gone; stopped tasks stop. */
 int tree_restore_exits(struct restore *r, const Tree *tree, struct error *err);
 
 #endif
