@@ -158,15 +158,30 @@ static int wait_for_stop(const struct agent *a, struct tracee *t, struct error *
 	}
 }
 
+/* Registers with which the thread, if it ran on by itself, would only give itself back its own. */
+static int lead_home(const struct agent *a, struct tracee *t, struct error *err)
+{
+	struct arch_regs regs = t->saved;
+
+	arch_home_regs(&regs, a->address, agent_batch_address(a), agent_frame_address(a));
+	if (tracee_set_regs(t, &regs, err))
+		return -1;
+	t->hijacked = true;
+	return 0;
+}
+
+/* Signals are blocked while the way leads home, and only then does it lead through the batch: no
+ * handler of the program meets the batch, whenever we are killed. */
 static int start(struct agent *a, struct tracee *t, struct error *err)
 {
 	struct arch_regs regs = t->saved;
 
-	arch_agent_regs(&regs, a->address, agent_batch_address(a));
-	if (tracee_set_regs(t, &regs, err))
+	if ((!t->hijacked || a->puppet) &&
+	    (lead_home(a, t, err) ||
+	     tracee_set_sigmask(t, all_signals & ~(1ull << (a->stop_signal - 1)), err)))
 		return -1;
-	t->hijacked = true;
-	if (tracee_set_sigmask(t, all_signals & ~(1ull << (a->stop_signal - 1)), err))
+	arch_agent_regs(&regs, a->address, agent_batch_address(a), agent_frame_address(a));
+	if (tracee_set_regs(t, &regs, err))
 		return -1;
 	return tracee_continue(t, 0, err);
 }
@@ -195,6 +210,9 @@ int agent_run(struct agent *a, struct tracee *t, struct batch *b, struct error *
 	if (b->overflow)
 		return error_set(err, ERROR_FAILED, 0, "task %d: a batch of %d calls is too large",
 				 t->tid, count);
+	/* After an earlier batch it stands in the middle of what is written now. */
+	if (t->hijacked && lead_home(a, t, err))
+		return -1;
 	if (write_batch(a, t, b, resume, err) || start(a, t, err) || wait_for_stop(a, t, err) ||
 	    read_batch(a, t, b, &failed, err))
 		return -1;

@@ -25,23 +25,48 @@ enum {
 	AGENT_RECORDS_MAX = 1536,
 	AGENT_RECORDS_SIZE = 96 * 1024 + 4096,	/* header and records */
 	AGENT_BATCH_ROOM = 256 * 1024,		/* data of one batch */
+	AGENT_STACK_SIZE = 64 * 1024,	/* for a handler of the program, should one ever run here */
 	AGENT_FRAME_SIZE = 20 * 1024,
-	AGENT_SIZE = AGENT_CODE_SIZE + AGENT_RECORDS_SIZE + AGENT_BATCH_ROOM + AGENT_FRAME_SIZE,
+	AGENT_SIZE = AGENT_CODE_SIZE + AGENT_RECORDS_SIZE + AGENT_BATCH_ROOM + AGENT_STACK_SIZE +
+		     AGENT_FRAME_SIZE,
+};
+
+/* The safety net of single calls: where in the process's code they are made, and where in its
+ * memory the way back lies. */
+struct agent_net {
+	uint64_t call, sigreturn;	/* `syscall; ret` and rt_sigreturn(2) trampoline */
+	uint64_t place;			/* 0: no net is spread */
+	uint32_t size;
+	bool was_zero;			/* the place was never used before */
+};
+
+/*
+ * What the guard has to know about a process to clean up after us. It lies in memory shared with
+ * the guard, and each field is written before the process is touched.
+ */
+struct agent_note {
+	pid_t pid;
+	uint64_t start_time;		/* 0 while not known; tells the process from a later one */
+	struct agent_net net;
+	uint64_t address;		/* of an area that may be there; 0: none */
+	int borrowed_signal;		/* its disposition may be "ignore" instead of .old_action */
+	char old_action[32];
+	bool twin_due;			/* the process may have a child of ours */
+	pid_t twin;			/* that child if it is known */
 };
 
 struct agent {
 	uint64_t address;	/* of the area in the process; 0 when there is none */
 	int stop_signal;	/* the signal of our stop */
 	bool puppet;		/* dies with us: needs no way home */
-	bool disposition_changed;	/* stop_signal had a handler, kept at .old_action */
+	bool mapped;		/* the area is there */
+	bool borrows_signal;	/* stop_signal is one that the program does not ignore … */
+	bool disposition_changed;	/* … and does now: its disposition is kept at .old_action */
 	char old_action[32];	/* struct kernel_sigaction */
 	pid_t frame_owner;	/* thread whose way home lies in the area */
-	/* Where single calls can be made without an agent. */
-	uint64_t gadget;	/* `syscall; ret` */
-	/* The safety net of the thread that installed it: its address, and what was there. */
-	uint64_t net;
-	void *net_saved;
-	size_t net_size;
+	struct agent_net net;
+	void *net_saved;	/* what was where the net is */
+	struct agent_note *note;	/* what the guard sees; NULL when there is none */
 };
 
 static inline uint64_t agent_batch_address(const struct agent *a)
@@ -56,7 +81,7 @@ static inline uint64_t agent_data_address(const struct agent *a)
 
 static inline uint64_t agent_frame_address(const struct agent *a)
 {
-	return agent_data_address(a) + AGENT_BATCH_ROOM;
+	return agent_data_address(a) + AGENT_BATCH_ROOM + AGENT_STACK_SIZE;
 }
 
 /* Where known code has the two instruction sequences that we need, by file and offset, so that
@@ -78,7 +103,9 @@ struct agent_site {
 	struct gadget_cache *gadgets;
 	uint64_t caught;	/* signals with a handler (SigCgt of /proc/pid/status) */
 	uint64_t pending;	/* signals pending anywhere in the process */
+	uint64_t blocked;	/* signals that some thread blocks */
 	bool stopped;		/* by job control */
+	struct agent_note *note;	/* for the guard, or NULL */
 };
 
 /* An address for an area that is free in these maps; 0 when there is none. Several lists: call

@@ -124,18 +124,20 @@ int tracee_wait(struct tracee *t, struct stop *ret, struct error *err)
 	return note_stop(t, status, ret, err);
 }
 
-int tracee_wait_stopped(struct tracee *t, int timeout_ms, struct error *err)
+/* Polls for the next stop, which is only looked at: what is not waited for, the kernel still
+ * delivers if we die. */
+static int look_for_stop(const struct tracee *t, uint64_t deadline, int *ret_status,
+			 struct error *err)
 {
-	uint64_t deadline = now_ns() + (uint64_t)timeout_ms * 1000000;
-	struct stop stop;
-	int status, spins;
-	pid_t got;
+	const int options = WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL | __WNOTHREAD;
+	siginfo_t info;
+	int spins;
 
 	for (spins = 0;; spins++) {
-		got = waitpid(t->tid, &status, __WALL | __WNOTHREAD | WNOHANG);
-		if (got < 0 && errno != EINTR)
+		info.si_pid = 0;
+		if (waitid(P_PID, t->tid, &info, options) && errno != EINTR)
 			return tracee_error(t, errno == ECHILD ? ESRCH : errno, err, "wait");
-		if (got > 0)
+		if (info.si_pid)
 			break;
 		if (spins < SPINS_BEFORE_SLEEP) {
 			sched_yield();
@@ -147,17 +149,31 @@ int tracee_wait_stopped(struct tracee *t, int timeout_ms, struct error *err)
 			nanosleep(&(struct timespec){ .tv_nsec = SLEEP_NS }, NULL);
 		}
 	}
-	if (note_stop(t, status, &stop, err))
+	*ret_status = stop_status(&info);
+	return 0;
+}
+
+int tracee_wait_stopped(struct tracee *t, int timeout_ms, struct error *err)
+{
+	uint64_t deadline = now_ns() + (uint64_t)timeout_ms * 1000000;
+	struct stop stop;
+	int status = 0;
+
+	for (;;) {
+		if (look_for_stop(t, deadline, &status, err))
+			return -1;
+		stop = stop_decode(status);
+		if (stop.kind != STOP_SIGNAL)
+			break;
+		/* A signal that was on its way takes its course: the stop that we asked for comes
+		 * before the program runs. */
+		if (tracee_continue(t, stop.signal, err))
+			return -1;
+	}
+	if (tracee_wait(t, &stop, err))
 		return -1;
 	t->group_stopped = stop.kind == STOP_GROUP;
 	t->group_signal = t->group_stopped ? stop.signal : 0;
-	/* A signal that came first is put off: it is queued again when the task is let go. */
-	if (stop.kind == STOP_SIGNAL) {
-		t->requeue |= 1ull << (stop.signal - 1);
-		if (tracee_continue(t, 0, err))
-			return -1;
-		return tracee_wait_stopped(t, timeout_ms, err);
-	}
 	return 0;
 }
 

@@ -47,12 +47,16 @@ static int bear(struct agent *a, struct tracee *t, pid_t *ret, struct error *err
 	child = batch_add(&b, BATCH_MUST | BATCH_TWIN, SYS_clone,
 			  (const uint64_t[6]){ CLONE_FILES | CLONE_FS });
 	t->event_message = 0;
+	if (a->note)
+		a->note->twin_due = true;
 	if (agent_run(a, t, &b, err))
 		return -1;
 	/* Our pid of it, which differs from the result in a pid namespace. */
 	*ret = batch_result(&b, child) > 0 ? (pid_t)t->event_message : 0;
 	if (!*ret)
 		return error_set(err, ERROR_TARGET, 0, "process %d: its copy was lost", t->tgid);
+	if (a->note)
+		a->note->twin = *ret;
 	return 0;
 }
 

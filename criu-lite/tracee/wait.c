@@ -8,6 +8,9 @@
 /* The bit that PTRACE_O_TRACESYSGOOD adds to the signal of a syscall stop. */
 enum { SYSCALL_STOP_BIT = 0x80 };
 
+/* The low byte of the status of a task that has stopped. */
+enum { STOPPED_STATUS = 0x7f };
+
 struct stop stop_decode(int status)
 {
 	struct stop s = { .code = status };
@@ -27,6 +30,18 @@ struct stop stop_decode(int status)
 	else
 		s.kind = STOP_SIGNAL;
 	return s;
+}
+
+int stop_status(const siginfo_t *info)
+{
+	switch (info->si_code) {
+	case CLD_EXITED:
+		return W_EXITCODE(info->si_status, 0);
+	case CLD_KILLED:
+	case CLD_DUMPED:
+		return W_EXITCODE(0, info->si_status);
+	}
+	return info->si_status << 8 | STOPPED_STATUS;
 }
 
 const char *stop_text(const struct stop *s, char *text, size_t size)

@@ -6,6 +6,8 @@
 
 /* What a status of waitpid(2) for a tracee means. */
 struct stop stop_decode(int status);
+/* The status that belongs to what waitid(2) tells of a tracee. */
+int stop_status(const siginfo_t *info);
 /* "killed by signal 9", "stopped by signal 19", … for messages; a static or given buffer. */
 const char *stop_text(const struct stop *stop, char *text, size_t size);
 

@@ -26,8 +26,11 @@ uint64_t arch_task_size(void);
 uint64_t arch_pc(const struct arch_regs *regs);
 void arch_set_pc(struct arch_regs *regs, uint64_t pc);
 uint64_t arch_sp(const struct arch_regs *regs);
-/* Registers that start the agent at `code` with its batch at `batch`. */
-void arch_agent_regs(struct arch_regs *regs, uint64_t code, uint64_t batch);
+/* Registers that start the agent at `code` with its batch at `batch`. The agent itself needs no
+ * stack; a handler of the program would find one below `stack`. */
+void arch_agent_regs(struct arch_regs *regs, uint64_t code, uint64_t batch, uint64_t stack);
+/* The same where nothing but the way home is left. */
+void arch_home_regs(struct arch_regs *regs, uint64_t code, uint64_t batch, uint64_t stack);
 /* Registers that make one call at `gadget` and return through the words at `stack`. */
 void arch_call_regs(struct arch_regs *regs, uint64_t gadget, uint64_t stack, long number,
 		    const uint64_t a[6]);
@@ -59,7 +62,8 @@ size_t arch_frame_build(void *frame, uint64_t address, const struct arch_regs *r
 /* Bytes below the stack pointer that belong to the running function. */
 #define ARCH_RED_ZONE 128u
 
-/* Searches code for gadgets; return the offset or -1. */
+/* Searches code for gadgets; return the offset or -1. None is longer than this. */
+enum { ARCH_GADGET_SIZE = 16 };
 ssize_t arch_find_call(const void *code, size_t size);
 ssize_t arch_find_sigreturn(const void *code, size_t size);
 

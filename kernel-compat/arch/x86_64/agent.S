@@ -6,7 +6,7 @@
  * No stack, no relocations, nothing but rax, rcx, r11 is changed by a system call.
  */
 	.section .rodata
-	.globl arch_agent_begin, arch_agent_end, arch_agent_call
+	.globl arch_agent_begin, arch_agent_end, arch_agent_call, arch_agent_home
 	.type arch_agent_begin, @object
 	.type arch_agent_end, @object
 	.balign 16
@@ -63,6 +63,7 @@ result:
 	mov	4(%rbx), %r13d
 	jmp	next
 home:
+arch_agent_home:
 	mov	16(%rbx), %rsp
 	mov	$15, %eax
 	syscall

@@ -58,7 +58,7 @@ struct kernel_frame {
 };
 
 /* agent.S */
-extern const unsigned char arch_agent_call[];
+extern const unsigned char arch_agent_call[], arch_agent_home[];
 
 size_t arch_agent_call_offset(void)
 {
@@ -92,13 +92,18 @@ static void make_plain(struct arch_regs *regs)
 	regs->user.eflags &= ~(unsigned long)(EFLAGS_TRAP | EFLAGS_DIRECTION);
 }
 
-void arch_agent_regs(struct arch_regs *regs, uint64_t code, uint64_t batch)
+void arch_agent_regs(struct arch_regs *regs, uint64_t code, uint64_t batch, uint64_t stack)
 {
 	make_plain(regs);
 	regs->user.rip = code;
 	regs->user.rbx = batch;
-	regs->user.rsp = 0;
+	regs->user.rsp = stack;
 	regs->user.cs = 0x33;
+}
+
+void arch_home_regs(struct arch_regs *regs, uint64_t code, uint64_t batch, uint64_t stack)
+{
+	arch_agent_regs(regs, code + (arch_agent_home - arch_agent_begin), batch, stack);
 }
 
 void arch_call_regs(struct arch_regs *regs, uint64_t gadget, uint64_t stack, long number,
