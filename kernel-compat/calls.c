@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "kernel-compat/calls.h"
 
+#include <linux/openat2.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -22,6 +23,11 @@ int sys_pidfd_getfd(int pidfd, int number)
 int sys_kcmp(pid_t a, pid_t b, int type, unsigned long index_a, unsigned long index_b)
 {
 	return syscall(SYS_kcmp, a, b, type, index_a, index_b);
+}
+
+int sys_openat2(int dir_fd, const char *path, const struct open_how *how)
+{
+	return syscall(SYS_openat2, dir_fd, path, how, sizeof(*how));
 }
 
 int sys_tgkill(pid_t tgid, pid_t tid, int signal)

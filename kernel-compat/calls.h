@@ -10,6 +10,7 @@
  * as their man pages say. */
 
 struct clone_args;
+struct open_how;
 
 /* clone3(2). The child shares nothing with us that the flags do not say and must not return from
  * the caller's function. */
@@ -20,6 +21,8 @@ int sys_pidfd_open(pid_t pid, unsigned int flags);
 int sys_pidfd_getfd(int pidfd, int number);
 /* kcmp(2): 0 the same, 1 and 2 an order of the two, 3 different without an order. */
 int sys_kcmp(pid_t a, pid_t b, int type, unsigned long index_a, unsigned long index_b);
+/* openat2(2) */
+int sys_openat2(int dir_fd, const char *path, const struct open_how *how);
 /* tgkill(2) */
 int sys_tgkill(pid_t tgid, pid_t tid, int signal);
 

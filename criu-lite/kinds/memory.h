@@ -25,9 +25,9 @@ void memory_dump_free(struct dump *d);
 
 /* ---- restore, in the order of the calls ---- */
 
-/* For the record of kind RECORD_MEMORY: reads the message. What it announces follows in the stream
- * and is read by memory_restore_objects(), _shared_pages() and _pages(), so the caller stops reading
- * here, and goes on after memory_restore_pages(). */
+/* For a record of kind RECORD_MEMORY: reads the message. What it announces follows in the stream
+ * and is read by memory_restore_objects(), _shared_pages() and _pages(), so the caller stops
+ * reading here, and goes on after memory_restore_pages(). */
 int memory_load(struct restore *r, const struct record *record, struct error *err);
 
 /* KIND_OBJECT messages go here; taken over, also on failure. */
@@ -54,7 +54,7 @@ int memory_restore_objects(struct restore *r, struct error *err);
  * "maps" and "mm" are put.
  */
 int memory_restore_maps(struct restore_task *t, struct error *err);
-/* Fills the pages that the task's children will share with it: to be called before they are born. */
+/* Fills the pages that the task's children will share with it: to be called before their birth. */
 int memory_restore_shared_pages(struct restore_task *t, struct error *err);
 /* Fills all else, when all tasks are there. */
 int memory_restore_pages(struct restore *r, struct error *err);

@@ -16,6 +16,7 @@ struct dumped_task {
 	struct map_areas areas;		/* the ordinary ones */
 	struct page_runs own;		/* its own pages */
 	struct sharing_output output;	/* which of them it is to be filled with, and when */
+	struct sharing_output huge;	/* those of .output that are in huge pages */
 };
 
 struct dump_memory {
@@ -153,6 +154,10 @@ static int find_sharing(struct dump *d, struct error *err)
 	r = sharing_find(tasks, proc_fds, count, outputs, err);
 	for (i = 0; i < count; i++)
 		d->memory->tasks[i].output = outputs[i];
+	for (i = 0; i < count && !r; i++)
+		r = sharing_split_huge(&d->memory->tasks[i].output, &d->memory->tasks[i].huge) ?
+			    no_memory(err) :
+			    0;
 	free(outputs);
 	return r;
 }
@@ -163,25 +168,52 @@ struct set_list {
 	ARRAY_OF(struct content_set) sets;
 };
 
-static int add_set(struct set_list *list, uint64_t space, uint32_t stage,
-		   const struct content_source *sources, const uint32_t *run_sources,
-		   const struct page_runs *runs, struct error *err)
+/* Adds a set, unless it is empty. */
+static int add_set(struct set_list *list, const struct content_set *set, struct error *err)
 {
-	struct content_set *set;
+	struct content_set *added;
 
-	if (!runs->runs.count)
+	if (!set->runs->runs.count)
 		return 0;
-	set = array_add(&list->sets);
-	if (!set)
+	added = array_add(&list->sets);
+	if (!added)
 		return no_memory(err);
-	*set = (struct content_set){
-		.space = space,
+	*added = *set;
+	return content_cut(added, err);
+}
+
+static int add_task(struct dump *d, struct set_list *list, size_t i, uint32_t stage, bool huge,
+		    struct error *err)
+{
+	const struct dumped_task *mine = &d->memory->tasks[i];
+	const struct sharing_output *o = huge ? &mine->huge : &mine->output;
+	const struct content_set set = {
+		.space = d->tasks.items[i]->pid,
 		.stage = stage,
-		.sources = sources,
-		.run_sources = run_sources,
-		.runs = runs,
+		.huge = huge,
+		.sources = stage == 0 ? d->memory->sources : &d->memory->sources[i],
+		.run_sources = stage == 0 ? o->sources.items : NULL,
+		.runs = stage == 0 ? &o->before : &o->after,
 	};
-	return content_cut(set, err);
+
+	return add_set(list, &set, err);
+}
+
+/* Huge pages come first: a page beside them that is filled earlier would become one by mistake. */
+static int add_tasks(struct dump *d, struct set_list *list, struct error *err)
+{
+	size_t count = d->tasks.count, i;
+
+	for (i = 0; i < count; i++)
+		if (add_task(d, list, i, 0, true, err) || add_task(d, list, i, 0, false, err))
+			return -1;
+	for (i = 0; i < count; i++)
+		if (add_task(d, list, i, 1, true, err))
+			return -1;
+	for (i = 0; i < count; i++)
+		if (add_task(d, list, i, 1, false, err))
+			return -1;
+	return 0;
 }
 
 static int announce(struct dump *d, const struct set_list *list, struct error *err)
@@ -203,6 +235,7 @@ static int announce(struct dump *d, const struct set_list *list, struct error *e
 		sets[i].stage = set->stage;
 		sets[i].has_pages = true;
 		sets[i].pages = set->runs->data_pages;
+		sets[i].has_huge = sets[i].huge = set->huge;
 		pointers[i] = &sets[i];
 	}
 	m.n_sets = count;
@@ -231,13 +264,18 @@ static int add_objects(struct dump *d, struct set_list *list, struct object_cont
 	contents->count = count;
 	for (i = 0; i < count; i++) {
 		const struct dump_object *o = dump_objects_at(d->objects, i);
+		const struct content_set set = {
+			.space = o->id | SPACE_OBJECT,
+			.stage = 1,
+			.sources = &contents->sources[i],
+			.runs = &contents->runs[i],
+		};
 
 		if (!o->has_content)
 			continue;
 		contents->sources[i] = (struct content_source){ .fd = o->fd, .size = o->size };
 		if (content_file_runs(o->fd, o->size, &contents->runs[i], err) ||
-		    add_set(list, o->id | SPACE_OBJECT, 1, &contents->sources[i], NULL,
-			    &contents->runs[i], err))
+		    add_set(list, &set, err))
 			return error_wrap(err, "%s %u", o->kind->name, o->id);
 	}
 	return 0;
@@ -279,7 +317,7 @@ int memory_dump_pages(struct dump *d, struct error *err)
 {
 	struct set_list list = { 0 };
 	size_t i;
-	int r = 0;
+	int r;
 
 	for (i = 0; i < d->tasks.count; i++) {
 		struct dump_task *task = d->tasks.items[i];
@@ -293,15 +331,7 @@ int memory_dump_pages(struct dump *d, struct error *err)
 	}
 	if (find_sharing(d, err))
 		return -1;
-	for (i = 0; !r && i < d->tasks.count; i++) {
-		const struct sharing_output *o = &d->memory->tasks[i].output;
-
-		r = add_set(&list, d->tasks.items[i]->pid, 0, d->memory->sources, o->sources.items,
-			    &o->before, err);
-	}
-	for (i = 0; !r && i < d->tasks.count; i++)
-		r = add_set(&list, d->tasks.items[i]->pid, 1, &d->memory->sources[i], NULL,
-			    &d->memory->tasks[i].output.after, err);
+	r = add_tasks(d, &list, err);
 	if (!r)
 		r = write_sets(d, &list, err);
 	set_list_release(&list);
@@ -319,6 +349,7 @@ void memory_dump_free(struct dump *d)
 			map_areas_release(&mine->areas);
 			page_runs_release(&mine->own);
 			sharing_output_release(&mine->output);
+			sharing_output_release(&mine->huge);
 		}
 		free(d->memory->tasks);
 		free(d->memory->sources);

@@ -36,6 +36,8 @@ struct task_memory {
 int memory_learn_parts(struct restore_memory *memory, struct error *err);
 /* Whether the vdso that a task wants is the one that we have. */
 int memory_check_special(const struct restore_memory *memory, const Maps *m, struct error *err);
+/* Where a part is parked in every puppet. */
+uint64_t memory_park_address(const struct restore_task *t, const struct parked *part);
 /* Appends what moves the parked vdso to its place, or unmaps it. */
 int memory_put_special(struct restore_task *t, const Maps *m, struct batch *b, struct error *err);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The pages of all tasks and objects, from the stream. */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -9,15 +11,21 @@
 #include "kinds/maps.h"
 #include "kinds/memory.h"
 #include "kinds/memory_internal.h"
+#include "kernel-compat/features.h"
 #include "kinds/objects.h"
 #include "tracee/batch.h"
 
 enum {
-	/* Fewer records than this are not worth a thread's waking. */
-	RECORDS_FOR_THREADS = 4,
+	/* Fewer records than this are not worth a thread's waking … */
+	RECORDS_FOR_THREADS = 8,
+	/* … nor a userfaultfd. */
+	RECORDS_FOR_UFFD = 16,
 	SETS_MAX = 1 << 22,
 };
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
@@ -199,23 +207,70 @@ int memory_restore_objects(struct restore *r, struct error *err)
 
 /* ---- tasks ---- */
 
-static void open_space(struct restore_task *t)
+/* Only the puppet itself can make a userfaultfd of its memory. Without one other ways do. */
+static int make_uffd(struct restore_task *t, struct error *err)
+{
+	struct fill_space *s = &t->memory->fill;
+	_cleanup_batch_ struct batch b = { 0 };
+	int number, fd;
+
+	if (s->uffd >= 0 || feature_hidden("userfaultfd"))
+		return 0;
+	batch_start(&b, &t->agent);
+	batch_call(&b, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+	if (restore_run(t, &b, err))
+		return -1;
+	number = batch_result(&b, 0);
+	if (number < 0)
+		return 0;
+	fd = puppet_fetch_fd(t, number, err);
+	if (fd < 0)
+		return -1;
+	batch_start(&b, &t->agent);
+	batch_must(&b, SYS_close, number);
+	if (restore_run(t, &b, err)) {
+		fd_close(&fd);
+		return -1;
+	}
+	if (fill_use_uffd(s, fd))
+		fill_drop_uffd(s);
+	return 0;
+}
+
+static bool has_huge(const struct restore_task *t)
+{
+	const struct map_area *a;
+
+	array_for(a, &t->memory->areas.areas)
+		if (a->flags & AREA_HAS_HUGE)
+			return true;
+	return false;
+}
+
+/* Among huge pages a small one is only made by userfaultfd. */
+static int open_space(struct restore_task *t, const Memory__Set *set, struct error *err)
 {
 	t->memory->fill.pid = t->threads.items[0]->tracee.tid;
 	t->memory->fill.areas = &t->memory->areas;
+	if (set->huge || (set->records < RECORDS_FOR_UFFD && !has_huge(t)))
+		return 0;
+	return make_uffd(t, err);
 }
 
+/* Nothing else may touch the puppet's memory while it has a userfaultfd. */
 int memory_restore_shared_pages(struct restore_task *t, struct error *err)
 {
-	const Memory__Set *set = next_set(t->restore);
+	const Memory__Set *set;
 
-	if (!set || set->stage != 0 || set->space != (uint64_t)t->pid || !t->memory)
-		return 0;
-	open_space(t);
-	return read_set(t->restore, &t->memory->fill, err) ||
-			       stream_barrier(t->restore->in, err) ?
-		       -1 :
-		       0;
+	while ((set = next_set(t->restore)) && t->memory && set->stage == 0 &&
+	       set->space == (uint64_t)t->pid) {
+		if (open_space(t, set, err) || read_set(t->restore, &t->memory->fill, err) ||
+		    stream_barrier(t->restore->in, err))
+			return -1;
+	}
+	if (t->memory)
+		fill_drop_uffd(&t->memory->fill);
+	return 0;
 }
 
 /* What only the puppet itself can do to its pages. */
@@ -225,15 +280,22 @@ static int finish_space(struct restore_task *t, struct error *err)
 	_cleanup_batch_ struct batch b = { 0 };
 	const struct pages_range *run;
 
+	fill_drop_uffd(&t->memory->fill);
 	batch_start(&b, &t->agent);
 	array_for(run, &late->runs) {
+		uint64_t size = (uint64_t)run->pages * PAGE_BYTES;
+
 		if (!batch_has_room(&b, 1, 0)) {
 			if (restore_run(t, &b, err))
 				return -1;
 			batch_start(&b, &t->agent);
 		}
-		batch_must(&b, SYS_madvise, run->address, (uint64_t)run->pages * PAGE_BYTES,
-			   run->flags & PAGES_GUARD ? MADV_GUARD_INSTALL : MADV_DONTNEED);
+		/* Huge pages are a matter of speed: where they cannot be had, small ones do. */
+		if (run->flags & PAGES_HUGE)
+			batch_call(&b, SYS_madvise, run->address, size, MADV_COLLAPSE);
+		else
+			batch_must(&b, SYS_madvise, run->address, size,
+				   run->flags & PAGES_GUARD ? MADV_GUARD_INSTALL : MADV_DONTNEED);
 	}
 	page_runs_release(late);
 	return b.records.count ? restore_run(t, &b, err) : 0;
@@ -256,15 +318,20 @@ static struct restore_task *task_of(const struct restore *r, const Memory__Set *
 static int read_tasks(struct restore *r, struct error *err)
 {
 	const Memory__Set *set;
+	bool huge = true;
 	size_t from = 0;
 
 	while ((set = next_set(r))) {
 		struct restore_task *t = task_of(r, set, from);
 
-		if (!t || !t->memory || !t->memory->made || set->stage != 1)
+		if (!t || !t->memory || !t->memory->made || set->stage != 1 ||
+		    (set->huge && !huge))
 			return unexpected(set, err);
-		open_space(t);
-		if (read_set(r, &t->memory->fill, err))
+		/* The last huge page is there before the first userfaultfd is. */
+		if (huge && !set->huge && stream_barrier(r->in, err))
+			return -1;
+		huge = set->huge;
+		if (open_space(t, set, err) || read_set(r, &t->memory->fill, err))
 			return -1;
 		from++;
 	}

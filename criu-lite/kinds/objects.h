@@ -78,7 +78,7 @@ int restore_object_open(struct restore_objects *r, struct restore_object *o,
  */
 const char *restore_object_path(const struct restore_object *o);
 /* Whether an ordinary file has the size and time of modification of the checkpoint; one that was
- * opened with these flags only to be appended or written to may have grown. ERROR_FAILED names it. */
+ * opened with these flags only to be appended or written to may have grown. ERROR_FAILED. */
 int restore_object_check(struct restore_object *o, int flags, struct error *err);
 /* A descriptor of ours for mapping it, shared and writable or not; kept by the object. */
 int restore_object_map_fd(struct restore_objects *r, struct restore_object *o, bool writable,

@@ -140,8 +140,9 @@ struct dump_object *dump_objects_get(struct dump_objects *d, const struct object
 	char name[256];
 
 	if (!kind) {
-		error_set(err, ERROR_BLOCKED, 0, "process %d: %s: this kind of file cannot be saved",
-			  look->pid, object_look_name(look, name, sizeof(name)));
+		error_set(err, ERROR_BLOCKED, 0,
+			  "process %d: %s: this kind of file cannot be saved", look->pid,
+			  object_look_name(look, name, sizeof(name)));
 		return NULL;
 	}
 	o = find(d->by_inode, &key);

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 
 #include "base/cleanup.h"
+#include "kernel-compat/calls.h"
 #include "kinds/objects.h"
 #include "tracee/batch.h"
 
@@ -167,7 +168,7 @@ int restore_objects_open_path(struct restore_objects *r, const char *path, int f
 		if (r->root_fd < 0)
 			return -1;
 	}
-	return syscall(SYS_openat2, r->root_fd, path, &how, sizeof(how));
+	return sys_openat2(r->root_fd, path, &how);
 }
 
 /* A new description behind one of our descriptors. */
@@ -199,7 +200,8 @@ int restore_object_map_fd(struct restore_objects *r, struct restore_object *o, b
 	if (*kept >= 0)
 		return *kept;
 	if (o->fd < 0)
-		return error_set(err, ERROR_IMAGE, 0, "%s %u cannot be mapped", o->kind->name, o->id);
+		return error_set(err, ERROR_IMAGE, 0, "%s %u cannot be mapped", o->kind->name,
+				 o->id);
 	mode = fcntl(o->fd, F_GETFL);
 	if (!(mode & O_PATH) && (mode & O_ACCMODE) == (writable ? O_RDWR : O_RDONLY))
 		return o->fd;

@@ -25,6 +25,7 @@ struct content_place {
 struct content_set {
 	uint64_t space;
 	uint32_t stage;
+	bool huge;	/* all runs are in huge pages */
 	/* What run i is read from: sources[run_sources[i]], or sources[0] without run_sources. */
 	const struct content_source *sources;
 	const uint32_t *run_sources;

@@ -21,6 +21,7 @@ void fill_space_init(struct fill_space *s, uint64_t space)
 
 void fill_space_release(struct fill_space *s)
 {
+	fill_drop_uffd(s);
 	page_runs_release(&s->late);
 	pthread_mutex_destroy(&s->lock);
 }
@@ -98,7 +99,8 @@ static int write_by_mem(const struct fill_space *s, int *fd, const struct pages_
 	if (*fd < 0)
 		*fd = open(path, O_RDWR | O_CLOEXEC);
 	if (*fd < 0 || pwrite_full(*fd, data, range_bytes(r), r->address))
-		return error_set(err, ERROR_FAILED, errno, "process %llu: cannot fill memory at %#llx",
+		return error_set(err, ERROR_FAILED, errno,
+				 "process %llu: cannot fill memory at %#llx",
 				 (unsigned long long)s->space, (unsigned long long)r->address);
 	return 0;
 }
@@ -118,17 +120,74 @@ static bool write_at_once(const struct fill_space *s, const struct pages_view *v
 	return process_vm_writev(s->pid, &local, 1, remote, parts, 0) == (ssize_t)local.iov_len;
 }
 
-/* Puts pages where none are, without zeroing them first. False when that is not possible there. */
-static bool copy_missing(const struct fill_space *s, const struct pages_range *r, const char *data)
+int fill_use_uffd(struct fill_space *s, int uffd)
 {
-	struct uffdio_copy copy = {
-		.dst = r->address,
-		.src = (uint64_t)data,
-		.len = range_bytes(r),
-		.mode = UFFDIO_COPY_MODE_DONTWAKE,
-	};
+	struct uffdio_api api = { .api = UFFD_API };
+	const struct map_area *a = s->areas->areas.items, *end = a + s->areas->areas.count;
 
-	return s->uffd >= 0 && !(r->flags & PAGES_HUGE) && !ioctl(s->uffd, UFFDIO_COPY, &copy);
+	s->uffd = uffd;
+	if (ioctl(uffd, UFFDIO_API, &api))
+		return -1;
+	while (a < end) {
+		struct uffdio_register range = {
+			.range = { .start = a->start },
+			.mode = UFFDIO_REGISTER_MODE_MISSING,
+		};
+		uint64_t to = a->start;
+
+		for (; a < end && !a->object && a->start == to; a++)
+			to = a->end;
+		range.range.len = to - range.range.start;
+		/* Where it is refused, pages are written in another way. */
+		if (range.range.len)
+			ioctl(uffd, UFFDIO_REGISTER, &range);
+		else
+			a++;
+	}
+	return 0;
+}
+
+void fill_drop_uffd(struct fill_space *s)
+{
+	fd_close(&s->uffd);
+}
+
+/* Puts pages where none are; one that is there already is written over. */
+static int copy_missing(const struct fill_space *s, int *mem, const struct pages_range *r,
+			const char *data, struct error *err)
+{
+	uint64_t done = 0, size = range_bytes(r);
+
+	while (done < size) {
+		struct uffdio_copy copy = {
+			.dst = r->address + done,
+			.src = (uint64_t)data + done,
+			.len = size - done,
+			.mode = UFFDIO_COPY_MODE_DONTWAKE,
+		};
+		struct pages_range rest = { copy.dst, copy.len / PAGE_BYTES, r->flags };
+
+		if (!ioctl(s->uffd, UFFDIO_COPY, &copy))
+			return 0;
+		if (copy.copy > 0) {
+			done += copy.copy;
+			continue;
+		}
+		/* Not of the userfaultfd: all of it is written. Else the one page that is there. */
+		if (errno == EEXIST)
+			rest.pages = 1;
+		if (write_by_mem(s, mem, &rest, data + done, err))
+			return -1;
+		done += range_bytes(&rest);
+	}
+	return 0;
+}
+
+/* Huge pages come by themselves where the area asks for them. */
+static bool needs_puppet(const struct fill_space *s, const struct pages_range *r)
+{
+	return !has_data(r) || (r->flags & PAGES_HUGE &&
+				!(map_areas_find(s->areas, r->address)->flags & AREA_HUGE));
 }
 
 static int keep_late(struct fill_space *s, const struct pages_range *r, struct error *err)
@@ -154,12 +213,12 @@ static int fill_process(struct fill_space *s, const struct pages_view *view, str
 	for (i = 0; i < view->range_count; i++) {
 		const struct pages_range *r = &view->ranges[i];
 
-		if (!has_data(r)) {
-			if (keep_late(s, r, err))
-				return -1;
+		if (needs_puppet(s, r) && keep_late(s, r, err))
+			return -1;
+		if (!has_data(r))
 			continue;
-		}
-		if (!at_once && !copy_missing(s, r, data) && write_by_mem(s, &mem, r, data, err))
+		if (!at_once && (s->uffd < 0 ? write_by_mem(s, &mem, r, data, err) :
+					       copy_missing(s, &mem, r, data, err)))
 			return -1;
 		data += range_bytes(r);
 	}

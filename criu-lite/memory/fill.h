@@ -15,16 +15,27 @@ struct fill_space {
 	uint64_t space;		/* as records name it */
 	int pid;		/* of the puppet, 0: a file */
 	int fd;			/* the file; the owner's */
-	int uffd;		/* of the puppet, for missing pages; -1: none */
+	int uffd;		/* of the puppet; -1: none */
 	uint64_t size;		/* of the file */
 	const struct map_areas *areas;	/* of the puppet */
 	pthread_mutex_t lock;
-	struct page_runs late;	/* pages without data: dropped, guard; for the puppet itself to do */
+	/* What the puppet itself must do to its pages: drop, guard, collapse into huge ones. */
+	struct page_runs late;
 };
 
 void fill_space_init(struct fill_space *s, uint64_t space);
-/* Frees; the descriptors stay. */
+/* Frees, and closes the userfaultfd. */
 void fill_space_release(struct fill_space *s);
+
+/*
+ * Makes a userfaultfd(2) of the puppet fit for filling the space's private anonymous memory: pages
+ * that are not there are put in place without being zeroed first. The space keeps the descriptor,
+ * also on failure. Until it is closed nobody else can touch a page that is not there yet. -1 with
+ * errno.
+ */
+int fill_use_uffd(struct fill_space *s, int uffd);
+/* Ends that. */
+void fill_drop_uffd(struct fill_space *s);
 
 /* Checks one page record and writes what it holds; a bulk_take of images/stream.h, context is the
  * fill_space. ERROR_IMAGE when the record is wrong or not of this space. */

@@ -7,7 +7,8 @@
 #include <unistd.h>
 
 #include "base/io.h"
-#include "kernel-compat/pagemap_scan.h"
+#include "kernel-compat/features.h"
+#include "kernel-compat/uapi.h"
 
 enum {
 	REGIONS_AT_ONCE = 512,
@@ -43,8 +44,8 @@ int page_runs_add(struct page_runs *r, uint64_t address, uint64_t pages, uint32_
 /* Whether the scan exists, and with guard regions: asked of an empty range. */
 static bool scan_works(int fd, uint64_t categories)
 {
-	struct compat_page_region region;
-	struct compat_pm_scan scan = {
+	struct page_region region;
+	struct pm_scan_arg scan = {
 		.size = sizeof(scan),
 		.vec = (uint64_t)&region,
 		.vec_len = 1,
@@ -52,7 +53,7 @@ static bool scan_works(int fd, uint64_t categories)
 		.return_mask = categories,
 	};
 
-	return ioctl(fd, COMPAT_PAGEMAP_SCAN, &scan) >= 0;
+	return ioctl(fd, PAGEMAP_SCAN, &scan) >= 0;
 }
 
 int pagemap_open_plain(struct pagemap *ret, int proc_fd, struct error *err)
@@ -69,8 +70,10 @@ int pagemap_open(struct pagemap *ret, int proc_fd, struct error *err)
 {
 	if (pagemap_open_plain(ret, proc_fd, err))
 		return -1;
-	ret->has_guard = scan_works(ret->fd, COMPAT_PAGE_GUARD);
-	ret->has_scan = ret->has_guard || scan_works(ret->fd, COMPAT_PAGE_PRESENT);
+	if (feature_hidden("pagemap-scan"))
+		return 0;
+	ret->has_guard = scan_works(ret->fd, PAGE_IS_GUARD);
+	ret->has_scan = ret->has_guard || scan_works(ret->fd, PAGE_IS_PRESENT);
 	return 0;
 }
 
@@ -117,19 +120,19 @@ static int read_own_pages(const struct pagemap *pm, uint64_t start, uint64_t end
 	return 0;
 }
 
-static int add_region(const struct pagemap *pm, const struct compat_page_region *region,
+static int add_region(const struct pagemap *pm, const struct page_region *region,
 		      struct page_runs *ret, struct error *err)
 {
 	uint64_t pages = (region->end - region->start) / PAGE_BYTES;
 	uint32_t flags = 0;
 
 	/* Guard regions look like swapped pages. */
-	if (region->categories & COMPAT_PAGE_SWAPPED) {
+	if (region->categories & PAGE_IS_SWAPPED) {
 		if (!pm->has_guard)
 			return read_own_pages(pm, region->start, region->end, ret, err);
-		if (region->categories & COMPAT_PAGE_GUARD)
+		if (region->categories & PAGE_IS_GUARD)
 			flags = PAGES_GUARD;
-	} else if (region->categories & COMPAT_PAGE_HUGE) {
+	} else if (region->categories & PAGE_IS_HUGE) {
 		flags = PAGES_HUGE;
 	}
 	return page_runs_add(ret, region->start, pages, flags) ? no_memory(err) : 0;
@@ -138,18 +141,18 @@ static int add_region(const struct pagemap *pm, const struct compat_page_region 
 int pagemap_own_pages(const struct pagemap *pm, uint64_t start, uint64_t end,
 		      struct page_runs *ret, struct error *err)
 {
-	struct compat_page_region regions[REGIONS_AT_ONCE];
-	struct compat_pm_scan scan = {
+	struct page_region regions[REGIONS_AT_ONCE];
+	struct pm_scan_arg scan = {
 		.size = sizeof(scan),
 		.start = start,
 		.end = end,
 		.vec = (uint64_t)regions,
 		.vec_len = REGIONS_AT_ONCE,
-		.category_inverted = COMPAT_PAGE_FILE | COMPAT_PAGE_PFNZERO,
-		.category_mask = COMPAT_PAGE_FILE | COMPAT_PAGE_PFNZERO,
-		.category_anyof_mask = COMPAT_PAGE_PRESENT | COMPAT_PAGE_SWAPPED,
-		.return_mask = COMPAT_PAGE_SWAPPED | COMPAT_PAGE_HUGE |
-			       (pm->has_guard ? COMPAT_PAGE_GUARD : 0),
+		.category_inverted = PAGE_IS_FILE | PAGE_IS_PFNZERO,
+		.category_mask = PAGE_IS_FILE | PAGE_IS_PFNZERO,
+		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+		.return_mask = PAGE_IS_SWAPPED | PAGE_IS_HUGE |
+			       (pm->has_guard ? PAGE_IS_GUARD : 0),
 	};
 	int count, i;
 
@@ -157,7 +160,7 @@ int pagemap_own_pages(const struct pagemap *pm, uint64_t start, uint64_t end,
 	if (!pm->has_scan)
 		return read_own_pages(pm, start, end, ret, err);
 	while (scan.start < end) {
-		count = ioctl(pm->fd, COMPAT_PAGEMAP_SCAN, &scan);
+		count = ioctl(pm->fd, PAGEMAP_SCAN, &scan);
 		if (count < 0 && errno == EINTR)
 			continue;
 		if (count < 0)

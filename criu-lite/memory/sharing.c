@@ -39,6 +39,48 @@ void sharing_output_release(struct sharing_output *o)
 	array_release(&o->sources);
 }
 
+/* Runs keep their order; sources, where there are some, go with them. */
+static int split_runs(struct page_runs *runs, uint32_t *sources, struct page_runs *ret,
+		      struct sharing_output *ret_sources)
+{
+	size_t kept = 0, i;
+
+	for (i = 0; i < runs->runs.count; i++) {
+		const struct pages_range run = runs->runs.items[i];
+		struct pages_range *moved;
+		uint32_t *source = NULL;
+
+		if (!(run.flags & PAGES_HUGE)) {
+			runs->runs.items[kept] = run;
+			if (sources)
+				sources[kept] = sources[i];
+			kept++;
+			continue;
+		}
+		moved = array_add(&ret->runs);
+		if (sources)
+			source = array_add(&ret_sources->sources);
+		if (!moved || (sources && !source))
+			return -1;
+		*moved = run;
+		if (source)
+			*source = sources[i];
+		ret->data_pages += run.pages;
+		runs->data_pages -= run.pages;
+	}
+	runs->runs.count = kept;
+	return 0;
+}
+
+int sharing_split_huge(struct sharing_output *o, struct sharing_output *ret)
+{
+	if (split_runs(&o->before, o->sources.items, &ret->before, ret) ||
+	    split_runs(&o->after, NULL, &ret->after, NULL))
+		return -1;
+	o->sources.count = o->before.runs.count;
+	return 0;
+}
+
 struct sharing *sharing_new(const struct sharing_task *tasks, size_t count,
 			    struct sharing_output *outputs)
 {
@@ -74,7 +116,8 @@ static const struct pages_range *own_run(const struct sharing *s, size_t task)
 {
 	const struct page_runs *own = s->tasks[task].own;
 
-	return s->members[task].run < own->runs.count ? &own->runs.items[s->members[task].run] : NULL;
+	return s->members[task].run < own->runs.count ? &own->runs.items[s->members[task].run]
+						      : NULL;
 }
 
 /* Puts a task's own pages below the address out, to be filled after its children are born. */
@@ -140,7 +183,8 @@ static int put_before(struct sharing *s, size_t task, size_t source, uint64_t ad
 	size_t last = o->before.runs.count;
 	uint32_t *slot;
 
-	if (s->members[task].area->start == address || !last || o->sources.items[last - 1] != source)
+	if (s->members[task].area->start == address || !last ||
+	    o->sources.items[last - 1] != source)
 		o->before.closed = last;
 	if (page_runs_add(&o->before, address, 1, own_run(s, source)->flags))
 		return -1;

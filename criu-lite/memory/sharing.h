@@ -30,6 +30,8 @@ struct sharing_output {
 };
 
 void sharing_output_release(struct sharing_output *o);
+/* Moves the runs that are in huge pages over to *ret, which is empty. -1 without memory. */
+int sharing_split_huge(struct sharing_output *o, struct sharing_output *ret);
 
 /* A page that is mapped more than once. */
 struct sharing_page {

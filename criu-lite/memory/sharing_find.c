@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "kernel-compat/features.h"
 #include "memory/sharing.h"
 
 enum {
@@ -135,8 +136,8 @@ static int keep_again(struct finder *f, size_t task, uint32_t page, uint64_t ent
 	struct check *c = (struct check *)f;
 	struct sharing_page *pages = f->pages.items;
 
-	while (c->at < f->pages.count &&
-	       (pages[c->at].task < task || (pages[c->at].task == task && pages[c->at].page < page)))
+	while (c->at < f->pages.count && (pages[c->at].task < task ||
+					  (pages[c->at].task == task && pages[c->at].page < page)))
 		c->at++;
 	if (c->at < f->pages.count && pages[c->at].task == task && pages[c->at].page == page &&
 	    pages[c->at].frame == (entry & PAGEMAP_FRAME))
@@ -175,7 +176,9 @@ static int find_all(struct check *c, struct sharing *s, struct error *err)
 		window = WINDOW_PAGES_MIN;
 	if (window > WINDOW_PAGES_MAX)
 		window = WINDOW_PAGES_MAX;
-	while (living > 1 && (f->start = next_start(f)) != UINT64_MAX) {
+	/* Who is alone shares with nobody. */
+	while (living > 1 && !feature_hidden("pagemap-pfn") &&
+	       (f->start = next_start(f)) != UINT64_MAX) {
 		f->end = f->start + window * (uint64_t)PAGE_BYTES;
 		if (read_window(c, err))
 			return -1;

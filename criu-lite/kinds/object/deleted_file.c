@@ -117,7 +117,8 @@ static int open_and_unlink(struct restore_objects *r, const char *path)
 	for (i = 0; i <= NAMES_TRIED; i++) {
 		if (i && snprintf(other, sizeof(other), "%s.%d", path, i) >= (int)sizeof(other))
 			break;
-		fd = restore_objects_open_path(r, i ? other : path, O_RDWR | O_CREAT | O_EXCL, 0600);
+		fd = restore_objects_open_path(r, i ? other : path, O_RDWR | O_CREAT | O_EXCL,
+					       0600);
 		if (fd >= 0 && unlink_in_root(r, i ? other : path)) {
 			fd_close(&fd);
 			break;

@@ -333,7 +333,7 @@ static int put_area(struct restore_task *t, const Vma *v, struct batch *b, struc
 		flags &= ~(AREA_WIPE_ON_FORK | AREA_DONT_DUMP);
 	if (make_room(t, b, ARRAY_SIZE(advice) + 2, v->name ? strlen(v->name) + 32 : 0, err))
 		return -1;
-	/* Kernels without names for anonymous memory have none to restore, but a foreign image may. */
+	/* A kernel may lack names for anonymous memory. */
 	if (v->name)
 		batch_call(b, SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME, v->start, size,
 			   batch_string(b, v->name));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the kernel knows of an address space besides its areas: prctl(2) PR_SET_MM_MAP and friends. */
+/* What the kernel knows of an address space besides its areas, prctl(2) PR_SET_MM_MAP and others. */
 #include <errno.h>
 #include <linux/prctl.h>
 #include <sys/prctl.h>
@@ -34,8 +34,8 @@ static int mm_check(const struct task_look *look, struct blockers *blockers, str
 {
 	if (!proc_status_has(look->status, STATUS_UNTAG_MASK) || look->status->untag_mask == ~0ull)
 		return 0;
-	if (blockers_add(blockers, look->pid, "its addresses bear tags (LAM), which cannot be saved",
-			 NULL, "program"))
+	if (blockers_add(blockers, look->pid,
+			 "its addresses bear tags (LAM), which cannot be saved", NULL, "program"))
 		return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
 	return 0;
 }
@@ -151,6 +151,7 @@ const struct kind mm_kind = {
 	.record = 0x39,
 	.scope = KIND_TASK,
 	.message = &mm__descriptor,
-	.help = "places of code, data, heap, stack, arguments and environment; auxv; memory policies",
+	.help = "places of code, data, heap, stack, arguments and environment; auxv; memory "
+		"policies",
 	.state = &mm_state,
 };
