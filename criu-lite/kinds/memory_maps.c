@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Turning the map that a puppet was born with into the saved one. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/prctl.h>
 #include <stdlib.h>
 #include <sys/mman.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the kernel knows of an address space besides its areas, prctl(2) PR_SET_MM_MAP and others. */
+/* What the kernel knows of an address space besides its areas: PR_SET_MM_MAP and others. */
 #include <errno.h>
 #include <linux/prctl.h>
 #include <sys/prctl.h>
