@@ -23,6 +23,7 @@
 #include "kinds/files.h"
 #include "kinds/memory.h"
 #include "proc/stat.h"
+#include "tracee/wait.h"
 
 enum {
 	STOP_TIMEOUT_MS = 5000,
@@ -352,9 +353,15 @@ int puppet_stop(struct restore_task *t, int signal, struct error *err)
 	return 0;
 }
 
+/* Puppets lose their parents here; they become our children, so that none is left as a zombie
+ * wherever nobody reaps orphans. */
 void puppets_kill(struct restore *r)
 {
 	size_t i, k;
+	int was_subreaper = 0;
+
+	prctl(PR_GET_CHILD_SUBREAPER, &was_subreaper);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 
 	for (i = r->tasks.count; i-- > 0;) {
 		struct restore_task *t = r->tasks.items[i];
@@ -368,4 +375,7 @@ void puppets_kill(struct restore *r)
 		for (k = t->threads.count; k-- > 0;)
 			tracee_kill(&t->threads.items[k]->tracee);
 	}
+	for (i = 0; i < r->tasks.count; i++)
+		child_forget(r->tasks.items[i]->pid);
+	prctl(PR_SET_CHILD_SUBREAPER, was_subreaper);
 }

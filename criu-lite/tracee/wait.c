@@ -82,3 +82,8 @@ int child_reap(pid_t child, int *ret_status)
 	*ret_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 	return 1;
 }
+
+void child_forget(pid_t child)
+{
+	waitpid(child, NULL, WNOHANG | __WALL);
+}

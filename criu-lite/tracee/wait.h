@@ -11,6 +11,8 @@ int stop_status(const siginfo_t *info);
 /* "killed by signal 9", "stopped by signal 19", … for messages; a static or given buffer. */
 const char *stop_text(const struct stop *stop, char *text, size_t size);
 
+/* Reaps a process if it is our child, of whatever sort, and has ended. */
+void child_forget(pid_t child);
 /* Reaps our own child if it has ended: 1 with what a shell would report in *ret_status (its exit
  * status, or 128 + signal), 0 while it lives, -1 with errno. Does not block. */
 int child_reap(pid_t child, int *ret_status);
