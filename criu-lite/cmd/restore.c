@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -46,6 +47,20 @@ static void forwarded_signals(sigset_t *set)
 	sigaddset(set, SIGCHLD);
 }
 
+/* Whoever waits for us shall see what the program ended by; the core file is the program's. */
+static void end_by(int number)
+{
+	const struct rlimit no_core = { 0, 0 };
+	sigset_t only;
+
+	setrlimit(RLIMIT_CORE, &no_core);
+	signal(number, SIG_DFL);
+	sigemptyset(&only);
+	sigaddset(&only, number);
+	sigprocmask(SIG_UNBLOCK, &only, NULL);
+	raise(number);
+}
+
 /* Stays with the root, which is our child, and ends as it does. */
 static int attend(pid_t root, struct error *err)
 {
@@ -54,8 +69,10 @@ static int attend(pid_t root, struct error *err)
 
 	forwarded_signals(&set);
 	for (;;) {
-		int signal, ended = child_reap(root, &status);
+		int signal, ended = child_reap(root, &status, &signal);
 
+		if (ended > 0 && signal)
+			end_by(signal);
 		if (ended > 0)
 			return status;
 		if (ended < 0 && errno != EINTR)

@@ -72,14 +72,15 @@ const char *stop_text(const struct stop *s, char *text, size_t size)
 	return text;
 }
 
-int child_reap(pid_t child, int *ret_status)
+int child_reap(pid_t child, int *ret_status, int *ret_signal)
 {
 	int status;
 	pid_t got = waitpid(child, &status, WNOHANG);
 
 	if (got <= 0)
 		return got;
-	*ret_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	*ret_status = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+	*ret_signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 	return 1;
 }
 
