@@ -41,6 +41,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -203,6 +204,42 @@ TEST_UNUSED static void test_wait_for_go(void)
 	while (access(test_path("go"), F_OK))
 		test_sleep_ms(2);
 	errno = 0;
+}
+
+/*
+ * A child process that makes its state, waits for "go", and checks itself; returns once the state
+ * is made. The name is that of a file in the scratch directory. test_child_ends() waits for it.
+ */
+TEST_UNUSED static pid_t test_child(const char *name, void (*make)(void), void (*check)(void))
+{
+	pid_t pid = fork();
+	struct stat st;
+
+	test_must(pid >= 0);
+	if (!pid) {
+		int made = open(test_path(name), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+
+		test_check(made >= 0, "cannot create %s", name);
+		make();
+		test_must(write(made, "made", 4) == 4);
+		close(made);
+		test_wait_for_go();
+		check();
+		_exit(0);
+	}
+	test_wait_until(!stat(test_path(name), &st) && st.st_size, "child %s is not ready", name);
+	return pid;
+}
+
+/* Its end must be a good one. */
+TEST_UNUSED static void test_child_ends(pid_t pid)
+{
+	int status;
+	pid_t ended;
+
+	while ((ended = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
+		;
+	test_check(ended == pid && status == 0, "child %d: wait status %#x", pid, status);
 }
 
 #endif
