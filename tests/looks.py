@@ -100,6 +100,9 @@ def task(pid, tid):
              for key, value in STATUS.findall(harness.read_text(base + "/status") or "")}
     fields = stat_fields(harness.read_text(base + "/stat") or "0 (gone) X")
     found["state"] = fields[3] if fields[3] in "TtZX" else "alive"
+    if found["state"] == "Z":
+        # No signal ever reaches it again.
+        found = {key: value for key, value in found.items() if not key.startswith(("Sig", "ShdPnd"))}
     if len(fields) > 51:
         found.update({what: fields[number] for number, what in STAT_OTHER.items()})
         found["addresses"] = " ".join(fields[number] for number in STAT_ADDRESSES)
