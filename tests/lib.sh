@@ -167,4 +167,48 @@ restore() {
 	PID=$(cat "$SCRATCH/.restored") && [ -e "/proc/$PID" ]
 }
 
+# cycles NAME COMMAND…: checkpoint and restore of PID, some times in a row (many in soak); after each
+# the command, which must succeed, tells whether the program is right.
+cycles() {
+	local i
+
+	for i in $(seq ${CYCLES:-$((SOAK ? 50 : 3))}); do
+		ok "checkpoint $i" checkpoint "$PID" || bail "cannot go on"
+		ok "restore $i" restore || bail "cannot go on"
+		ok "$1 after restore $i" "${@:2}" || bail "cannot go on"
+	done
+}
+
+# drive NAME [ARGUMENT…]: starts tests/programs/NAME_driver.*, a program that starts others and puts
+# them under load, as the root of a tree. Sets PID.
+drive() {
+	local driver="$ROOT/tests/programs/$1_driver" interpreter=/usr/bin/python3 suffix=.py
+
+	[ -e "$driver.js" ] && interpreter=node suffix=.js
+	start $interpreter "$driver$suffix" "$SCRATCH" "${@:2}"
+	wait_until "test -e '$SCRATCH/ready' || ! test -e /proc/$PID" 60
+	[ -e "$SCRATCH/ready" ] || bail "$1 does not come up:
+$(tail -n 60 "$SCRATCH/output.$PID")"
+}
+
+# ask: a driver inside the tree (tests/programs/inside.py) checks the program that it drives.
+asked=0
+ask() {
+	local answer
+
+	asked=$((asked + 1))
+	answer=$SCRATCH/answer.$asked
+	: >"$SCRATCH/ask.$asked"
+	wait_until "test -s '$answer'" 60 || diag "no answer from the driver"
+	cat "$answer" && [ "$(head -n 1 "$answer")" = right ]
+}
+
+# free_port: prints a TCP port of 127.0.0.1 where nobody listens.
+free_port() {
+	/usr/bin/python3 -c 'import socket
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1])'
+}
+
 [ "$(id -u)" = 0 ] || skip_all "needs root"

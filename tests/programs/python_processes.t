@@ -1,0 +1,9 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A Python program with a process pool, shared memory and short-lived children goes on without an error.
+. "$(dirname "$0")/../lib.sh"
+
+drive python_processes
+cycles 'all processes go on' ask
+kill_tree "$PID"
+done_testing
