@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -30,15 +31,43 @@ int blockers_add(struct blockers *b, pid_t pid, const char *reason, const char *
 	return 0;
 }
 
+static void blocker_release(struct blocker *one)
+{
+	free(one->object);
+	free(one->reason);
+	free(one->remedy);
+}
+
+static bool has(const struct blockers *b, const struct blocker *wanted)
+{
+	const struct blocker *one;
+
+	array_for(one, &b->list)
+		if (one->pid == wanted->pid && !strcmp(one->object, wanted->object) &&
+		    !strcmp(one->reason, wanted->reason))
+			return true;
+	return false;
+}
+
+void blockers_keep(struct blockers *b, const struct blockers *other)
+{
+	size_t i, kept = 0;
+
+	for (i = 0; i < b->list.count; i++) {
+		if (has(other, &b->list.items[i]))
+			b->list.items[kept++] = b->list.items[i];
+		else
+			blocker_release(&b->list.items[i]);
+	}
+	b->list.count = kept;
+}
+
 void blockers_release(struct blockers *b)
 {
 	struct blocker *one;
 
-	array_for(one, &b->list) {
-		free(one->object);
-		free(one->reason);
-		free(one->remedy);
-	}
+	array_for(one, &b->list)
+		blocker_release(one);
 	array_release(&b->list);
 }
 

@@ -35,8 +35,7 @@ static int run_preflight(void *context, struct error *err)
 {
 	struct checkpoint_run *run = context;
 	struct blockers blockers = { 0 };
-	int r = preflight_look(&run->before, run->options->pid, err) ||
-				preflight_ask(&run->before, &blockers, err) ||
+	int r = preflight_look(&run->before, run->options->pid, &blockers, err) ||
 				blockers_error(&blockers, err) ?
 			-1 :
 			0;

@@ -5,14 +5,21 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "kinds/dump.h"
 #include "kinds/files.h"
 #include "proc/tasks.h"
 
-/* Below this resident size, reading the flags in the freeze costs less than a stale flag could. */
-enum { SMALL_PROCESS = 32 << 20 };
+enum {
+	/* Below this resident size, reading the flags in the freeze costs less than a stale flag
+	 * could. */
+	SMALL_PROCESS = 32 << 20,
+	/* A blocker is one that is there at each of these. */
+	LOOKS = 4,
+	BETWEEN_LOOKS_NS = 5000000,
+};
 
 /* One process as /proc shows it. */
 struct preflight_task {
@@ -65,18 +72,35 @@ static int see(pid_t pid, struct pid_list *tree, struct preflight_task **ret, st
 	return proc_read_smaps(s->look.proc_fd, &s->maps, err);
 }
 
-/* Asks every row about one process. */
+static bool has_ended(const struct task_look *look)
+{
+	_cleanup_error_ struct error unknown = ERROR_INIT;
+	struct proc_stat stat;
+
+	if (proc_read_stat(look->proc_fd, &stat, &unknown))
+		return unknown.kind == ERROR_DIED;
+	return stat.state == 'Z' || stat.state == 'X';
+}
+
+/* Asks every row about one process; one that ends meanwhile has nothing to say. */
 static int look_at(const struct task_look *look, struct blockers *blockers, struct error *err)
 {
+	struct error trouble = ERROR_INIT;
 	const struct kind *const *row;
+	int r = 0;
 
 	if (look->stat->flags & PROC_FLAG_KTHREAD)
 		return blockers_add(blockers, look->pid, "is a thread of the kernel", NULL, "process");
-	for (row = kinds_table; *row; row++)
-		if ((*row)->state && (*row)->state->check &&
-		    (*row)->state->check(look, blockers, err))
-			return -1;
-	return 0;
+	for (row = kinds_table; *row && !r; row++)
+		if ((*row)->state && (*row)->state->check)
+			r = (*row)->state->check(look, blockers, &trouble);
+	if (r && has_ended(look)) {
+		error_clear(&trouble);
+		return 0;
+	}
+	if (r)
+		*err = trouble;
+	return r;
 }
 
 static int look_around(struct preflight *p, struct pid_list *tree, pid_t root, struct error *err)
@@ -112,14 +136,7 @@ static int look_around(struct preflight *p, struct pid_list *tree, pid_t root, s
 	return 0;
 }
 
-int preflight_look(struct preflight *p, pid_t root, struct error *err)
-{
-	_cleanup_pid_list_ struct pid_list tree = { 0 };
-
-	return look_around(p, &tree, root, err);
-}
-
-int preflight_ask(const struct preflight *p, struct blockers *blockers, struct error *err)
+static int ask(const struct preflight *p, struct blockers *blockers, struct error *err)
 {
 	_cleanup_free_ struct task_look *looks = calloc(p->tasks.count + 1, sizeof(*looks));
 	size_t i;
@@ -132,6 +149,35 @@ int preflight_ask(const struct preflight *p, struct blockers *blockers, struct e
 			return -1;
 	}
 	return files_check(looks, p->tasks.count, blockers, err);
+}
+
+static int look_once(struct preflight *p, pid_t root, struct blockers *blockers, struct error *err)
+{
+	_cleanup_pid_list_ struct pid_list tree = { 0 };
+
+	preflight_release(p);
+	return look_around(p, &tree, root, err) || ask(p, blockers, err) ? -1 : 0;
+}
+
+int preflight_look(struct preflight *p, pid_t root, struct blockers *blockers, struct error *err)
+{
+	static const struct timespec moment = { .tv_nsec = BETWEEN_LOOKS_NS };
+	int look;
+
+	if (look_once(p, root, blockers, err))
+		return -1;
+	for (look = 1; look < LOOKS && blockers->list.count; look++) {
+		struct blockers again = { 0 };
+
+		nanosleep(&moment, NULL);
+		if (look_once(p, root, &again, err)) {
+			blockers_release(&again);
+			return -1;
+		}
+		blockers_keep(blockers, &again);
+		blockers_release(&again);
+	}
+	return 0;
 }
 
 static bool same_area(const struct vma *a, const struct vma *b)

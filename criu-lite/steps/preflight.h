@@ -15,11 +15,11 @@ struct preflight {
 	ARRAY_OF(struct preflight_task *) tasks;
 };
 
-/* Reads every process of the tree under `root`. One that ends meanwhile is passed over, a root that
- * is not there is an error. Release *p also after a failure. */
-int preflight_look(struct preflight *p, pid_t root, struct error *err);
-/* Collects all that cannot be saved of what was seen. */
-int preflight_ask(const struct preflight *p, struct blockers *blockers, struct error *err);
+/* Reads every process of the tree under `root` and collects all that cannot be saved. A process
+ * that ends meanwhile is passed over, a root that is not there is an error. What looks like a
+ * blocker only because the tree was changing (a pipe between the fork of one end and the close of
+ * the other) is gone in the next look, and is not reported. Release *p also after a failure. */
+int preflight_look(struct preflight *p, pid_t root, struct blockers *blockers, struct error *err);
 /*
  * The flags of a process's areas (smaps) cost a walk over all its page tables, so they are not read
  * again while it is frozen: gives `maps`, read now, the flags that were seen in preflight if the
