@@ -6,15 +6,18 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "kernel-compat/calls.h"
 #include "proc/tasks.h"
+#include "steps/vfork.h"
 
 enum {
 	STOP_TIMEOUT_MS = 5000,
+	PATIENCE_MS = 2,	/* for one thread's stop, before we look what keeps it */
 	EXIT_TIMEOUT_MS = 10000,
 };
 
@@ -176,28 +179,117 @@ static int extend(struct dump *d, bool *progress, struct error *err)
 	return 0;
 }
 
-/* Collects the stops that were asked for. Threads that end instead are dropped. */
+/* Waits for a thread's stop. One that ends instead is dropped, *left tells of one that takes long. */
+static int wait_stop(struct dump_task *task, size_t index, bool *left, struct error *err)
+{
+	struct dump_thread *t = &task->threads.items[index];
+	struct error trouble = ERROR_INIT;
+
+	if (!tracee_wait_stopped(&t->tracee, PATIENCE_MS, &trouble))
+		return 0;
+	if (trouble.kind == ERROR_TARGET && !t->tracee.held) {
+		*left = true;
+		if (vfork_waits(t))
+			vfork_let_children_go(task);
+	}
+	if (trouble.kind != ERROR_DIED) {
+		*err = trouble;
+		return -1;
+	}
+	error_clear(&trouble);
+	*t = task->threads.items[--task->threads.count];
+	return 0;
+}
+
+/* Collects the stops that were asked for. */
 static int wait_stops(struct dump *d, struct error *err)
 {
+	uint64_t deadline = now_ns() + STOP_TIMEOUT_MS * 1000000ull;
 	struct dump_task **task;
+	bool waiting = true;
 	size_t i;
 
-	array_for(task, &d->tasks) {
-		for (i = 0; i < (*task)->threads.count;) {
-			struct dump_thread *t = &(*task)->threads.items[i];
-			struct error gone = ERROR_INIT;
+	while (waiting) {
+		waiting = false;
+		array_for(task, &d->tasks) {
+			for (i = (*task)->threads.count; i-- > 0;) {
+				bool left = false;
 
-			if (t->tracee.held || !tracee_wait_stopped(&t->tracee, STOP_TIMEOUT_MS, &gone)) {
-				i++;
-				continue;
+				if ((*task)->threads.items[i].tracee.held ||
+				    !wait_stop(*task, i, &left, err))
+					continue;
+				if (!left || now_ns() > deadline)
+					return -1;
+				error_clear(err);
+				waiting = true;
 			}
-			if (gone.kind != ERROR_DIED) {
-				*err = gone;
-				return -1;
-			}
-			error_clear(&gone);
-			*t = (*task)->threads.items[--(*task)->threads.count];
 		}
+	}
+	return 0;
+}
+
+static void release_task(struct dump_task *task, bool stopped)
+{
+	struct error gone = ERROR_INIT;
+	struct dump_thread *t;
+
+	if (task->agent.address && task->threads.count &&
+	    agent_remove(&task->agent, &task->threads.items[0].tracee, &gone)) {
+		log_info("process %d: %s", task->pid, gone.message);
+		error_clear(&gone);
+	}
+	if (stopped && !task->zombie)
+		kill(task->pid, SIGSTOP);
+	array_for(t, &task->threads) {
+		if (!t->tracee.held)
+			continue;
+		if (tracee_detach(&t->tracee, &gone)) {
+			log_info("task %d: %s", t->tid, gone.message);
+			error_clear(&gone);
+		}
+	}
+}
+
+/* Whether it has left the tree: it was reaped, or its parent ended before we could stop it, and
+ * whoever adopted it is not ours. */
+static int has_left(struct dump *d, const struct dump_task *task, bool *ret, struct error *err)
+{
+	struct error gone = ERROR_INIT;
+	struct proc_stat stat;
+
+	*ret = true;
+	if (!proc_read_stat(task->proc_fd, &stat, &gone)) {
+		*ret = task != d->tasks.items[0] && !find_task(d, stat.ppid);
+		return 0;
+	}
+	if (gone.kind != ERROR_DIED || task == d->tasks.items[0]) {
+		*err = gone;
+		return -1;
+	}
+	error_clear(&gone);
+	return 0;
+}
+
+/* Parents come before their children, so one pass finds also the children of those who left. */
+static int drop_those_who_left(struct dump *d, struct error *err)
+{
+	size_t i = 0;
+	bool left;
+
+	while (i < d->tasks.count) {
+		struct dump_task *task = d->tasks.items[i];
+
+		if (has_left(d, task, &left, err))
+			return -1;
+		if (!left) {
+			i++;
+			continue;
+		}
+		release_task(task, false);
+		task_free(task);
+		d->tasks.count--;
+		memmove(d->tasks.items + i, d->tasks.items + i + 1,
+			(d->tasks.count - i) * sizeof(*d->tasks.items));
 	}
 	return 0;
 }
@@ -284,7 +376,7 @@ int hold_tree(struct dump *d, pid_t root, const struct preflight *before, struct
 		if (extend(d, &progress, err) || wait_stops(d, err))
 			break;
 	}
-	if (!err->kind)
+	if (!err->kind && !drop_those_who_left(d, err))
 		array_for(task, &d->tasks)
 			if (read_task(*task, before, err))
 				break;
@@ -293,28 +385,6 @@ int hold_tree(struct dump *d, pid_t root, const struct preflight *before, struct
 		return -1;
 	}
 	return 0;
-}
-
-static void release_task(struct dump_task *task, bool stopped)
-{
-	struct error gone = ERROR_INIT;
-	struct dump_thread *t;
-
-	if (task->agent.address && task->threads.count &&
-	    agent_remove(&task->agent, &task->threads.items[0].tracee, &gone)) {
-		log_info("process %d: %s", task->pid, gone.message);
-		error_clear(&gone);
-	}
-	if (stopped && !task->zombie)
-		kill(task->pid, SIGSTOP);
-	array_for(t, &task->threads) {
-		if (!t->tracee.held)
-			continue;
-		if (tracee_detach(&t->tracee, &gone)) {
-			log_info("task %d: %s", t->tid, gone.message);
-			error_clear(&gone);
-		}
-	}
 }
 
 void hold_release(struct dump *d)
