@@ -62,8 +62,11 @@ static bool is_shared(uint64_t entry)
 	       entry & PAGEMAP_FRAME;
 }
 
-static int read_span(struct finder *f, const struct pagemap *pm, size_t task, uint64_t from,
-		     uint64_t to, entry_use use, struct error *err)
+/* `run` is where the span begins. What lies between the runs is read with them, but is not the
+ * task's own: the shared page of zeros looks like any other that is mapped more than once. */
+static int read_span(struct finder *f, const struct pagemap *pm, size_t task,
+		     const struct pages_range *run, uint64_t from, uint64_t to, entry_use use,
+		     struct error *err)
 {
 	uint64_t entries[ENTRIES_AT_ONCE];
 
@@ -75,9 +78,13 @@ static int read_span(struct finder *f, const struct pagemap *pm, size_t task, ui
 		if (pagemap_read(pm, from, count, entries, err))
 			return -1;
 		for (i = 0; i < count; i++) {
-			uint32_t page = (from - f->start) / PAGE_BYTES + i;
+			uint64_t address = from + i * (uint64_t)PAGE_BYTES;
+			uint32_t page = (address - f->start) / PAGE_BYTES;
 
-			if (is_shared(entries[i]) && use(f, task, page, entries[i]))
+			while (run_end(run) <= address)
+				run++;
+			if (address >= run->address && is_shared(entries[i]) &&
+			    use(f, task, page, entries[i]))
 				return error_set(err, ERROR_FAILED, ENOMEM, "shared pages");
 		}
 		from += count * (uint64_t)PAGE_BYTES;
@@ -109,7 +116,7 @@ static int read_task(struct finder *f, size_t task, entry_use use, struct error 
 			from = f->start;
 		if (to > f->end)
 			to = f->end;
-		if (read_span(f, &pm, task, from, to, use, err))
+		if (read_span(f, &pm, task, run, from, to, use, err))
 			return -1;
 	}
 	return 0;

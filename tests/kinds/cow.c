@@ -5,9 +5,12 @@
 
 #include "testing.h"
 
-enum { PAGE = 4096, PAGES = 2048, WORDS = PAGE / 8 };
+enum { PAGE = 4096, PAGES = 2048, SPARSE_PAGES = 64, WORDS = PAGE / 8 };
 
 static uint64_t *area;
+/* Between pages that were written are some that were only read: all of those are the page of
+ * zeros, which is mapped more than once without a fork. */
+static uint64_t *sparse;
 
 /* Who has written page i: each of the three rewrites some pages of its own after the forks. */
 static bool rewritten(int member, int i)
@@ -30,6 +33,13 @@ static void check_content(int member)
 			   "member %d: page %d ends with %lu", member, i,
 			   area[(i + 1) * WORDS - 1]);
 	}
+}
+
+static void check_sparse(int member)
+{
+	for (int i = 0; i < SPARSE_PAGES; i++)
+		test_check(sparse[i * WORDS] == (i % 3 == 1 ? 0u : i + 1u),
+			   "member %d: sparse page %d holds %lu", member, i, sparse[i * WORDS]);
 }
 
 static void rewrite(int member)
@@ -97,6 +107,7 @@ static void stay(int member)
 	rewrite(member);
 	reach("ready", member);
 	test_wait_for_go();
+	check_sparse(member);
 	check_content(member);
 	await("compared", 0);
 	/* Writing copies: nobody else sees it. */
@@ -159,6 +170,14 @@ int main(int argc, char **argv)
 		area[i * WORDS] = i + 1;
 		area[(i + 1) * WORDS - 1] = i;
 	}
+	sparse = mmap(NULL, SPARSE_PAGES * PAGE, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	test_must(sparse != MAP_FAILED);
+	test_must(!madvise(sparse, SPARSE_PAGES * PAGE, MADV_NOHUGEPAGE));
+	for (int i = 0; i < SPARSE_PAGES; i++)
+		if (i % 3 != 1)
+			sparse[i * WORDS] = i + 1;
+	check_sparse(0);
 	start_members(pids);
 	pids[2] = only_child(pids[1]);
 	rewrite(0);
@@ -166,6 +185,7 @@ int main(int argc, char **argv)
 
 	test_checkpoint_here();
 
+	check_sparse(0);
 	check_content(0);
 	await("ready", 1);
 	check_sharing(pids);
