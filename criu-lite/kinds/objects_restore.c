@@ -242,6 +242,8 @@ static int open_through_proc(struct restore_object *o, struct restore_task *open
 	if (puppet_send_fds(opener, &o->fd, 1, &b, &hand, err) || restore_run(opener, &b, err))
 		return -1;
 	number = puppet_received(&b, &hand, 0);
+	/* The way through /proc is a link, which the description's own flag may forbid. */
+	flags &= ~O_NOFOLLOW;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", number);
 	batch_start(&b, &opener->agent);
 	open = batch_call(&b, SYS_openat, AT_FDCWD, batch_string(&b, path), flags | O_CLOEXEC);
