@@ -167,8 +167,8 @@ restore() {
 	PID=$(cat "$SCRATCH/.restored") && [ -e "/proc/$PID" ]
 }
 
-# cycles NAME COMMAND…: checkpoint and restore of PID, some times in a row (many in soak); after each
-# the command, which must succeed, tells whether the program is right.
+# cycles NAME COMMAND…: checkpoint and restore of PID, some times in a row (many in soak); after
+# each the command, which must succeed, tells whether the program is right.
 cycles() {
 	local i
 

@@ -179,8 +179,9 @@ static int extend(struct dump *d, bool *progress, struct error *err)
 	return 0;
 }
 
-/* Waits for a thread's stop. One that ends instead is dropped, *left tells of one that takes long. */
-static int wait_stop(struct dump_task *task, size_t index, bool *left, struct error *err)
+/* Waits for a thread's stop. One that ends instead is dropped, *late: it
+ * takes long. */
+static int wait_stop(struct dump_task *task, size_t index, bool *late, struct error *err)
 {
 	struct dump_thread *t = &task->threads.items[index];
 	struct error trouble = ERROR_INIT;
@@ -188,7 +189,7 @@ static int wait_stop(struct dump_task *task, size_t index, bool *left, struct er
 	if (!tracee_wait_stopped(&t->tracee, PATIENCE_MS, &trouble))
 		return 0;
 	if (trouble.kind == ERROR_TARGET && !t->tracee.held) {
-		*left = true;
+		*late = true;
 		if (vfork_waits(t))
 			vfork_let_children_go(task);
 	}
@@ -213,12 +214,12 @@ static int wait_stops(struct dump *d, struct error *err)
 		waiting = false;
 		array_for(task, &d->tasks) {
 			for (i = (*task)->threads.count; i-- > 0;) {
-				bool left = false;
+				bool late = false;
 
 				if ((*task)->threads.items[i].tracee.held ||
-				    !wait_stop(*task, i, &left, err))
+				    !wait_stop(*task, i, &late, err))
 					continue;
-				if (!left || now_ns() > deadline)
+				if (!late || now_ns() > deadline)
 					return -1;
 				error_clear(err);
 				waiting = true;
@@ -299,7 +300,8 @@ static int read_thread(struct dump_thread *t, struct error *err)
 	t->proc_fd = open_proc(t->task->pid, t->tid);
 	if (t->proc_fd < 0)
 		return error_set(err, ERROR_TARGET, errno, "task %d", t->tid);
-	return proc_read_status(t->proc_fd, &t->status, err) || tracee_save(&t->tracee, err) ? -1 : 0;
+	return proc_read_status(t->proc_fd, &t->status, err) || tracee_save(&t->tracee, err) ? -1 :
+											       0;
 }
 
 /* The leader speaks for the process; a leader that has exited stays behind as a zombie thread and

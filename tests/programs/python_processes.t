@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# A Python program with a process pool, shared memory and short-lived children goes on without an error.
+# A Python program with a process pool, shared memory and short-lived children makes no error.
 . "$(dirname "$0")/../lib.sh"
 
 drive python_processes

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# A redis-server that writes its append-only file and forks to save snapshots loses nothing, and what
-# it has put on disk after the restore is read by a new server.
+# A redis-server that writes its append-only file and forks to save snapshots loses nothing, and
+# what it has put on disk after the restore is read by a new server.
 . "$(dirname "$0")/../lib.sh"
 need redis-server redis-cli
 

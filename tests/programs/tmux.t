@@ -22,7 +22,8 @@ type() {
 	t send-keys -t "$1" -l -- "$2" && t send-keys -t "$1" Enter
 }
 
-t new-session -d -x 80 -y 24 -s main -n shell /bin/bash --norc --noprofile </dev/null >/dev/null 2>&1
+t new-session -d -x 80 -y 24 -s main -n shell /bin/bash --norc --noprofile \
+	</dev/null >/dev/null 2>&1
 PID=$(t display-message -p '#{pid}')
 wait_until "[ \$(ps -o ppid= -p $PID) != $$ ]"
 t set-environment -g PS1 'ready> '
