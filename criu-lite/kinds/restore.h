@@ -28,6 +28,7 @@ struct restore_task {
 	struct restore_task *parent;	/* NULL for the root */
 	struct restore_task *birth;	/* whose memory it is born with; NULL: it starts empty */
 	bool zombie;
+	bool shares_fs;			/* working directory and umask, with .birth */
 	ARRAY_OF(struct restore_thread *) threads;	/* [0] is the leader */
 	ProtobufCMessage **state;	/* messages of KIND_TASK rows by position in kinds_table */
 	struct agent agent;

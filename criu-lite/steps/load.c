@@ -65,6 +65,7 @@ static int add_task(struct restore *r, const TreeTask *m, struct error *err)
 	t->pgid = m->pgid;
 	t->pidfd = t->service_fd = -1;
 	t->zombie = m->zombie;
+	t->shares_fs = m->shares_fs;
 	t->parent = find_task(r, m->ppid);
 	t->state = calloc(kinds_count(), sizeof(*t->state));
 	/* A zombie, or a leader that is gone, is borne by a thread that exits again. */

@@ -11,6 +11,7 @@
 #include "kinds/dump.h"
 #include "kinds/files.h"
 #include "proc/tasks.h"
+#include "steps/preflight_tree.h"
 
 enum {
 	/* Below this resident size, reading the flags in the freeze costs less than a stale flag
@@ -148,7 +149,10 @@ static int ask(const struct preflight *p, struct blockers *blockers, struct erro
 		if (look_at(&looks[i], blockers, err))
 			return -1;
 	}
-	return files_check(looks, p->tasks.count, blockers, err);
+	return preflight_tree(looks, p->tasks.count, blockers, err) ||
+			       files_check(looks, p->tasks.count, blockers, err) ?
+		       -1 :
+		       0;
 }
 
 static int look_once(struct preflight *p, pid_t root, struct blockers *blockers, struct error *err)

@@ -144,10 +144,14 @@ static int meet(struct tracee *held, pid_t tid, pid_t tgid, struct error *err)
 	return tracee_wait_stopped(held, STOP_TIMEOUT_MS, err);
 }
 
-static int bear(struct restore_task *parent, pid_t wanted, int exit_signal, struct batch *b,
-		struct error *err)
+static int bear(struct restore_task *parent, pid_t wanted, uint64_t flags, int exit_signal,
+		struct batch *b, struct error *err)
 {
-	struct clone_args args = { .exit_signal = exit_signal, .set_tid_size = 1 };
+	struct clone_args args = {
+		.flags = flags,
+		.exit_signal = exit_signal,
+		.set_tid_size = 1,
+	};
 
 	batch_start(b, &parent->agent);
 	args.set_tid = batch_put(b, &wanted, sizeof(wanted));
@@ -181,7 +185,7 @@ static int bear_anywhere(struct restore_task *parent, struct restore_task *child
 
 		if (is_saved_id(parent->restore, pid))
 			continue;
-		if (!bear(parent, pid, 0, b, &taken)) {
+		if (!bear(parent, pid, 0, 0, b, &taken)) {
 			child->pid = pid;
 			return 0;
 		}
@@ -204,7 +208,8 @@ int puppet_make_child(struct restore_task *parent, struct restore_task *child, i
 	if (!child->pid) {
 		if (bear_anywhere(parent, child, &b, err))
 			return -1;
-	} else if (bear(parent, child->pid, exit_signal, &b, err)) {
+	} else if (bear(parent, child->pid, child->shares_fs ? CLONE_FS : 0,
+			exit_signal, &b, err)) {
 		if (err->os_error != EEXIST)
 			return -1;
 		error_clear(err);

@@ -2,10 +2,12 @@
 #include "steps/tree_dump.h"
 
 #include <errno.h>
+#include <linux/kcmp.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "images/tree.pb-c.h"
+#include "kernel-compat/calls.h"
 #include "steps/records.h"
 #include "steps/tree_plan.h"
 
@@ -64,6 +66,9 @@ static void fill_task(TreeTask *m, const struct dump_task *task, bool root, uint
 	m->sid = task->stat.session;
 	m->exit_signal = task->stat.exit_signal;
 	m->name = (char *)task->stat.comm;
+	m->has_shares_fs = task->birth && !task->zombie && !task->birth->zombie;
+	m->shares_fs = m->has_shares_fs &&
+		       !sys_kcmp(task->pid, task->birth->pid, KCMP_FS, 0, 0);
 	m->has_zombie = m->zombie = task->zombie;
 	m->has_leader_gone = m->leader_gone = task->leader_gone;
 	m->has_uid = m->has_gid = task->zombie;

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "steps/preflight_tree.h"
+
+#include <errno.h>
+#include <linux/kcmp.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "kernel-compat/calls.h"
+#include "proc/tasks.h"
+
+static int no_memory(struct error *err)
+{
+	return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
+}
+
+/* A restore puts the tree into its own namespaces, so the tree must be in ours. */
+static int check_namespaces(const struct task_look *look, struct blockers *blockers,
+			    struct error *err)
+{
+	static const struct {
+		const char *file, *name;
+	} kinds[] = {
+		{ "mnt", "mount" },	{ "net", "network" }, { "ipc", "IPC" }, { "uts", "host name" },
+		{ "pid", "pid" },	{ "user", "user" },   { "time", "time" },
+		{ "cgroup", "cgroup" }, { "pid_for_children", "children's pid" },
+		{ "time_for_children", "children's time" },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		struct stat ours, its;
+		char path[64];
+
+		snprintf(path, sizeof(path), "/proc/self/ns/%s", kinds[i].file);
+		if (stat(path, &ours))
+			continue;
+		snprintf(path, sizeof(path), "ns/%s", kinds[i].file);
+		if (fstatat(look->proc_fd, path, &its, 0) || its.st_ino == ours.st_ino)
+			continue;
+		if (blockers_add(blockers, look->pid, "is another one than criu-lite's",
+				 "run criu-lite in the same namespaces", "%s namespace",
+				 kinds[i].name))
+			return no_memory(err);
+	}
+	return 0;
+}
+
+static const struct task_look *find_look(const struct task_look *looks, size_t count, pid_t pid)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (looks[i].pid == pid)
+			return &looks[i];
+	return NULL;
+}
+
+/* Memory shared by processes (clone with CLONE_VM, not threads). A vfork child is such a process
+ * for a moment; it does not block, since the parent is waited for. */
+static int check_sharing(const struct task_look *look, const struct task_look *parent,
+			 struct blockers *blockers, struct error *err)
+{
+	if (!parent || look->stat->vsize != parent->stat->vsize ||
+	    look->stat->start_stack != parent->stat->start_stack ||
+	    parent->stat->state == 'D' ||
+	    sys_kcmp(look->pid, parent->pid, KCMP_VM, 0, 0) != 0)
+		return 0;
+	if (blockers_add(blockers, look->pid, "is shared with its parent process",
+			 "let it finish, or use threads or fork", "memory"))
+		return no_memory(err);
+	return 0;
+}
+
+/* Threads that have left what threads share. */
+static int check_threads(const struct task_look *look, struct blockers *blockers,
+			 struct error *err)
+{
+	_cleanup_pid_list_ struct pid_list tids = { 0 };
+	size_t i;
+
+	if (proc_list_tasks(look->proc_fd, &tids, err))
+		return -1;
+	for (i = 0; i < tids.pids.count; i++) {
+		pid_t tid = tids.pids.items[i];
+
+		if (tid == look->pid || sys_kcmp(look->pid, tid, KCMP_FS, 0, 0) <= 0)
+			continue;
+		if (blockers_add(blockers, look->pid, "has a working directory of its own",
+				 "let the thread end", "thread %d", tid))
+			return no_memory(err);
+	}
+	return 0;
+}
+
+static int check_process(const struct task_look *look, struct blockers *blockers,
+			 struct error *err)
+{
+	if (look->pid == getpid() &&
+	    blockers_add(blockers, look->pid, "is criu-lite itself",
+			 "run it outside of the tree that it saves", "process"))
+		return no_memory(err);
+	if (look->status->tracer_pid &&
+	    blockers_add(blockers, look->pid, "is traced by another process",
+			 "end the debugger or tracer first", "tracer %d",
+			 look->status->tracer_pid))
+		return no_memory(err);
+	return 0;
+}
+
+int preflight_tree(const struct task_look *looks, size_t count, struct blockers *blockers,
+		   struct error *err)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		const struct task_look *parent = find_look(looks, i, looks[i].stat->ppid);
+		struct error gone = ERROR_INIT;
+
+		if (check_process(&looks[i], blockers, err) ||
+		    check_namespaces(&looks[i], blockers, err) ||
+		    check_sharing(&looks[i], parent, blockers, err))
+			return -1;
+		if (!check_threads(&looks[i], blockers, &gone))
+			continue;
+		if (gone.kind != ERROR_DIED) {
+			*err = gone;
+			return -1;
+		}
+		error_clear(&gone);
+	}
+	return 0;
+}
