@@ -10,7 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "steps/site.h"
+#include "kinds/enter.h"
 
 enum {
 	STOP_TIMEOUT_MS = 2000,
@@ -63,7 +63,7 @@ static int copy_task(struct dump_task *task, struct error *err)
 	struct tracee *speaker = &task->threads.items[0].tracee;
 	char path[32];
 
-	if (site_install(task, err))
+	if (dump_enter(task, err))
 		return -1;
 	if (agent_fork_twin(&task->agent, speaker, &task->twin, err) ||
 	    tracee_restore(speaker, err))
@@ -120,7 +120,7 @@ static int reap_copy(struct dump_task *task, pid_t copy, struct error *err)
 	vma_list_release(&task->maps);
 	if (proc_read_maps(task->proc_fd, &task->maps, err))
 		return -1;
-	site = site_of(task);
+	site = dump_site(task);
 	if (agent_call_once(&speaker->tracee, &site, &result, err, SYS_wait4, wait_args))
 		return -1;
 	return was_held ? 0 : tracee_detach(&speaker->tracee, err);

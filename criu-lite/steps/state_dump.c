@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "steps/site.h"
+#include "kinds/enter.h"
 
 /* One collected record: this header, then the packed message. */
 struct kept {
@@ -77,12 +77,12 @@ static int dump_task(struct dump_task *task, struct batch *b, struct ask *asks, 
 
 	if (task->zombie)
 		return 0;
-	if (site_install(task, err))
+	if (dump_enter(task, err))
 		return -1;
 	array_for(t, &task->threads)
 		if (dump_thread(t, t == task->threads.items, b, asks, err))
 			return -1;
-	return agent_remove(&task->agent, &task->threads.items[0].tracee, err);
+	return dump_leave(task, err);
 }
 
 int state_dump(struct dump *d, struct error *err)

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Data that waits in a pseudo-terminal. A terminal has no peek: what is read is gone. So one batch
+ * in a process that holds the master reads everything and writes it back at once; it runs to its
+ * end whether or not we are still there. Settings that would change the data on its way (echo,
+ * signals, translations) are off meanwhile.
+ *
+ * In canonical mode the reader gets the bytes of complete and incomplete lines; written back they
+ * make the same lines again. Only an end-of-file character reads as NUL and cannot be written back
+ * blindly: where one is found a second batch puts it right. A NUL that was typed in canonical mode
+ * is taken for one, and a newline typed behind ^V for the end of a line.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "kinds/enter.h"
+#include "kinds/fd/pty.h"
+
+enum {
+	/* A pair holds 4 KiB in its read buffer and 8 KiB on the way there. */
+	PIECE = 1024,
+	OUTPUT_PIECES = 20,
+	PIECES_AT_ONCE = 7,
+	INPUT_SIZE = 4096,
+	INPUT_PIECES = 4,
+	SETTLE_MS = 3,		/* for the kernel's worker between the two sides */
+	SMALL = 4000,		/* below this the read buffer holds everything */
+
+	CHAR_EOF = 0x04,
+	CHAR_QUOTE = 0x16,
+};
+
+void pty_queue_release(struct pty_queue *q)
+{
+	buffer_release(&q->output);
+	buffer_release(&q->input);
+}
+
+/* Settings with which bytes pass unchanged. In canonical mode the line ends of the program's own
+ * settings count, and nothing else. */
+static struct termios2 plain_settings(const struct termios2 *own, bool canonical)
+{
+	struct termios2 plain = *own;
+
+	plain.c_iflag = plain.c_oflag = 0;
+	plain.c_lflag = canonical ? ICANON : 0;
+	memset(plain.c_cc, 0, sizeof(plain.c_cc));
+	plain.c_cc[VMIN] = 1;
+	if (canonical) {
+		plain.c_cc[VEOL] = own->c_cc[VEOL];
+		plain.c_cc[VEOL2] = own->c_cc[VEOL2];
+	}
+	return plain;
+}
+
+/* The same, but end-of-file characters and quoted ones can be written. */
+static struct termios2 quoting_settings(const struct termios2 *own)
+{
+	struct termios2 plain = plain_settings(own, own->c_lflag & ICANON);
+
+	if (own->c_lflag & ICANON) {
+		plain.c_lflag |= IEXTEN;
+		plain.c_cc[VEOF] = CHAR_EOF;
+		plain.c_cc[VLNEXT] = CHAR_QUOTE;
+	}
+	return plain;
+}
+
+/* What must be written with quoting_settings() for the reader to find these bytes. */
+static int quote_input(const struct buffer *input, bool canonical, struct buffer *ret)
+{
+	for (size_t i = 0; i < input->size; i++) {
+		char c = input->data[i];
+		char quoted[2] = { CHAR_QUOTE, c };
+
+		if (canonical && c == '\0')
+			quoted[1] = CHAR_EOF;
+		if (canonical && (c == CHAR_EOF || c == CHAR_QUOTE) ?
+			    buffer_append(ret, quoted, 2) :
+			    buffer_append(ret, &quoted[1], 1))
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- copying, by a batch in the program ---- */
+
+struct copying {
+	const struct pty_ends *ends;
+	const struct termios2 *own;
+	bool canonical, stopped;
+	size_t output_waits, input_waits;	/* as FIONREAD says: complete lines only */
+	/* What is to be there afterwards; NULL: what was there. */
+	const struct buffer *output, *input;
+	/* records, and addresses of data */
+	int peer, output_read[OUTPUT_PIECES], output_written[OUTPUT_PIECES];
+	int input_read[INPUT_PIECES], input_written[INPUT_PIECES];
+	uint64_t output_data, input_data;
+};
+
+/* A call whose first argument is the slave that the batch has opened. */
+static int on_peer(struct batch *b, const struct copying *c, long number, uint64_t a1, uint64_t a2)
+{
+	int record = batch_call(b, number, 0, a1, a2);
+
+	batch_from(b, record, 0, c->peer);
+	return record;
+}
+
+static void set_peer(struct batch *b, const struct copying *c, struct termios2 settings)
+{
+	on_peer(b, c, SYS_ioctl, TCSETS2, batch_put(b, &settings, sizeof(settings)));
+}
+
+static void settle(struct batch *b)
+{
+	const struct timespec moment = { .tv_nsec = SETTLE_MS * 1000000l };
+
+	batch_call(b, SYS_ppoll, 0, 0, batch_put(b, &moment, sizeof(moment)), 0, 8);
+}
+
+/* The number that a new descriptor gets in the process. */
+static int lowest_free(const struct dump_task *task)
+{
+	int number = 0;
+
+	while (dump_files_find(task->dump->files, task->pid, number))
+		number++;
+	return number;
+}
+
+/*
+ * Waits until the kernel's worker has passed the input on, since it must not meet the program's own
+ * settings. poll(2) does that work itself while nothing can be read yet: with an incomplete line,
+ * or with fewer than VMIN bytes. For more a moment's sleep has to do; coming too late would echo the
+ * bytes once more.
+ */
+static void flush_input(struct batch *b, const struct copying *c)
+{
+	const struct pollfd poller = { .fd = lowest_free(c->ends->task), .events = POLLIN };
+	const struct timespec wait = { .tv_nsec = c->canonical ? 0 : 100000000 };
+
+	if (c->canonical || c->input_waits)
+		batch_call(b, SYS_ppoll, batch_put(b, &poller, sizeof(poller)), 1,
+			   batch_put(b, &wait, sizeof(wait)), 0, 8);
+	if (c->canonical ? c->input_waits > 0 || c->input : c->input_waits > UINT8_MAX)
+		settle(b);
+}
+
+static void read_all(struct batch *b, struct copying *c)
+{
+	c->output_data = batch_space(b, OUTPUT_PIECES * PIECE);
+	c->input_data = batch_space(b, INPUT_PIECES * INPUT_SIZE);
+	for (int i = 0; i < OUTPUT_PIECES; i++)
+		c->output_read[i] = batch_call(b, SYS_read, c->ends->number,
+					       c->output_data + i * PIECE, PIECE);
+	for (int i = 0; i < INPUT_PIECES; i++)
+		c->input_read[i] = on_peer(b, c, SYS_read, c->input_data + i * INPUT_SIZE,
+					   INPUT_SIZE);
+}
+
+/* Writes piece i of what is to be there to the master, or to the slave; returns the record. A read
+ * that found nothing has a negative result, which as a length is refused. */
+static int write_piece(struct batch *b, const struct copying *c, bool to_master, int i)
+{
+	const struct buffer *wanted = to_master ? c->input : c->output;
+	size_t piece = to_master ? INPUT_SIZE : PIECE, at = i * piece, size = 0;
+	uint64_t data = (to_master ? c->input_data : c->output_data) + at;
+	int record;
+
+	if (wanted && at < wanted->size) {
+		size = wanted->size - at < piece ? wanted->size - at : piece;
+		data = batch_put(b, wanted->data + at, size);
+	}
+	record = batch_call(b, SYS_write, c->ends->number, data, size);
+	if (!to_master)
+		batch_from(b, record, 0, c->peer);
+	if (!wanted)
+		batch_from(b, record, 2, to_master ? c->input_read[i] : c->output_read[i]);
+	return record;
+}
+
+static void write_back(struct batch *b, struct copying *c)
+{
+	for (int i = 0; i < INPUT_PIECES; i++)
+		c->input_written[i] = write_piece(b, c, true, i);
+	for (int i = 0; i < OUTPUT_PIECES; i++) {
+		/* The worker must make room before the kernel takes more. */
+		if (i == PIECES_AT_ONCE && c->output_waits >= SMALL)
+			settle(b);
+		c->output_written[i] = write_piece(b, c, false, i);
+	}
+	flush_input(b, c);
+}
+
+static int make_copying(struct batch *b, void *context, struct error *err)
+{
+	struct copying *c = context;
+	const struct pty_ends *ends = c->ends;
+	struct termios2 plain = plain_settings(c->own, false);
+	uint64_t off, on;
+
+	off = batch_put(b, &(int){ 0 }, sizeof(int));
+	on = batch_put(b, &(int){ 1 }, sizeof(int));
+	c->peer = batch_must(b, SYS_ioctl, ends->number, TIOCGPTPEER,
+			     O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	if (ends->packet)
+		batch_call(b, SYS_ioctl, ends->number, TIOCPKT, off);
+	batch_call(b, SYS_fcntl, ends->number, F_SETFL, ends->flags | O_NONBLOCK);
+	set_peer(b, c, plain);
+	read_all(b, c);
+	plain = c->input ? quoting_settings(c->own) : plain_settings(c->own, c->canonical);
+	if (!c->canonical && c->input_waits)
+		plain.c_cc[VMIN] = c->input_waits < UINT8_MAX ? c->input_waits : UINT8_MAX;
+	set_peer(b, c, plain);
+	write_back(b, c);
+	set_peer(b, c, *c->own);
+	/* Taking the settings away has started the output. */
+	if (c->stopped && c->own->c_iflag & IXON)
+		batch_call(b, SYS_write, ends->number, batch_put(b, &c->own->c_cc[VSTOP], 1), 1);
+	else if (c->stopped)
+		on_peer(b, c, SYS_ioctl, TCXONC, TCOOFF);
+	batch_call(b, SYS_fcntl, ends->number, F_SETFL, ends->flags);
+	if (ends->packet)
+		batch_call(b, SYS_ioctl, ends->number, TIOCPKT, on);
+	on_peer(b, c, SYS_close, 0, 0);
+	return 0;
+}
+
+/* What was read, piece by piece. */
+static int collect(const struct batch *b, const int *records, int count, uint64_t data,
+		   size_t piece, struct buffer *ret)
+{
+	for (int i = 0; i < count; i++) {
+		int64_t got = batch_result(b, records[i]);
+
+		if (got > 0 && buffer_append(ret, batch_at(b, data + i * piece), got))
+			return -1;
+	}
+	return 0;
+}
+
+static int64_t total(const struct batch *b, const int *records, int count)
+{
+	int64_t sum = 0;
+
+	for (int i = 0; i < count; i++)
+		if (batch_result(b, records[i]) > 0)
+			sum += batch_result(b, records[i]);
+	return sum;
+}
+
+/* Once more, with what is to be there in the end. */
+static int put_right(struct copying *c, const struct pty_queue *q, struct error *err)
+{
+	_cleanup_batch_ struct batch b = { 0 };
+	_cleanup_buffer_ struct buffer quoted = { 0 };
+
+	if (quote_input(&q->input, c->canonical, &quoted))
+		return error_set(err, ERROR_FAILED, ENOMEM, "terminal");
+	c->input = &quoted;
+	c->output = &q->output;
+	c->output_waits = SMALL;
+	if (dump_visit(c->ends->task, &b, make_copying, c, err))
+		return -1;
+	if (total(&b, c->input_written, INPUT_PIECES) != (int64_t)quoted.size ||
+	    total(&b, c->output_written, OUTPUT_PIECES) != (int64_t)q->output.size)
+		return error_set(err, ERROR_TARGET, 0, "what waits in the terminal has grown");
+	return 0;
+}
+
+static bool waits(int fd, size_t *ret)
+{
+	int count = 0;
+
+	*ret = 0;
+	if (fd < 0 || ioctl(fd, FIONREAD, &count) || count <= 0)
+		return false;
+	*ret = count;
+	return true;
+}
+
+/* Room in the buffer, and yet nothing can be written. */
+static bool output_stopped(const struct pty_ends *ends, size_t output_waits)
+{
+	struct pollfd poller = { .fd = ends->slave, .events = POLLOUT };
+
+	return ends->slave >= 0 && output_waits < SMALL && poll(&poller, 1, 0) == 0;
+}
+
+int pty_queue_copy(const struct pty_ends *ends, const struct termios2 *settings,
+		   struct pty_queue *ret, struct error *err)
+{
+	_cleanup_batch_ struct batch b = { 0 };
+	struct copying c = { .ends = ends, .own = settings };
+	struct pollfd both[2] = { { ends->master, POLLIN, 0 }, { ends->slave, POLLIN, 0 } };
+
+	/* Lets the kernel pass on what is on its way. */
+	poll(both, 2, 0);
+	c.canonical = settings->c_lflag & ICANON;
+	waits(ends->master, &c.output_waits);
+	waits(ends->slave, &c.input_waits);
+	c.stopped = ret->stopped = output_stopped(ends, c.output_waits);
+	/* Whether an incomplete line waits, nothing tells. */
+	if (!c.output_waits && !c.input_waits && (!c.canonical || ends->slave_closed))
+		return 0;
+	if (dump_visit(ends->task, &b, make_copying, &c, err))
+		return -1;
+	if (collect(&b, c.output_read, OUTPUT_PIECES, c.output_data, PIECE, &ret->output) ||
+	    collect(&b, c.input_read, INPUT_PIECES, c.input_data, INPUT_SIZE, &ret->input))
+		return error_set(err, ERROR_FAILED, ENOMEM, "terminal");
+	if (total(&b, c.output_written, OUTPUT_PIECES) != (int64_t)ret->output.size ||
+	    total(&b, c.input_written, INPUT_PIECES) != (int64_t)ret->input.size ||
+	    (c.canonical && memchr(ret->input.data ?: "", '\0', ret->input.size)))
+		return put_right(&c, ret, err);
+	return 0;
+}
+
+/* ---- restore ---- */
+
+static int write_output(int master, int slave, const ProtobufCBinaryData *data, struct error *err)
+{
+	const struct timespec moment = { .tv_nsec = 1000000 };
+	size_t done = 0;
+	int tries = 0;
+
+	while (done < data->len) {
+		size_t left = data->len - done;
+		ssize_t r = write(slave, data->data + done, left < PIECE ? left : PIECE);
+
+		if (r > 0) {
+			done += r;
+			tries = 0;
+		} else if ((r < 0 && errno != EAGAIN && errno != EINTR) || ++tries > 100) {
+			return error_set(err, ERROR_FAILED, r < 0 ? errno : 0,
+					 "%zu bytes of output are too many", data->len);
+		} else {
+			nanosleep(&moment, NULL);
+		}
+	}
+	return 0;
+}
+
+/* Byte by byte into the line discipline, without a worker between; what is beyond its buffer waits
+ * before it, as it did. */
+static int type_input(int master, int slave, const struct buffer *quoted, size_t plain_size,
+		      struct error *err)
+{
+	size_t direct = plain_size < SMALL ? quoted->size : SMALL;
+
+	if (direct > quoted->size)
+		direct = quoted->size;
+	for (size_t i = 0; i < direct; i++)
+		if (ioctl(slave, TIOCSTI, quoted->data + i))
+			return error_set(err, ERROR_FAILED, errno, "input of a terminal");
+	if (direct < quoted->size &&
+	    write_full(master, quoted->data + direct, quoted->size - direct))
+		return error_set(err, ERROR_FAILED, errno, "input of a terminal");
+	return 0;
+}
+
+int pty_queue_refill(int master, int slave, const PtyMaster *m, const struct termios2 *settings,
+		     struct error *err)
+{
+	struct buffer input = { (char *)m->input.data, m->input.len, 0 };
+	_cleanup_buffer_ struct buffer quoted = { 0 };
+	bool canonical = settings->c_lflag & ICANON;
+	struct termios2 plain = quoting_settings(settings);
+
+	if (m->input.len > INPUT_PIECES * INPUT_SIZE || m->output.len > OUTPUT_PIECES * PIECE)
+		return error_set(err, ERROR_IMAGE, 0, "a terminal cannot hold %zu and %zu bytes",
+				 m->input.len, m->output.len);
+	if (quote_input(&input, canonical, &quoted))
+		return error_set(err, ERROR_FAILED, ENOMEM, "terminal");
+	if (ioctl(slave, TCSETS2, &plain))
+		return error_set(err, ERROR_FAILED, errno, "terminal settings");
+	if (write_output(master, slave, &m->output, err) ||
+	    type_input(master, slave, &quoted, input.size, err))
+		return -1;
+	if (ioctl(slave, TCSETS2, settings))
+		return error_set(err, ERROR_FAILED, errno, "terminal settings");
+	if (!m->output_stopped)
+		return 0;
+	if (settings->c_iflag & IXON ? ioctl(slave, TIOCSTI, &settings->c_cc[VSTOP]) :
+				       ioctl(slave, TCXONC, TCOOFF))
+		return error_set(err, ERROR_FAILED, errno, "stopping the output of a terminal");
+	return 0;
+}
