@@ -29,6 +29,8 @@ extern const struct kind signalfd_kind;
 extern const struct kind epoll_kind;
 extern const struct kind inotify_kind;
 extern const struct kind pidfd_kind;
+extern const struct kind pty_master_kind;
+extern const struct kind terminal_kind;
 
 /* Processes and threads. */
 extern const struct kind maps_kind;
@@ -40,6 +42,7 @@ extern const struct kind pending_signals_kind;
 extern const struct kind interval_timers_kind;
 extern const struct kind posix_timers_kind;
 extern const struct kind limits_kind;
+extern const struct kind controlling_terminal_kind;
 extern const struct kind filesystem_kind;
 extern const struct kind oom_score_adj_kind;
 extern const struct kind core_filter_kind;
@@ -86,6 +89,8 @@ const struct kind *const kinds_table[] = {
 	&epoll_kind,
 	&inotify_kind,
 	&pidfd_kind,
+	&pty_master_kind,
+	&terminal_kind,
 
 	/* Processes and threads. */
 	&maps_kind,
@@ -97,6 +102,7 @@ const struct kind *const kinds_table[] = {
 	&interval_timers_kind,
 	&posix_timers_kind,
 	&limits_kind,
+	&controlling_terminal_kind,
 	&filesystem_kind,
 	&oom_score_adj_kind,
 	&core_filter_kind,

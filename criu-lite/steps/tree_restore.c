@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "kinds/memory.h"
+#include "kinds/task/controlling_terminal.h"
 #include "steps/load.h"
 #include "steps/puppets.h"
 #include "steps/tree_plan.h"
@@ -88,13 +89,23 @@ static int set_group(struct maker *m, const struct plan_op *op, struct error *er
 	return call(actor(m, op->who), err, SYS_setpgid, 0, group, 0, 0);
 }
 
+/* Children inherit the terminal of the session, so it comes at once. */
+static int begin_session(struct maker *m, const struct plan_op *op, struct error *err)
+{
+	struct restore_task *leader = actor(m, op->who);
+
+	if (call(leader, err, SYS_setsid, 0, 0, 0, 0))
+		return -1;
+	return op->who < m->plan->task_count ? controlling_terminal_begin(leader, err) : 0;
+}
+
 static int perform(struct maker *m, const struct plan_op *op, struct error *err)
 {
 	switch (op->kind) {
 	case PLAN_CLONE:
 		return clone_actor(m, op, err);
 	case PLAN_SETSID:
-		return call(actor(m, op->who), err, SYS_setsid, 0, 0, 0, 0);
+		return begin_session(m, op, err);
 	case PLAN_SETPGID:
 		return set_group(m, op, err);
 	case PLAN_EXIT:

@@ -23,13 +23,12 @@
 #include "kinds/fd/pty.h"
 
 enum {
-	/* A pair holds 4 KiB in its read buffer and 8 KiB on the way there. */
+	/* Each direction holds at most 4 KiB in its read buffer and 16 KiB on the way there. */
 	PIECE = 1024,
-	OUTPUT_PIECES = 20,
+	PIECES = 21,
 	PIECES_AT_ONCE = 7,
-	INPUT_SIZE = 4096,
-	INPUT_PIECES = 4,
 	SETTLE_MS = 3,		/* for the kernel's worker between the two sides */
+	TRIES = 100,		/* a millisecond each */
 	SMALL = 4000,		/* below this the read buffer holds everything */
 
 	CHAR_EOF = 0x04,
@@ -99,8 +98,8 @@ struct copying {
 	/* What is to be there afterwards; NULL: what was there. */
 	const struct buffer *output, *input;
 	/* records, and addresses of data */
-	int peer, output_read[OUTPUT_PIECES], output_written[OUTPUT_PIECES];
-	int input_read[INPUT_PIECES], input_written[INPUT_PIECES];
+	int peer, output_read[PIECES], output_written[PIECES];
+	int input_read[PIECES], input_written[PIECES];
 	uint64_t output_data, input_data;
 };
 
@@ -155,14 +154,13 @@ static void flush_input(struct batch *b, const struct copying *c)
 
 static void read_all(struct batch *b, struct copying *c)
 {
-	c->output_data = batch_space(b, OUTPUT_PIECES * PIECE);
-	c->input_data = batch_space(b, INPUT_PIECES * INPUT_SIZE);
-	for (int i = 0; i < OUTPUT_PIECES; i++)
+	c->output_data = batch_space(b, PIECES * PIECE);
+	c->input_data = batch_space(b, PIECES * PIECE);
+	for (int i = 0; i < PIECES; i++) {
 		c->output_read[i] = batch_call(b, SYS_read, c->ends->number,
 					       c->output_data + i * PIECE, PIECE);
-	for (int i = 0; i < INPUT_PIECES; i++)
-		c->input_read[i] = on_peer(b, c, SYS_read, c->input_data + i * INPUT_SIZE,
-					   INPUT_SIZE);
+		c->input_read[i] = on_peer(b, c, SYS_read, c->input_data + i * PIECE, PIECE);
+	}
 }
 
 /* Writes piece i of what is to be there to the master, or to the slave; returns the record. A read
@@ -170,12 +168,12 @@ static void read_all(struct batch *b, struct copying *c)
 static int write_piece(struct batch *b, const struct copying *c, bool to_master, int i)
 {
 	const struct buffer *wanted = to_master ? c->input : c->output;
-	size_t piece = to_master ? INPUT_SIZE : PIECE, at = i * piece, size = 0;
+	size_t at = i * PIECE, size = 0;
 	uint64_t data = (to_master ? c->input_data : c->output_data) + at;
 	int record;
 
 	if (wanted && at < wanted->size) {
-		size = wanted->size - at < piece ? wanted->size - at : piece;
+		size = wanted->size - at < PIECE ? wanted->size - at : PIECE;
 		data = batch_put(b, wanted->data + at, size);
 	}
 	record = batch_call(b, SYS_write, c->ends->number, data, size);
@@ -188,12 +186,11 @@ static int write_piece(struct batch *b, const struct copying *c, bool to_master,
 
 static void write_back(struct batch *b, struct copying *c)
 {
-	for (int i = 0; i < INPUT_PIECES; i++)
-		c->input_written[i] = write_piece(b, c, true, i);
-	for (int i = 0; i < OUTPUT_PIECES; i++) {
+	for (int i = 0; i < PIECES; i++) {
 		/* The worker must make room before the kernel takes more. */
-		if (i == PIECES_AT_ONCE && c->output_waits >= SMALL)
+		if (i == PIECES_AT_ONCE && (c->output_waits >= SMALL || c->input_waits >= SMALL))
 			settle(b);
+		c->input_written[i] = write_piece(b, c, true, i);
 		c->output_written[i] = write_piece(b, c, false, i);
 	}
 	flush_input(b, c);
@@ -234,23 +231,22 @@ static int make_copying(struct batch *b, void *context, struct error *err)
 }
 
 /* What was read, piece by piece. */
-static int collect(const struct batch *b, const int *records, int count, uint64_t data,
-		   size_t piece, struct buffer *ret)
+static int collect(const struct batch *b, const int *records, uint64_t data, struct buffer *ret)
 {
-	for (int i = 0; i < count; i++) {
+	for (int i = 0; i < PIECES; i++) {
 		int64_t got = batch_result(b, records[i]);
 
-		if (got > 0 && buffer_append(ret, batch_at(b, data + i * piece), got))
+		if (got > 0 && buffer_append(ret, batch_at(b, data + i * PIECE), got))
 			return -1;
 	}
 	return 0;
 }
 
-static int64_t total(const struct batch *b, const int *records, int count)
+static size_t total(const struct batch *b, const int *records)
 {
-	int64_t sum = 0;
+	size_t sum = 0;
 
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < PIECES; i++)
 		if (batch_result(b, records[i]) > 0)
 			sum += batch_result(b, records[i]);
 	return sum;
@@ -269,8 +265,8 @@ static int put_right(struct copying *c, const struct pty_queue *q, struct error 
 	c->output_waits = SMALL;
 	if (dump_visit(c->ends->task, &b, make_copying, c, err))
 		return -1;
-	if (total(&b, c->input_written, INPUT_PIECES) != (int64_t)quoted.size ||
-	    total(&b, c->output_written, OUTPUT_PIECES) != (int64_t)q->output.size)
+	if (total(&b, c->input_written) != quoted.size ||
+	    total(&b, c->output_written) != q->output.size)
 		return error_set(err, ERROR_TARGET, 0, "what waits in the terminal has grown");
 	return 0;
 }
@@ -312,11 +308,11 @@ int pty_queue_copy(const struct pty_ends *ends, const struct termios2 *settings,
 		return 0;
 	if (dump_visit(ends->task, &b, make_copying, &c, err))
 		return -1;
-	if (collect(&b, c.output_read, OUTPUT_PIECES, c.output_data, PIECE, &ret->output) ||
-	    collect(&b, c.input_read, INPUT_PIECES, c.input_data, INPUT_SIZE, &ret->input))
+	if (collect(&b, c.output_read, c.output_data, &ret->output) ||
+	    collect(&b, c.input_read, c.input_data, &ret->input))
 		return error_set(err, ERROR_FAILED, ENOMEM, "terminal");
-	if (total(&b, c.output_written, OUTPUT_PIECES) != (int64_t)ret->output.size ||
-	    total(&b, c.input_written, INPUT_PIECES) != (int64_t)ret->input.size ||
+	if (total(&b, c.output_written) != ret->output.size ||
+	    total(&b, c.input_written) != ret->input.size ||
 	    (c.canonical && memchr(ret->input.data ?: "", '\0', ret->input.size)))
 		return put_right(&c, ret, err);
 	return 0;
@@ -324,22 +320,23 @@ int pty_queue_copy(const struct pty_ends *ends, const struct termios2 *settings,
 
 /* ---- restore ---- */
 
-static int write_output(int master, int slave, const ProtobufCBinaryData *data, struct error *err)
+/* In pieces, as much as the terminal takes; fd does not block. */
+static int write_pieces(int fd, const void *data, size_t size, struct error *err)
 {
 	const struct timespec moment = { .tv_nsec = 1000000 };
 	size_t done = 0;
 	int tries = 0;
 
-	while (done < data->len) {
-		size_t left = data->len - done;
-		ssize_t r = write(slave, data->data + done, left < PIECE ? left : PIECE);
+	while (done < size) {
+		size_t left = size - done;
+		ssize_t r = write(fd, (const char *)data + done, left < PIECE ? left : PIECE);
 
 		if (r > 0) {
 			done += r;
 			tries = 0;
-		} else if ((r < 0 && errno != EAGAIN && errno != EINTR) || ++tries > 100) {
+		} else if ((r < 0 && errno != EAGAIN && errno != EINTR) || ++tries > TRIES) {
 			return error_set(err, ERROR_FAILED, r < 0 ? errno : 0,
-					 "%zu bytes of output are too many", data->len);
+					 "%zu bytes are too many for a terminal", size);
 		} else {
 			nanosleep(&moment, NULL);
 		}
@@ -349,20 +346,20 @@ static int write_output(int master, int slave, const ProtobufCBinaryData *data, 
 
 /* Byte by byte into the line discipline, without a worker between; what is beyond its buffer waits
  * before it, as it did. */
-static int type_input(int master, int slave, const struct buffer *quoted, size_t plain_size,
-		      struct error *err)
+static int type_input(int master, int slave, const struct buffer *quoted, struct error *err)
 {
-	size_t direct = plain_size < SMALL ? quoted->size : SMALL;
+	size_t direct = quoted->size < SMALL ? quoted->size : SMALL;
+	int flags = fcntl(master, F_GETFL), r;
 
-	if (direct > quoted->size)
-		direct = quoted->size;
 	for (size_t i = 0; i < direct; i++)
 		if (ioctl(slave, TIOCSTI, quoted->data + i))
 			return error_set(err, ERROR_FAILED, errno, "input of a terminal");
-	if (direct < quoted->size &&
-	    write_full(master, quoted->data + direct, quoted->size - direct))
-		return error_set(err, ERROR_FAILED, errno, "input of a terminal");
-	return 0;
+	if (direct == quoted->size)
+		return 0;
+	if (fcntl(master, F_SETFL, flags | O_NONBLOCK))
+		return error_set(err, ERROR_FAILED, errno, "F_SETFL");
+	r = write_pieces(master, quoted->data + direct, quoted->size - direct, err);
+	return fcntl(master, F_SETFL, flags) || r ? -1 : 0;
 }
 
 int pty_queue_refill(int master, int slave, const PtyMaster *m, const struct termios2 *settings,
@@ -373,15 +370,15 @@ int pty_queue_refill(int master, int slave, const PtyMaster *m, const struct ter
 	bool canonical = settings->c_lflag & ICANON;
 	struct termios2 plain = quoting_settings(settings);
 
-	if (m->input.len > INPUT_PIECES * INPUT_SIZE || m->output.len > OUTPUT_PIECES * PIECE)
+	if (m->input.len > PIECES * PIECE || m->output.len > PIECES * PIECE)
 		return error_set(err, ERROR_IMAGE, 0, "a terminal cannot hold %zu and %zu bytes",
 				 m->input.len, m->output.len);
 	if (quote_input(&input, canonical, &quoted))
 		return error_set(err, ERROR_FAILED, ENOMEM, "terminal");
 	if (ioctl(slave, TCSETS2, &plain))
 		return error_set(err, ERROR_FAILED, errno, "terminal settings");
-	if (write_output(master, slave, &m->output, err) ||
-	    type_input(master, slave, &quoted, input.size, err))
+	if (write_pieces(slave, m->output.data, m->output.len, err) ||
+	    type_input(master, slave, &quoted, err))
 		return -1;
 	if (ioctl(slave, TCSETS2, settings))
 		return error_set(err, ERROR_FAILED, errno, "terminal settings");

@@ -51,8 +51,6 @@ static bool describe(struct dump *d, const struct dump_task *t, ControllingTermi
 	int index = pty_index(tty_device(t->stat.tty_nr));
 	const struct dump_file *master = NULL;
 
-	if (t->zombie)
-		return false;
 	if (!t->stat.tty_nr) {
 		/* Of a session outside nobody of the tree may have a terminal, too. */
 		m->terminal = CONTROLLING_TERMINAL__TERMINAL__NONE;
@@ -77,19 +75,15 @@ static bool describe(struct dump *d, const struct dump_task *t, ControllingTermi
 	return true;
 }
 
-int controlling_terminals_dump(struct dump *d, struct error *err)
+static int controlling_terminal_take(struct dump_thread *t, const struct batch *b,
+				     const struct ask *ask, struct error *err)
 {
-	struct dump_task **t;
+	ControllingTerminal m = CONTROLLING_TERMINAL__INIT;
+	struct dump *d = t->task->dump;
 
-	array_for(t, &d->tasks) {
-		ControllingTerminal m = CONTROLLING_TERMINAL__INIT;
-
-		m.pid = (*t)->pid;
-		if (describe(d, *t, &m) && stream_write(d->out, controlling_terminal_kind.record,
-							RECORD_CRITICAL, &m.base, err))
-			return error_wrap(err, "process %d: controlling terminal", (*t)->pid);
-	}
-	return 0;
+	m.pid = t->task->pid;
+	return describe(d, t->task, &m) ? dump_state(d, &controlling_terminal_kind, &m.base, err) :
+					  0;
 }
 
 /* ---- restore ---- */
@@ -223,7 +217,10 @@ static int controlling_terminal_put(struct restore_thread *t, const ProtobufCMes
 	}
 }
 
-static const struct state_ops controlling_terminal_state = { .put = controlling_terminal_put };
+static const struct state_ops controlling_terminal_state = {
+	.take = controlling_terminal_take,
+	.put = controlling_terminal_put,
+};
 
 const struct kind controlling_terminal_kind = {
 	.name = "controlling-terminal",

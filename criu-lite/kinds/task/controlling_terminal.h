@@ -2,16 +2,13 @@
 #ifndef CL_KINDS_CONTROLLING_TERMINAL_H
 #define CL_KINDS_CONTROLLING_TERMINAL_H
 
-#include "kinds/dump.h"
 #include "kinds/restore.h"
 
 /*
  * Controlling terminals. A process has that of its session by birth alone, so a session's terminal
- * must be there before its leader has children: its record stands with the tree in the image.
+ * must be there before its leader has children.
  */
 
-/* Writes the records; descriptors have been scanned and all tasks are held. */
-int controlling_terminals_dump(struct dump *d, struct error *err);
 /* Gives the leader, which has just begun its session and has no children yet, its terminal. */
 int controlling_terminal_begin(struct restore_task *leader, struct error *err);
 
