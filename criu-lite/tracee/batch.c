@@ -15,7 +15,7 @@ enum {
 
 void batch_start(struct batch *b, const struct agent *agent)
 {
-	b->agent = agent;
+	b->base = agent_data_address(agent);
 	b->records.count = 0;
 	b->data_size = 0;
 	b->overflow = false;
@@ -77,7 +77,7 @@ uint64_t batch_space(struct batch *b, size_t size)
 	}
 	memset(b->data + b->data_size, 0, rounded);
 	b->data_size += rounded;
-	return agent_data_address(b->agent) + b->data_size - rounded;
+	return b->base + b->data_size - rounded;
 }
 
 uint64_t batch_put(struct batch *b, const void *data, size_t size)
@@ -101,5 +101,5 @@ int64_t batch_result(const struct batch *b, int record)
 
 void *batch_at(const struct batch *b, uint64_t address)
 {
-	return b->data + (address - agent_data_address(b->agent));
+	return b->data + (address - b->base);
 }

@@ -44,7 +44,7 @@ struct batch_record {
 struct agent;
 
 struct batch {
-	const struct agent *agent;
+	uint64_t base;		/* address of its data in the foreign process */
 	ARRAY_OF(struct batch_record) records;
 	char *data;		/* mirror of the data part of the agent's area */
 	size_t data_size, data_capacity;
@@ -72,7 +72,8 @@ uint64_t batch_string(struct batch *b, const char *text);
 /* Whether that much more fits; with a long list of calls run and restart the batch when not. */
 bool batch_has_room(const struct batch *b, size_t records, size_t data_size);
 
-/* After agent_run: the result of a record, and our copy of bytes at a foreign address. */
+/* After agent_run, also once the agent is gone: the result of a record, and our copy of bytes at a
+ * foreign address. */
 int64_t batch_result(const struct batch *b, int record);
 void *batch_at(const struct batch *b, uint64_t address);
 

@@ -24,6 +24,7 @@ enum {
 	TTY_MAJOR = 4,		/* virtual consoles, serial lines */
 	TTYAUX_MAJOR = 5,	/* 0 is /dev/tty, 1 /dev/console */
 	AUX_TTY = 0, AUX_CONSOLE = 1,
+	LARGEFILE_FLAG = 0100000,	/* O_LARGEFILE is 0 for 64-bit programs */
 	ACM_MAJOR = 166, USB_MAJOR = 188, LOW_DENSITY_MAJOR = 204, HVC_MAJOR = 229,
 };
 
@@ -157,20 +158,26 @@ static int terminal_dump(struct dump_files *d, struct dump_file *f, struct error
 
 /* ---- restore ---- */
 
+/* Flags for TIOCGPTPEER, which keeps every one it is given: O_CLOEXEC would stay in the
+ * description, and O_LARGEFILE is not added as open(2) does. */
+static int peer_flags(const Terminal *m)
+{
+	return (m->common->flags & (O_ACCMODE | O_NONBLOCK | LARGEFILE_FLAG)) | O_NOCTTY;
+}
+
 /* The slave of a pair whose master is closed at once. */
 static int open_hung_up(struct restore_files *r, struct restore_file *f, struct error *err)
 {
 	const Terminal *m = (const Terminal *)f->message;
-	int flags = (m->common->flags & O_ACCMODE) | O_NOCTTY | O_CLOEXEC, unlock = 0;
 	_cleanup_batch_ struct batch b = { 0 };
-	int master, slave;
+	int master, slave, unlock = 0;
 
 	batch_start(&b, &f->opener->agent);
 	master = batch_must(&b, SYS_openat, AT_FDCWD, batch_string(&b, "/dev/ptmx"),
 			    O_RDWR | O_NOCTTY | O_CLOEXEC);
 	batch_from(&b, batch_must(&b, SYS_ioctl, 0, TIOCSPTLCK,
 				  batch_put(&b, &unlock, sizeof(unlock))), 0, master);
-	slave = batch_must(&b, SYS_ioctl, 0, TIOCGPTPEER, flags);
+	slave = batch_must(&b, SYS_ioctl, 0, TIOCGPTPEER, peer_flags(m));
 	batch_from(&b, slave, 0, master);
 	batch_from(&b, batch_must(&b, SYS_close, 0), 0, master);
 	return restore_open(r, f, &b, slave, err);
@@ -204,7 +211,7 @@ static int open_slave(struct restore_files *r, struct restore_file *f, struct er
 	}
 	/* Its name may be known to its program alone (a bind mount, /dev/tty of another). */
 	if (f->fd < 0)
-		f->fd = ioctl(pty_pair_master(pair), TIOCGPTPEER, flags);
+		f->fd = ioctl(pty_pair_master(pair), TIOCGPTPEER, peer_flags(m));
 	if (f->fd < 0)
 		return error_set(err, ERROR_FAILED, errno, "/dev/pts/%d", index);
 	return 0;
@@ -258,9 +265,7 @@ static int terminal_link(struct restore_files *r, struct restore_file *f, struct
 {
 	const Terminal *m = (const Terminal *)f->message;
 
-	if (m->hung_up)
-		return 0;
-	if (!m->outside && m->exclusive && ioctl(f->fd, TIOCEXCL))
+	if (!m->outside && !m->hung_up && m->exclusive && ioctl(f->fd, TIOCEXCL))
 		return error_set(err, ERROR_FAILED, errno, "TIOCEXCL");
 	return restore_file_set_flags(f, err);
 }
