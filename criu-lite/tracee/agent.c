@@ -24,7 +24,10 @@ struct batch_header {
 	char reserved[40];
 };
 
-enum { NOTHING_FAILED = 0xffffffff };
+enum {
+	NOTHING_FAILED = 0xffffffff,
+	FRAME_HEAD_MAX = 2048,	/* what a frame has beside the extended registers, and more */
+};
 
 static const uint64_t all_signals = ~0ull;
 
@@ -86,14 +89,14 @@ static int write_batch(struct agent *a, struct tracee *t, struct batch *b, int r
 	size_t parts = 3, total = sizeof(header) + local[1].iov_len + b->data_size;
 
 	if (!a->puppet && a->frame_owner != t->tid) {
-		size_t size = arch_frame_build(NULL, 0, &t->saved, t->xstate, t->xstate_size, 0);
+		size_t size;
 
-		if (size > sizeof(frame))
+		if (t->xstate_size > sizeof(frame) - FRAME_HEAD_MAX)
 			return error_set(err, ERROR_TARGET, 0,
 					 "task %d: extended registers of %zu bytes", t->tid,
 					 t->xstate_size);
-		arch_frame_build(frame, agent_frame_address(a), &t->saved, t->xstate,
-				 t->xstate_size, t->sigmask);
+		size = arch_frame_build(frame, agent_frame_address(a), &t->saved, t->xstate,
+					t->xstate_size, t->sigmask);
 		local[3] = (struct iovec){ frame, size };
 		remote[3] = (struct iovec){ (void *)agent_frame_address(a), size };
 		total += size;
