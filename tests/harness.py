@@ -23,6 +23,29 @@ def become_subreaper():
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
+CLONE_NEWNS, CLONE_NEWIPC = 0x20000, 0x8000000
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
+
+
+def own(things):
+    """Gives this process and those it will start what no other test has: "terminals" (a devpts
+    instance, so that their numbers are free) and "ipc" (an IPC namespace)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def call(function, *arguments):
+        if function(*arguments):
+            raise OSError(ctypes.get_errno(), f"{function.__name__}{arguments}")
+
+    if not things:
+        return
+    call(libc.unshare, CLONE_NEWNS | (CLONE_NEWIPC if "ipc" in things else 0))
+    call(libc.mount, b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+    if "terminals" in things:
+        call(libc.mount, b"devpts", b"/dev/pts", b"devpts", 0,
+             b"newinstance,ptmxmode=0666,mode=0620")
+        call(libc.mount, b"/dev/pts/ptmx", b"/dev/ptmx", None, MS_BIND, None)
+
+
 def reset_signals():
     """Before exec: no signal ignored (Python ignores some) and none blocked."""
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:

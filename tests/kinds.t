@@ -208,6 +208,7 @@ class Case:
     def run(self):
         """Returns the exit status that tells the runner."""
         try:
+            harness.own(self.wishes.get("own", "").split(",") if "own" in self.wishes else [])
             self.start()
             early = self.verdict()
             if early and early.startswith("SKIP"):

@@ -26,6 +26,7 @@
  *     test: options=--stdio null           more options for criu-lite restore
  *     test: checkpoint=--compress none     more options for criu-lite checkpoint
  *     test: ignore=timers,Cpus_allowed     these may look otherwise afterwards (tests/looks.py)
+ *     test: own=terminals,ipc              a devpts instance, an IPC namespace of its own
  *     test: unsteady                       the tree changes by itself: do not compare its looks
  *     build: -lcap                         more compiler flags
  */

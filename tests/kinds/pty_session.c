@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A session keeps its controlling terminal, with the foreground group that gets its signals. */
+/* test: own=terminals */
 #include "testing.h"
 
 #include <poll.h>
