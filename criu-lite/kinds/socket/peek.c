@@ -40,7 +40,6 @@ static void drop_fds(struct peek *p)
 
 static void take_control(struct peek *p, struct msghdr *h)
 {
-	p->fds_left_out = h->msg_flags & MSG_CTRUNC;
 	p->has_credentials = false;
 	p->control_size = h->msg_controllen;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
@@ -64,7 +63,7 @@ static void take_control(struct peek *p, struct msghdr *h)
 }
 
 /* One recvmsg(2) at the offset as it stands. Returns the whole length, or -1 with errno. */
-static ssize_t look(struct peek *p, size_t size, bool with_fds)
+static ssize_t look(struct peek *p, size_t size)
 {
 	struct iovec part = { .iov_base = p->data.data, .iov_len = size };
 	struct msghdr h = {
@@ -73,8 +72,7 @@ static ssize_t look(struct peek *p, size_t size, bool with_fds)
 		.msg_iov = &part,
 		.msg_iovlen = 1,
 		.msg_control = p->control,
-		/* Room for credentials, but not for descriptors behind them. */
-		.msg_controllen = with_fds ? sizeof(p->control) : CMSG_SPACE(sizeof(struct ucred)),
+		.msg_controllen = sizeof(p->control),
 	};
 	ssize_t n = recvmsg(p->fd, &h, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
 
@@ -89,15 +87,18 @@ static ssize_t look(struct peek *p, size_t size, bool with_fds)
 
 static int move(struct peek *p, size_t offset, struct error *err)
 {
-	if (!offset && !p->moved && p->offset_before < 0)
+	/* The first look needs none. From then on even offset 0 does: it skips an empty message that
+	 * has been looked at. */
+	if (!p->looked && !offset && p->offset_before < 0)
 		return 0;
 	p->moved = true;
+	p->offset = offset;
 	if (set_offset(p->fd, offset))
 		return error_set(err, ERROR_TARGET, errno, "cannot look behind the first message");
 	return 0;
 }
 
-int peek_at(struct peek *p, size_t offset, size_t size, bool with_fds, struct error *err)
+int peek_at(struct peek *p, size_t offset, size_t size, struct error *err)
 {
 	size_t room = size ? size : FIRST_TRY;
 
@@ -109,7 +110,8 @@ int peek_at(struct peek *p, size_t offset, size_t size, bool with_fds, struct er
 			return error_set(err, ERROR_FAILED, ENOMEM, "queue of a socket");
 		if (move(p, offset, err))
 			return -1;
-		n = look(p, room, with_fds);
+		n = look(p, room);
+		p->looked |= n >= 0 && (size || (size_t)n <= room);
 		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 			return 0;
 		if (n < 0)
@@ -121,6 +123,13 @@ int peek_at(struct peek *p, size_t offset, size_t size, bool with_fds, struct er
 					 "a message of %zd bytes waits in it", n);
 		room = n;
 	}
+}
+
+ssize_t peek_again(struct peek *p, void *buffer, size_t size)
+{
+	if (p->moved && set_offset(p->fd, p->offset))
+		return -1;
+	return recv(p->fd, buffer, size, MSG_PEEK | MSG_DONTWAIT);
 }
 
 int peek_end(struct peek *p, struct error *err)

@@ -23,6 +23,8 @@ struct peek {
 	int fd;
 	int offset_before;	/* SO_PEEK_OFF as found; -1 is off */
 	bool moved;		/* it has been changed */
+	bool looked;		/* at something */
+	size_t offset;		/* of the last look */
 
 	/* The message. */
 	struct buffer data;
@@ -30,7 +32,6 @@ struct peek {
 	socklen_t from_size;
 	int fds[PEEK_FDS_MAX];	/* ours, close-on-exec */
 	int fd_count;
-	bool fds_left_out;	/* there were descriptors, but none were asked for */
 	bool has_credentials;
 	struct ucred credentials;
 	/* Ancillary data as received, for those who know more kinds of it. */
@@ -40,9 +41,12 @@ struct peek {
 
 int peek_start(struct peek *p, int fd, struct error *err);
 /* Looks at what lies `offset` bytes into the queue, at most `size` bytes of it (0: one whole
- * message). Without with_fds descriptors stay where they are. Returns 1, 0 when there is nothing,
- * or -1. Descriptors of the last message are closed. */
-int peek_at(struct peek *p, size_t offset, size_t size, bool with_fds, struct error *err);
+ * message). Returns 1, 0 when there is nothing, or -1. Descriptors of the message before are
+ * closed. */
+int peek_at(struct peek *p, size_t offset, size_t size, struct error *err);
+/* Looks at the same place once more, only for how much of it is copied to `buffer`. Returns what
+ * recvmsg(2) does. */
+ssize_t peek_again(struct peek *p, void *buffer, size_t size);
 /* Puts SO_PEEK_OFF back; closes and frees. */
 int peek_end(struct peek *p, struct error *err);
 /* The same for the way out of a failure. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -70,22 +71,27 @@ static int keep(struct dump_files *d, const struct peek *p, size_t from, size_t 
 	return with_fds ? add_files(d, p, message, err) : 0;
 }
 
-/* Descriptors stick to the first byte that was sent with them: the shortest look that meets them
- * tells which. Leaves the whole stretch looked at again. */
-static int find_start(struct peek *p, size_t offset, size_t *ret, struct error *err)
+/*
+ * Descriptors stick to what was sent together with them, which is the end of the stretch that they
+ * came with. Where it starts the kernel tells when its last byte finds no room: what is copied until
+ * then are the whole buffers before it, and none at all is an error.
+ */
+static int find_start(struct peek *p, size_t *ret, struct error *err)
 {
-	size_t whole = p->data.size, low = 0, high = whole;
+	size_t page = sysconf(_SC_PAGESIZE), whole = p->data.size;
+	size_t room = (whole + page - 1) / page * page;
+	char *area =
+		mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ssize_t n;
 
-	/* Looks of `low` bytes do not meet them, looks of `high` do. */
-	while (high - low > 1) {
-		size_t middle = low + (high - low) / 2;
-
-		if (peek_at(p, offset, middle, false, err) < 0)
-			return -1;
-		*(p->fds_left_out ? &high : &low) = middle;
-	}
-	*ret = high - 1;
-	return peek_at(p, offset, whole, true, err) < 0 ? -1 : 0;
+	if (area == MAP_FAILED || mprotect(area + room, page, PROT_NONE))
+		return error_set(err, ERROR_FAILED, errno, "queue of a socket");
+	n = peek_again(p, area + room - (whole - 1), whole);
+	munmap(area, room + page);
+	if (n < 0 && errno != EFAULT)
+		return error_set(err, ERROR_TARGET, errno, "cannot look at its queue");
+	*ret = n < 0 ? 0 : n;
+	return 0;
 }
 
 static int dump_stream(struct dump_files *d, struct dump_file *f, struct peek *p, UnixSocket *m,
@@ -98,7 +104,7 @@ static int dump_stream(struct dump_files *d, struct dump_file *f, struct peek *p
 	if (waiting > PEEK_QUEUE_MAX)
 		return error_set(err, ERROR_BLOCKED, 0, "%d bytes wait in it", waiting);
 	for (size_t offset = 0; offset < (size_t)waiting;) {
-		int got = peek_at(p, offset, waiting - offset, true, err);
+		int got = peek_at(p, offset, waiting - offset, err);
 		size_t start = 0;
 
 		if (got < 0)
@@ -107,7 +113,7 @@ static int dump_stream(struct dump_files *d, struct dump_file *f, struct peek *p
 			return error_set(err, ERROR_TARGET, 0,
 					 "%d bytes wait in it, only %zu are found", waiting,
 					 offset);
-		if (p->fd_count && find_start(p, offset, &start, err))
+		if (p->fd_count && find_start(p, &start, err))
 			return -1;
 		if ((start && keep(d, p, 0, start, false, m, err)) ||
 		    keep(d, p, start, p->data.size, true, m, err))
@@ -122,7 +128,7 @@ static int dump_messages(struct dump_files *d, struct peek *p, UnixSocket *m, st
 	size_t offset = 0;
 
 	for (;;) {
-		int got = peek_at(p, offset, 0, true, err);
+		int got = peek_at(p, offset, 0, err);
 		UnixSocket__Message *message;
 		const void *name;
 		size_t length;
