@@ -103,7 +103,12 @@ def reap(statuses):
 
 def kill_descendants(seconds=10):
     """Ends every descendant of this process by its pid, and reaps them. Returns those that would
-    not go."""
+    not go. They are stopped first, so that none acts on the death of another."""
+    for pid in tree(os.getpid())[1:]:
+        try:
+            os.kill(pid, signal.SIGSTOP)
+        except ProcessLookupError:
+            pass
     deadline = time.monotonic() + seconds
     while True:
         reap({})

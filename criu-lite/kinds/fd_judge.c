@@ -57,10 +57,26 @@ bool fd_scan_in_flight(const struct fd_scan *scan)
 	return false;
 }
 
+static int check_leases(const struct fd_look *look, struct blockers *blockers, struct error *err)
+{
+	const struct proc_lock *lock;
+
+	array_for(lock, &look->info.locks) {
+		if (lock->type != PROC_LOCK_LEASE && lock->type != PROC_LOCK_DELEG)
+			continue;
+		if (blockers_add(blockers, look->pid, "leases (fcntl F_SETLEASE) cannot be saved",
+				 "have the program give it up", "descriptor %d (%s)", look->number,
+				 look->link))
+			return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
+	}
+	return 0;
+}
+
 static int check_file(const struct fd_scan *scan, const struct kind *kind,
 		      const struct fd_look *look, struct blockers *blockers, struct error *err)
 {
-	if (kind->file->check && kind->file->check(look, blockers, err))
+	if (check_leases(look, blockers, err) ||
+	    (kind->file->check && kind->file->check(look, blockers, err)))
 		return -1;
 	return kind->file->check_tree ? kind->file->check_tree(scan, look, blockers, err) : 0;
 }

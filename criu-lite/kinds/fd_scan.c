@@ -185,6 +185,7 @@ static int add_entry(struct fd_scan *scan, struct fd_table *table, int number, s
 		return r;
 	}
 	cloexec = look.info.flags & O_CLOEXEC;
+	table->has_locks |= look.info.locks.count > 0;
 	f = fd_scan_find(scan, &look, &is_new, err);
 	if (!f)
 		return -1;

@@ -28,6 +28,7 @@ struct fd_table {
 	int proc_fd;		/* of that thread; ours */
 	struct dump_task *task;	/* NULL in preflight */
 	ARRAY_OF(struct fd_entry) entries;
+	bool has_locks;		/* file locks were seen at its descriptors */
 };
 
 /* A description and what the engine alone knows of it. */

@@ -57,6 +57,8 @@ struct dump_file *dump_files_at(struct dump_files *d, size_t index);
  * after the last. */
 struct dump_file *dump_files_next_of_inode(struct dump_files *d, dev_t dev, ino_t ino,
 					   const struct dump_file *after);
+/* Whether file locks were seen at descriptors of a process. */
+bool dump_files_have_locks(const struct dump_files *d, pid_t pid);
 /* "process 12: descriptor 7 (socket:[1234])" for messages; in a buffer of the description. */
 const char *dump_file_name(struct dump_file *f);
 

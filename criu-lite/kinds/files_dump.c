@@ -171,6 +171,16 @@ const struct fd_scan *dump_files_tree(const struct dump_files *d)
 	return &d->scan;
 }
 
+bool dump_files_have_locks(const struct dump_files *d, pid_t pid)
+{
+	const struct fd_table *table;
+
+	array_for(table, &d->scan.tables)
+		if (table->pid == pid && table->has_locks)
+			return true;
+	return false;
+}
+
 struct dump_file *dump_files_next_of_inode(struct dump_files *d, dev_t dev, ino_t ino,
 					   const struct dump_file *after)
 {

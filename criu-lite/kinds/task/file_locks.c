@@ -16,14 +16,14 @@
 
 #include "base/cleanup.h"
 #include "images/file_locks.pb-c.h"
-#include "kinds/dump.h"
-#include "kinds/restore.h"
+#include "kinds/files.h"
 #include "proc/locks.h"
 
 extern const struct kind file_locks_kind;
 
 enum { LOCKS_PER_BATCH = 256 };
 
+/* Slow: Linux waits for all processors (an RCU grace period) before it shows them. */
 static int read_all_locks(struct proc_locks *ret, struct error *err)
 {
 	_cleanup_fd_ int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -31,19 +31,6 @@ static int read_all_locks(struct proc_locks *ret, struct error *err)
 	if (proc < 0)
 		return error_set(err, ERROR_FAILED, errno, "cannot open /proc");
 	return proc_read_locks(proc, ret, err);
-}
-
-/* Whether a lock on this machine may be this process's. What belongs to a description bears the pid
- * of who has set it, which may be gone. */
-static bool may_hold(const struct proc_locks *all, pid_t pid)
-{
-	const struct proc_lock *lock;
-
-	array_for(lock, &all->items)
-		if (!lock->blocked && (lock->pid == pid || lock->type == PROC_LOCK_OFD ||
-				       lock->type == PROC_LOCK_FLOCK))
-			return true;
-	return false;
 }
 
 /* Calls each() with every lock at every descriptor of a process; what is closed meanwhile is passed
@@ -89,46 +76,6 @@ static int visit_locks(int proc_fd, lock_visitor each, void *context, struct err
 	return 0;
 }
 
-/* ---- preflight ---- */
-
-struct lease_search {
-	const struct task_look *look;
-	struct blockers *blockers;
-};
-
-static int find_lease(void *context, int fd, const struct proc_lock *lock, struct error *err)
-{
-	struct lease_search *search = context;
-	_cleanup_free_ char *path = NULL;
-	char name[32];
-
-	if (lock->type != PROC_LOCK_LEASE && lock->type != PROC_LOCK_DELEG)
-		return 0;
-	snprintf(name, sizeof(name), "fd/%d", fd);
-	if (readlink_alloc(search->look->proc_fd, name, &path))
-		return 0;
-	if (blockers_add(search->blockers, search->look->pid,
-			 "leases (fcntl F_SETLEASE) cannot be saved", "have the program give it up",
-			 "descriptor %d (%s)", fd, path))
-		return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
-	return 0;
-}
-
-static int file_locks_check(const struct task_look *look, struct blockers *blockers,
-			    struct error *err)
-{
-	_cleanup_proc_locks_ struct proc_locks all = { 0 };
-	struct lease_search search = { look, blockers };
-	const struct proc_lock *lock;
-
-	if (read_all_locks(&all, err))
-		return -1;
-	array_for(lock, &all.items)
-		if (lock->type == PROC_LOCK_LEASE || lock->type == PROC_LOCK_DELEG)
-			return visit_locks(look->proc_fd, find_lease, &search, err);
-	return 0;
-}
-
 /* ---- dump ---- */
 
 struct collected {
@@ -170,15 +117,12 @@ static int collect(void *context, int fd, const struct proc_lock *lock, struct e
 static int file_locks_take(struct dump_thread *t, const struct batch *b, const struct ask *ask,
 			   struct error *err)
 {
-	_cleanup_proc_locks_ struct proc_locks all = { 0 };
 	_cleanup_free_ FileLock **pointers = NULL;
 	struct collected found = { 0 };
 	FileLocks m = FILE_LOCKS__INIT;
 	int r;
 
-	if (read_all_locks(&all, err))
-		return -1;
-	if (!may_hold(&all, t->task->pid))
+	if (!dump_files_have_locks(t->task->dump->files, t->task->pid))
 		return 0;
 	r = visit_locks(t->task->proc_fd, collect, &found, err);
 	if (r == 0 && found.locks.count) {
@@ -346,7 +290,6 @@ static int file_locks_put(struct restore_thread *t, const ProtobufCMessage *mess
 }
 
 static const struct state_ops file_locks_state = {
-	.check = file_locks_check,
 	.take = file_locks_take,
 	.put = file_locks_put,
 };
