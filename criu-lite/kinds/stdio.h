@@ -6,7 +6,8 @@
 enum stdio_policy {
 	STDIO_INHERIT,	/* to our own of the same number */
 	STDIO_NULL,	/* to /dev/null */
-	STDIO_FILE,	/* to a file, opened for append, made if missing */
+	STDIO_FILE,	/* output to a file, opened for append, made if missing; input from
+			 * /dev/null */
 };
 
 #endif

@@ -68,10 +68,17 @@ static int external_create(struct restore_files *r, struct restore_file *f, stru
 		file = "/dev/null";
 		break;
 	case STDIO_FILE:
+		/* Who only reads would read what is written there. */
+		if (mode == O_RDONLY)
+			file = "/dev/null";
 		break;
 	}
 	f->fd = open(file, mode | O_CREAT | O_APPEND | O_NOCTTY | O_CLOEXEC, 0666);
 	if (f->fd < 0)
+		return error_set(err, ERROR_FAILED, errno, "standard descriptor %u: %s",
+				 m->standard, file);
+	/* Reading and writing through one description, it is always at the end of the file. */
+	if (lseek(f->fd, 0, SEEK_END) < 0 && errno != ESPIPE)
 		return error_set(err, ERROR_FAILED, errno, "standard descriptor %u: %s",
 				 m->standard, file);
 	return 0;
