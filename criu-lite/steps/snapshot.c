@@ -6,18 +6,13 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "kinds/enter.h"
+#include "tracee/wait.h"
 
-enum {
-	STOP_TIMEOUT_MS = 2000,
-	/* A copy costs page tables, and pages as they are written: this part of the resident memory
-	 * must be free in the memory cgroup. */
-	HEADROOM_PART = 4,
-};
+enum { STOP_TIMEOUT_MS = 2000 };
 
 /* After unshare(CLONE_NEWPID) a child would become the init of that namespace. */
 static bool children_elsewhere(const struct dump_task *task)
@@ -102,7 +97,7 @@ int snapshot_take(struct dump *d, bool *made, struct error *err)
  * call of one thread. The thread may be held already or run. */
 static int reap_copy(struct dump_task *task, pid_t copy, struct error *err)
 {
-	const uint64_t wait_args[6] = { copy, 0, __WALL | WNOHANG, 0 };
+	const uint64_t wait_args[6] = { copy, 0, WAIT_IF_ENDED, 0 };
 	struct dump_thread *speaker = &task->threads.items[0];
 	bool was_held = speaker->tracee.held;
 	struct agent_site site;

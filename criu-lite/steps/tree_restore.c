@@ -2,7 +2,6 @@
 #include "steps/tree_restore.h"
 
 #include <errno.h>
-#include <linux/wait.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -16,6 +15,7 @@
 #include "steps/load.h"
 #include "steps/puppets.h"
 #include "steps/tree_plan.h"
+#include "tracee/wait.h"
 
 /* A process that is borne only to bear others or to lead a group for a moment. */
 struct helper {
@@ -79,7 +79,7 @@ static int exit_actor(struct maker *m, const struct plan_op *op, struct error *e
 	    puppet_exit(helper, 0, err) ||
 	    call(heir, err, SYS_prctl, PR_SET_CHILD_SUBREAPER, 0, 0, 0))
 		return -1;
-	return call(parent, err, SYS_wait4, helper->pid, 0, __WALL, 0);
+	return call(parent, err, SYS_wait4, helper->pid, 0, WAIT_FOR_END, 0);
 }
 
 static int set_group(struct maker *m, const struct plan_op *op, struct error *err)
@@ -238,7 +238,7 @@ static int stop_task(struct restore_task *t, const TreeTask *saved, struct error
 	if (!saved->stop_reported || !t->parent)
 		return 0;
 	batch_start(&b, &t->parent->agent);
-	batch_must(&b, SYS_wait4, t->pid, 0, WUNTRACED | WNOHANG | __WALL, 0);
+	batch_must(&b, SYS_wait4, t->pid, 0, WAIT_IF_STOPPED, 0);
 	return restore_run(t->parent, &b, err);
 }
 

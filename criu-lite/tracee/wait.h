@@ -2,7 +2,16 @@
 #ifndef CL_TRACEE_WAIT_H
 #define CL_TRACEE_WAIT_H
 
+#include <sys/wait.h>
+
 #include "tracee/tracee.h"
+
+/* Options of wait4(2) for calls that a batch makes in a parent. */
+enum {
+	WAIT_FOR_END = __WALL,
+	WAIT_IF_ENDED = __WALL | WNOHANG,
+	WAIT_IF_STOPPED = __WALL | WNOHANG | WUNTRACED,
+};
 
 /* What a status of waitpid(2) for a tracee means. */
 struct stop stop_decode(int status);

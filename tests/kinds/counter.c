@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A plain process keeps what it has in heap, bss, data, stack and thread-local storage. */
+/* test: kinds=mm */
 /* test: modes=none,restore,running,snapshot,twice,pipe */
 #include "testing.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* File mappings keep their file, offset and own pages; deleted files come back with content. */
+/* test: kinds=file,deleted-file,maps */
 #include <sys/mman.h>
 
 #include "testing.h"

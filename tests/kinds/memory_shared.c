@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Shared anonymous memory stays one object for all tasks and all places that map it. */
+/* test: kinds=shared-anonymous */
 #include <sys/mman.h>
 #include <sys/wait.h>
 

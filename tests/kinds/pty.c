@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Pseudo-terminals keep index, settings, size, modes, and data in both directions. */
+/* test: kinds=pty-master */
 /* test: own=terminals */
 #include "testing.h"
 
