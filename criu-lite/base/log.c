@@ -25,9 +25,13 @@ void log_line(enum log_level level, const char *fmt, ...)
 
 	if (level > current_level)
 		return;
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
+	if (level == LOG_QUIET) {
+		fprintf(stderr, "criu-lite: note: %s\n", text);
+		return;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &now);
 	fprintf(stderr, "[%6ld.%06ld] %s\n", (long)now.tv_sec, now.tv_nsec / 1000, text);
 }

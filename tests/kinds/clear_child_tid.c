@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The end of a thread clears its word and wakes who waits there, which is how threads are joined. */
+/* The end of a thread clears its word and wakes who waits there: so threads are joined. */
 /* build: -pthread */
 #include <linux/futex.h>
 #include <pthread.h>

@@ -25,6 +25,36 @@ extern const struct kind credentials_kind;
 
 enum { IDS = 4, CAPABILITIES = 64 };
 
+/* The label of SELinux, AppArmor or Smack; empty where there is none of them. */
+static int read_label(int dir_fd, const char *path, struct buffer *ret, struct error *err)
+{
+	if (!read_file_at(dir_fd, path, ret)) {
+		if (ret->size && ret->data[ret->size - 1] == '\n')
+			ret->data[--ret->size] = 0;
+		return 0;
+	}
+	if (errno == ENOENT || errno == EINVAL || errno == EOPNOTSUPP)
+		return buffer_reserve(ret, 1);
+	return error_set(err, errno == ESRCH ? ERROR_DIED : ERROR_TARGET, errno, "%s", path);
+}
+
+static int credentials_check(const struct task_look *look, struct blockers *blockers,
+			     struct error *err)
+{
+	_cleanup_buffer_ struct buffer ours = { 0 }, theirs = { 0 };
+
+	if (read_label(AT_FDCWD, "/proc/self/attr/current", &ours, err) ||
+	    read_label(look->proc_fd, "attr/current", &theirs, err))
+		return error_wrap(err, "process %d", look->pid);
+	if (ours.size == theirs.size && !memcmp(ours.data, theirs.data, ours.size))
+		return 0;
+	if (blockers_add(blockers, look->pid, "a security label cannot be given back",
+			 "run criu-lite under the same label", "label \"%s\"",
+			 theirs.size ? theirs.data : ""))
+		return error_set(err, ERROR_FAILED, ENOMEM, "process %d", look->pid);
+	return 0;
+}
+
 static int credentials_ask(struct dump_thread *t, struct batch *b, struct ask *ask,
 			   struct error *err)
 {
@@ -191,6 +221,7 @@ static int credentials_put(struct restore_thread *t, const ProtobufCMessage *mes
 }
 
 static const struct state_ops credentials_state = {
+	.check = credentials_check,
 	.ask = credentials_ask,
 	.take = credentials_take,
 	.put = credentials_put,

@@ -100,13 +100,14 @@ static int interval_timers_finish(struct restore_thread *t, const ProtobufCMessa
 		};
 
 		if (timer->which >= TIMERS)
-			return error_set(err, ERROR_IMAGE, 0, "process %u: interval timer %u", m->pid,
-					 timer->which);
-		/* One that has expired is started anew when its SIGALRM is taken. Let it expire again
-		 * at once: the signal waits already, so that no second one comes of it. */
+			return error_set(err, ERROR_IMAGE, 0, "process %u: interval timer %u",
+					 m->pid, timer->which);
+		/* One that has expired is started anew when its SIGALRM is taken. Let it expire
+		 * again at once: the signal waits already, so that no second one comes of it. */
 		if (!timer->remaining_us && alarm_waits(t))
 			times.it_value.tv_usec = 1;
-		batch_must(&b, SYS_setitimer, timer->which, batch_put(&b, &times, sizeof(times)), 0);
+		batch_must(&b, SYS_setitimer, timer->which, batch_put(&b, &times, sizeof(times)),
+			   0);
 	}
 	return agent_run(&t->task->agent, &t->tracee, &b, err);
 }

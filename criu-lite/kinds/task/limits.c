@@ -42,7 +42,8 @@ static int limits_ask(struct dump_thread *t, struct batch *b, struct ask *ask, s
 
 	ask->address[0] = batch_space(b, RLIM_NLIMITS * sizeof(struct rlimit64));
 	for (i = 0; i < RLIM_NLIMITS; i++)
-		batch_must(b, SYS_prlimit64, 0, i, 0, ask->address[0] + i * sizeof(struct rlimit64));
+		batch_must(b, SYS_prlimit64, 0, i, 0,
+			   ask->address[0] + i * sizeof(struct rlimit64));
 	return 0;
 }
 
@@ -123,16 +124,18 @@ static int limit_refused(const Limits *m, const Limit *l, struct error *err)
 	if (getrlimit64(l->resource, &ours))
 		return error_set(err, ERROR_FAILED, errno, "%s", names[l->resource]);
 	if (wanted.rlim_cur <= ours.rlim_max) {
-		log_info("process %u: its hard limit %s of %s is %s here", m->pid,
+		log_notice("process %u: its hard limit %s of %s is %s here", m->pid,
 			 names[l->resource], limit_text(wanted.rlim_max, texts[0]),
 			 limit_text(ours.rlim_max, texts[1]));
 		return 0;
 	}
-	error_set(err, ERROR_FAILED, 0, "process %u: its %s is %s, and here at most %s can be given",
-		  m->pid, names[l->resource], limit_text(wanted.rlim_cur, texts[0]),
+	error_set(err, ERROR_FAILED, 0,
+		  "process %u: its %s is %s, and here at most %s can be given", m->pid,
+		  names[l->resource], limit_text(wanted.rlim_cur, texts[0]),
 		  limit_text(ours.rlim_max, texts[1]));
-	return error_hint(err, "restore with CAP_SYS_RESOURCE, or raise the hard limit of the shell "
-			       "that runs it");
+	return error_hint(err,
+			  "restore with CAP_SYS_RESOURCE, or raise the hard limit of the shell "
+			  "that runs it");
 }
 
 /* Looks at the calls that were allowed to fail. */

@@ -54,7 +54,7 @@ static int write_nearest(const struct restore_thread *t, int wanted, int possibl
 			high = middle;
 		error_clear(&refused);
 	}
-	log_info("process %d: its %s is %d, was %d", t->task->pid, file, high, wanted);
+	log_notice("process %d: its %s is %d, was %d", t->task->pid, file, high, wanted);
 	return write_value(t, high, err);
 }
 

@@ -36,7 +36,7 @@ enum {
 	/* Ids up to this can be reached by making and deleting timers, within a second. */
 	COUNTED_ID_MAX = 1 << 20,
 
-	/* Negative clock ids, include/linux/posix-timers_types.h: a number above two or three bits. */
+	/* Negative clock ids (the kernel's posix-timers_types.h): a number above three bits. */
 	CLOCK_TYPE_MASK = 7,
 	CLOCK_OF_DEVICE = 3,
 	CLOCK_OF_THREAD = 6,		/* its processor time */
@@ -248,7 +248,8 @@ static int create_by_counting(struct restore_thread *t, const PosixTimers *m, st
 			return -1;
 		if (*(const uint32_t *)batch_at(&b, last) != next - 1)
 			return error_set(err, ERROR_FAILED, 0,
-					 "process %u: the kernel does not count its timers", m->pid);
+					 "process %u: the kernel does not count its timers",
+					 m->pid);
 	}
 	return 0;
 }

@@ -16,7 +16,10 @@ extern const struct kind processor_kind;
 #endif
 
 /* Records of the questions, behind the first. */
-enum { ASK_TSC, ASK_CPUID, ASK_STORE_BYPASS, ASK_INDIRECT_BRANCH, ASK_L1D_FLUSH, ASK_MACHINE_CHECK };
+enum {
+	ASK_TSC, ASK_CPUID, ASK_STORE_BYPASS, ASK_INDIRECT_BRANCH, ASK_L1D_FLUSH,
+	ASK_MACHINE_CHECK,
+};
 
 static int processor_check(const struct task_look *look, struct blockers *blockers,
 			   struct error *err)

@@ -124,7 +124,7 @@ static int put_processors(const Scheduler *m, struct batch *b, struct error *err
 		return error_hint(err, "change its affinity (taskset) before the checkpoint");
 	}
 	if (missing)
-		log_info("task %u: %zu of its processors are not here", m->tid, missing);
+		log_notice("task %u: %zu of its processors are not here", m->tid, missing);
 	batch_must(b, SYS_sched_setaffinity, 0, m->processors.len,
 		   batch_put(b, m->processors.data, m->processors.len));
 	return 0;
