@@ -32,10 +32,10 @@ struct dump_thread {
 struct dump_task {
 	struct dump *dump;
 	pid_t pid;
-	int proc_fd;		/* /proc/PID */
+	int proc_fd;		/* /proc/PID; with a leader that is gone /proc/TID of threads[0] */
 	int pidfd;
 	bool zombie;		/* has no memory, threads or descriptors any more … */
-	uid_t zombie_uid;	/* … but an owner */
+	uid_t zombie_uid;	/* … but an owner, as has a leader that is gone */
 	gid_t zombie_gid;
 	/* Threads that live; [0] is the one that speaks for the process: the leader, or another one
 	 * when the leader has exited (leader_gone). */

@@ -29,7 +29,9 @@ struct restore_task {
 	struct restore_task *birth;	/* whose memory it is born with; NULL: it starts empty */
 	bool zombie;
 	bool shares_fs;			/* working directory and umask, with .birth */
-	ARRAY_OF(struct restore_thread *) threads;	/* [0] is the leader */
+	/* [0] is the leader; once it has exited again (leader_gone) it is the last. */
+	ARRAY_OF(struct restore_thread *) threads;
+	bool leader_gone;
 	ProtobufCMessage **state;	/* messages of KIND_TASK rows by position in kinds_table */
 	struct agent agent;
 	int pidfd;

@@ -304,9 +304,42 @@ static int read_thread(struct dump_thread *t, struct error *err)
 											       0;
 }
 
-/* The leader speaks for the process; a leader that has exited stays behind as a zombie thread and
- * cannot. */
-static int put_leader_first(struct dump_task *task)
+static int read_zombie(struct dump_task *task, struct error *err)
+{
+	_cleanup_proc_status_ struct proc_status status = { 0 };
+
+	if (proc_read_status(task->proc_fd, &status, err))
+		return -1;
+	task->zombie_uid = status.uid[0];
+	task->zombie_gid = status.gid[0];
+	return 0;
+}
+
+/* A leader that has exited stays behind as a zombie thread, and its directory in /proc is empty; but
+ * that of another thread's number shows the process as well. */
+static int look_past_leader(struct dump_task *task, struct error *err)
+{
+	const struct proc_stat leader = task->stat;
+
+	task->leader_gone = true;
+	if (read_zombie(task, err))
+		return -1;
+	fd_close(&task->proc_fd);
+	task->proc_fd = open_proc(task->threads.items[0].tid, 0);
+	if (task->proc_fd < 0)
+		return error_set(err, ERROR_TARGET, errno, "process %d", task->pid);
+	if (proc_read_stat(task->proc_fd, &task->stat, err))
+		return -1;
+	task->stat.pid = leader.pid;
+	memcpy(task->stat.comm, leader.comm, sizeof(leader.comm));
+	task->stat.start_time = leader.start_time;
+	task->stat.exit_signal = leader.exit_signal;
+	task->stat.exit_code = leader.exit_code;
+	return 0;
+}
+
+/* The leader speaks for the process if it lives, else another thread. */
+static int put_leader_first(struct dump_task *task, struct error *err)
 {
 	size_t i;
 
@@ -319,8 +352,7 @@ static int put_leader_first(struct dump_task *task)
 			return 0;
 		}
 	}
-	task->leader_gone = task->threads.count > 0;
-	return 0;
+	return look_past_leader(task, err);
 }
 
 static int read_maps(struct dump_task *task, const struct preflight *before, struct error *err)
@@ -331,17 +363,6 @@ static int read_maps(struct dump_task *task, const struct preflight *before, str
 		return 0;
 	vma_list_release(&task->maps);
 	return proc_read_smaps(task->proc_fd, &task->maps, err);
-}
-
-static int read_zombie(struct dump_task *task, struct error *err)
-{
-	_cleanup_proc_status_ struct proc_status status = { 0 };
-
-	if (proc_read_status(task->proc_fd, &status, err))
-		return -1;
-	task->zombie_uid = status.uid[0];
-	task->zombie_gid = status.gid[0];
-	return 0;
 }
 
 static int read_task(struct dump_task *task, const struct preflight *before, struct error *err)
@@ -359,7 +380,8 @@ static int read_task(struct dump_task *task, const struct preflight *before, str
 	task->pidfd = sys_pidfd_open(task->pid, 0);
 	if (task->pidfd < 0)
 		return error_set(err, ERROR_TARGET, errno, "process %d: cannot open", task->pid);
-	put_leader_first(task);
+	if (put_leader_first(task, err))
+		return -1;
 	array_for(t, &task->threads)
 		if (read_thread(t, err))
 			return -1;

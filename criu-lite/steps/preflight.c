@@ -40,36 +40,62 @@ static void task_free(struct preflight_task *s)
 	free(s);
 }
 
+static int open_proc(struct task_look *look, pid_t id, struct error *err)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", id);
+	fd_close(&look->proc_fd);
+	look->proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (look->proc_fd < 0)
+		return error_set(err, errno == ENOENT ? ERROR_DIED : ERROR_TARGET, errno,
+				 "process %d", look->pid);
+	return 0;
+}
+
+/* The first thread has ended and nothing more is to be seen of it: look at another one. */
+static int see_other_thread(struct preflight_task *s, struct error *err)
+{
+	_cleanup_pid_list_ struct pid_list tids = { 0 };
+
+	if (proc_list_tasks(s->look.proc_fd, &tids, err))
+		return -1;
+	if (tids.pids.count < 2)
+		return error_set(err, ERROR_DIED, ESRCH, "process %d", s->look.pid);
+	proc_status_release(&s->status);
+	if (open_proc(&s->look, tids.pids.items[1], err) ||
+	    proc_read_status(s->look.proc_fd, &s->status, err))
+		return -1;
+	return 0;
+}
+
 /* Reads one process and appends its children to the list. A zombie has nothing to look at: *ret
  * is NULL then. */
 static int see(pid_t pid, struct pid_list *tree, struct preflight_task **ret, struct error *err)
 {
 	struct preflight_task *s = calloc(1, sizeof(*s));
-	char path[32];
 
 	if (!s)
 		return error_set(err, ERROR_FAILED, ENOMEM, "process %d", pid);
-	snprintf(path, sizeof(path), "/proc/%d", pid);
 	s->look = (struct task_look){
 		.pid = pid,
-		.proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC),
+		.proc_fd = -1,
 		.status = &s->status,
 		.stat = &s->stat,
 		.maps = &s->maps,
 	};
 	*ret = s;
-	if (s->look.proc_fd < 0)
-		return error_set(err, errno == ENOENT ? ERROR_DIED : ERROR_TARGET, errno,
-				 "process %d", pid);
-	if (proc_read_stat(s->look.proc_fd, &s->stat, err) ||
+	if (open_proc(&s->look, pid, err) || proc_read_stat(s->look.proc_fd, &s->stat, err) ||
 	    proc_read_status(s->look.proc_fd, &s->status, err) ||
 	    proc_children(s->look.proc_fd, tree, err))
 		return -1;
-	if (s->stat.state == 'Z') {
+	if (s->stat.state == 'Z' && s->stat.num_threads < 2) {
 		task_free(s);
 		*ret = NULL;
 		return 0;
 	}
+	if (s->stat.state == 'Z' && see_other_thread(s, err))
+		return -1;
 	return proc_read_smaps(s->look.proc_fd, &s->maps, err);
 }
 

@@ -78,14 +78,15 @@ static int check_threads(const struct task_look *look, struct blockers *blockers
 			 struct error *err)
 {
 	_cleanup_pid_list_ struct pid_list tids = { 0 };
-	size_t i;
+	/* A first thread that has ended has nothing to compare with. */
+	size_t first = look->stat->state == 'Z', i;
 
 	if (proc_list_tasks(look->proc_fd, &tids, err))
 		return -1;
-	for (i = 0; i < tids.pids.count; i++) {
+	for (i = first + 1; i < tids.pids.count; i++) {
 		pid_t tid = tids.pids.items[i];
 
-		if (tid == look->pid || sys_kcmp(look->pid, tid, KCMP_FS, 0, 0) <= 0)
+		if (sys_kcmp(tids.pids.items[first], tid, KCMP_FS, 0, 0) <= 0)
 			continue;
 		if (blockers_add(blockers, look->pid, "has a working directory of its own",
 				 "let the thread end", "thread %d", tid))

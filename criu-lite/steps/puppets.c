@@ -310,6 +310,17 @@ int puppet_exit(struct restore_task *t, int wait_status, struct error *err)
 		       0;
 }
 
+/* Another thread speaks for the process from now on. */
+static void put_leader_last(struct restore_task *t)
+{
+	struct restore_thread *leader = t->threads.items[0];
+	size_t last = t->threads.count - 1;
+
+	memmove(t->threads.items, t->threads.items + 1, last * sizeof(leader));
+	t->threads.items[last] = leader;
+	t->leader_gone = true;
+}
+
 int puppet_exit_leader(struct restore_task *t, int wait_status, struct error *err)
 {
 	struct tracee *held = &t->threads.items[0]->tracee;
@@ -326,8 +337,10 @@ int puppet_exit_leader(struct restore_task *t, int wait_status, struct error *er
 
 		if (proc_read_stat(dir, &stat, err))
 			return -1;
-		if (stat.state == 'Z')
+		if (stat.state == 'Z') {
+			put_leader_last(t);
 			return 0;
+		}
 		nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
 	}
 	return error_set(err, ERROR_FAILED, 0, "task %d did not exit", held->tid);
@@ -377,8 +390,11 @@ void puppets_kill(struct restore *r)
 	for (i = r->tasks.count; i-- > 0;) {
 		struct restore_task *t = r->tasks.items[i];
 
-		for (k = t->threads.count; k-- > 0;)
+		/* The leader is waited for last: its end shows when there is no other thread left. */
+		for (k = t->threads.count - t->leader_gone; k-- > 0;)
 			tracee_kill(&t->threads.items[k]->tracee);
+		if (t->leader_gone)
+			tracee_kill(&t->threads.items[t->threads.count - 1]->tracee);
 	}
 	for (i = 0; i < r->tasks.count; i++)
 		child_forget(r->tasks.items[i]->pid);

@@ -93,12 +93,11 @@ int release_prepare(struct restore *r, const Tree *tree, struct error *err)
 
 	for (i = 0; i < r->tasks.count; i++) {
 		struct restore_task *t = r->tasks.items[i];
-		size_t first = tree->tasks[i]->leader_gone ? 1 : 0;
 
 		if (t->zombie)
 			continue;
-		for (k = t->threads.count; k-- > first;)
-			if (set_registers(t->threads.items[k], k == first, err))
+		for (k = t->threads.count - t->leader_gone; k-- > 0;)
+			if (set_registers(t->threads.items[k], k == 0, err))
 				return error_wrap(err, "process %d", t->pid);
 	}
 	return 0;
@@ -113,7 +112,7 @@ int release_go(struct restore *r, const Tree *tree, struct error *err)
 
 		if (t->zombie)
 			continue;
-		for (k = tree->tasks[i]->leader_gone ? 1 : 0; k < t->threads.count; k++)
+		for (k = 0; k < t->threads.count - t->leader_gone; k++)
 			if (tracee_detach(&t->threads.items[k]->tracee, err))
 				return -1;
 	}

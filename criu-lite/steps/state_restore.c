@@ -59,7 +59,7 @@ int state_restore(struct restore *r, struct error *err)
 	array_for(task, &r->tasks) {
 		if ((*task)->zombie)
 			continue;
-		for (i = 0; i < (*task)->threads.count; i++)
+		for (i = 0; i < (*task)->threads.count - (*task)->leader_gone; i++)
 			if (restore_thread((*task)->threads.items[i], i == 0, &b, err))
 				return error_wrap(err, "process %d", (*task)->pid);
 	}

@@ -68,10 +68,11 @@ static void fill_task(TreeTask *m, const struct dump_task *task, bool root, uint
 	m->name = (char *)task->stat.comm;
 	m->has_shares_fs = task->birth && !task->zombie && !task->birth->zombie;
 	m->shares_fs = m->has_shares_fs &&
-		       !sys_kcmp(task->pid, task->birth->pid, KCMP_FS, 0, 0);
+		       !sys_kcmp(task->threads.items[0].tid, task->birth->threads.items[0].tid,
+				 KCMP_FS, 0, 0);
 	m->has_zombie = m->zombie = task->zombie;
 	m->has_leader_gone = m->leader_gone = task->leader_gone;
-	m->has_uid = m->has_gid = task->zombie;
+	m->has_uid = m->has_gid = task->zombie || task->leader_gone;
 	m->uid = task->zombie_uid;
 	m->gid = task->zombie_gid;
 	m->has_exit_code = task->zombie || task->leader_gone;

@@ -199,7 +199,7 @@ int tree_restore_threads(struct restore *r, struct error *err)
 	return 0;
 }
 
-/* What people see of a zombie: its name and its owner. */
+/* What people see of a zombie, also of a leader that has left its threads: name and owner. */
 static int name_zombie(struct restore_task *t, const TreeTask *saved, struct error *err)
 {
 	_cleanup_batch_ struct batch b = { 0 };
@@ -249,12 +249,14 @@ int tree_restore_exits(struct restore *r, const Tree *tree, struct error *err)
 	for (i = 0; i < r->tasks.count; i++) {
 		struct restore_task *t = r->tasks.items[i];
 
-		if (t->zombie ? name_zombie(t, tree->tasks[i], err) ||
-					puppet_exit(t, tree->tasks[i]->exit_code, err) :
-		    tree->tasks[i]->leader_gone ?
-				puppet_exit_leader(t, tree->tasks[i]->exit_code, err) :
-		    tree->tasks[i]->stopped ? stop_task(t, tree->tasks[i], err) :
-					      0)
+		const TreeTask *saved = tree->tasks[i];
+
+		if ((t->zombie || saved->leader_gone) && name_zombie(t, saved, err))
+			return error_wrap(err, "process %d", t->pid);
+		if (t->zombie	       ? puppet_exit(t, saved->exit_code, err) :
+		    saved->leader_gone ? puppet_exit_leader(t, saved->exit_code, err) :
+		    saved->stopped     ? stop_task(t, saved, err) :
+					 0)
 			return error_wrap(err, "process %d", t->pid);
 	}
 	return 0;

@@ -2,7 +2,6 @@
 /* Working directory, root directory and file creation mask of a process. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/kcmp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,7 +9,6 @@
 
 #include "base/cleanup.h"
 #include "images/filesystem.pb-c.h"
-#include "kernel-compat/calls.h"
 #include "kinds/dump.h"
 #include "kinds/restore.h"
 
@@ -70,41 +68,13 @@ static int take_directory(const struct dump_thread *t, const char *name, char **
 	return 0;
 }
 
-/* Processes made by clone(2) with CLONE_FS, and threads that have left it (unshare(2)). */
-static int check_sharing(const struct dump_thread *t, struct error *err)
-{
-	const struct dump_thread *other;
-	struct dump_task *const *task;
-
-	array_for(other, &t->task->threads) {
-		if (other == t || !sys_kcmp(t->tid, other->tid, KCMP_FS, 0, 0))
-			continue;
-		error_set(err, ERROR_BLOCKED, 0,
-			  "process %d: thread %d has a working directory of its own",
-			  t->task->pid, other->tid);
-		return error_hint(err,
-				  "threads that have called unshare(CLONE_FS) cannot be saved");
-	}
-	array_for(task, &t->task->dump->tasks) {
-		if ((*task)->pid != t->task->stat.ppid || (*task)->zombie ||
-		    sys_kcmp(t->tid, (*task)->threads.items[0].tid, KCMP_FS, 0, 0))
-			continue;
-		error_set(err, ERROR_BLOCKED, 0,
-			  "process %d: shares its working directory with process %d", t->task->pid,
-			  (*task)->pid);
-		return error_hint(err, "processes made by clone(CLONE_FS) cannot be saved");
-	}
-	return 0;
-}
-
 static int filesystem_take(struct dump_thread *t, const struct batch *b, const struct ask *ask,
 			   struct error *err)
 {
 	_cleanup_free_ char *cwd = NULL, *root = NULL;
 	Filesystem m = FILESYSTEM__INIT;
 
-	if (check_sharing(t, err) || take_directory(t, "cwd", &cwd, err) ||
-	    take_directory(t, "root", &root, err))
+	if (take_directory(t, "cwd", &cwd, err) || take_directory(t, "root", &root, err))
 		return -1;
 	m.pid = t->task->pid;
 	m.cwd = cwd;
@@ -137,6 +107,9 @@ static int filesystem_put(struct restore_thread *t, const ProtobufCMessage *mess
 {
 	const Filesystem *m = (const Filesystem *)message;
 
+	/* What two processes share is put back in the first. */
+	if (t->task->shares_fs)
+		return 0;
 	if (m->umask & ~UMASK_BITS)
 		return error_set(err, ERROR_IMAGE, 0, "process %u: umask %o", m->pid, m->umask);
 	if (must_be_directory(t, m->pid, m->cwd, err) ||
