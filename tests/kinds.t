@@ -148,6 +148,9 @@ class Case:
             self.command("verify", self.image)
 
     def restore(self, image=None, **streams):
+        between = self.wishes.get("between")
+        if between and subprocess.run(between, shell=True, cwd=self.scratch).returncode:
+            raise Failed(f"{between} failed")
         pidfile = self.path("pidfile")
         self.statuses.clear()
         self.command("restore", image or self.image, "--detach", "--pidfile", pidfile,

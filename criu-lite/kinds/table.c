@@ -12,6 +12,8 @@ extern const struct kind deleted_file_kind;
 extern const struct kind memfd_kind;
 extern const struct kind shared_anonymous_kind;
 extern const struct kind sysv_shm_kind;
+extern const struct kind sysv_sem_kind;
+extern const struct kind sysv_msg_kind;
 
 /* Open file descriptions. */
 extern const struct kind external_kind;
@@ -72,6 +74,8 @@ const struct kind *const kinds_table[] = {
 	&memfd_kind,
 	&shared_anonymous_kind,
 	&sysv_shm_kind,
+	&sysv_sem_kind,
+	&sysv_msg_kind,
 
 	/* Open file descriptions. */
 	&external_kind,

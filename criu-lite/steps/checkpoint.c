@@ -14,6 +14,7 @@
 #include "images/tree.pb-c.h"
 #include "kinds/dump.h"
 #include "kinds/files.h"
+#include "kinds/ipc/sysv.h"
 #include "kinds/memory.h"
 #include "steps/hold.h"
 #include "steps/preflight.h"
@@ -182,6 +183,11 @@ static int save_files(void *context, struct error *err)
 	return dump_files_save(d->files, err);
 }
 
+static int save_ipc(void *context, struct error *err)
+{
+	return sysv_dump(&((struct checkpoint_run *)context)->dump, err);
+}
+
 static int save_state(void *context, struct error *err)
 {
 	return state_dump_write(&((struct checkpoint_run *)context)->dump, err);
@@ -215,6 +221,7 @@ static const struct step steps[] = {
 	{ "maps", save_maps, NULL },
 	{ "ask", ask_tasks, NULL },
 	{ "files", save_files, NULL },
+	{ "ipc", save_ipc, NULL },
 	{ "state", save_state, NULL },
 	{ "objects", save_objects, NULL },
 	{ "snapshot", snapshot, drop_snapshot },

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "kinds/dump.h"
 #include "kinds/files.h"
+#include "kinds/ipc/sysv.h"
 #include "proc/tasks.h"
 #include "steps/preflight_tree.h"
 
@@ -176,7 +177,8 @@ static int ask(const struct preflight *p, struct blockers *blockers, struct erro
 			return -1;
 	}
 	return preflight_tree(looks, p->tasks.count, blockers, err) ||
-			       files_check(looks, p->tasks.count, blockers, err) ?
+			       files_check(looks, p->tasks.count, blockers, err) ||
+			       sysv_check(looks, p->tasks.count, blockers, err) ?
 		       -1 :
 		       0;
 }

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "kinds/ipc/sysv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "kernel-compat/features.h"
+
+enum { PERMISSIONS = 0777, QUEUE_MAX = RECORD_PAYLOAD_MAX - (1 << 20) };
+
+/* ---- which ones ---- */
+
+static bool is_member(const struct sysv_tree *tree, pid_t pid)
+{
+	const struct sysv_member *m;
+
+	array_for(m, &tree->members)
+		if (m->pid == pid)
+			return true;
+	return false;
+}
+
+static bool is_user(const struct sysv_tree *tree, uid_t uid)
+{
+	const struct sysv_member *m;
+
+	array_for(m, &tree->members)
+		if (m->uid == uid)
+			return true;
+	return false;
+}
+
+enum sysv_claim sysv_claim(const struct sysv_tree *tree, const pid_t *operators, size_t count,
+			   const struct sysvipc_perm *perm, int64_t changed)
+{
+	bool others = false;
+
+	for (size_t i = 0; i < count; i++) {
+		if (operators[i] > 0 && is_member(tree, operators[i]))
+			return SYSV_USED;
+		others |= operators[i] > 0 && (!kill(operators[i], 0) || errno != ESRCH);
+	}
+	return !others && changed >= tree->began && is_user(tree, perm->cuid) ? SYSV_PRESUMED :
+										SYSV_FOREIGN;
+}
+
+int sysv_open_proc(struct error *err)
+{
+	int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (proc < 0)
+		error_set(err, ERROR_FAILED, errno, "cannot open /proc");
+	return proc;
+}
+
+/* When a process began, in seconds since 1970. */
+static int64_t began_at(uint64_t start_ticks)
+{
+	struct timespec boot, now;
+
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec - boot.tv_sec + (int64_t)(start_ticks / sysconf(_SC_CLK_TCK)) - 1;
+}
+
+static int add_member(struct sysv_tree *tree, pid_t pid, uid_t uid, struct error *err)
+{
+	struct sysv_member *m = array_add(&tree->members);
+
+	if (!m)
+		return error_set(err, ERROR_FAILED, ENOMEM, "System V IPC");
+	*m = (struct sysv_member){ pid, uid };
+	return 0;
+}
+
+/* ---- dump ---- */
+
+void sysv_owner_fill(SysvOwner *ret, const struct sysvipc_perm *perm, enum sysv_claim claim)
+{
+	sysv_owner__init(ret);
+	ret->key = perm->key;
+	ret->mode = perm->mode & PERMISSIONS;
+	ret->uid = perm->uid;
+	ret->gid = perm->gid;
+	ret->creator_uid = perm->cuid;
+	ret->creator_gid = perm->cgid;
+	ret->has_presumed = ret->presumed = claim == SYSV_PRESUMED;
+}
+
+struct saving {
+	struct dump *run;
+	dev_t device;
+	const char *name;
+};
+
+static int save_one(void *context, const struct sysv_found *found, struct error *err)
+{
+	const struct saving *s = context;
+	const struct sysvipc_perm *perm = found->perm;
+	/* What recognise and dump of the row get to see. */
+	struct object_look look = {
+		.path = s->name,
+		.st = {
+			.st_dev = s->device,
+			.st_ino = found->id,
+			.st_mode = perm->mode & PERMISSIONS,
+			.st_nlink = found->claim == SYSV_USED,
+		},
+	};
+
+	return dump_objects_get(s->run->objects, &look, err) ? 0 : -1;
+}
+
+int sysv_dump(struct dump *d, struct error *err)
+{
+	struct sysv_tree tree = { 0 };
+	struct saving sems = { d, SYSV_SEM_DEVICE, "semaphores" };
+	struct saving queues = { d, SYSV_MSG_DEVICE, "message queue" };
+	struct dump_task **t;
+	int r = 0;
+
+	tree.began = began_at(d->tasks.items[0]->stat.start_time);
+	array_for(t, &d->tasks)
+		if (!r && !(*t)->zombie)
+			r = add_member(&tree, (*t)->pid, (*t)->threads.items[0].status.uid[1], err);
+	if (!r)
+		r = sysv_sem_each(&tree, save_one, &sems, err) ||
+		    sysv_msg_each(&tree, save_one, &queues, err);
+	array_release(&tree.members);
+	return r ? -1 : 0;
+}
+
+/* ---- preflight ---- */
+
+struct checking {
+	struct blockers *blockers;
+	pid_t root;
+	const char *reason, *remedy, *name;
+	uint64_t limit;
+};
+
+static int check_one(void *context, const struct sysv_found *found, struct error *err)
+{
+	const struct checking *c = context;
+
+	if (found->bytes < c->limit)
+		return 0;
+	if (blockers_add(c->blockers, c->root, c->reason, c->remedy, "System V %s %d", c->name,
+			 found->id))
+		return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
+	return 0;
+}
+
+int sysv_check(const struct task_look *tasks, size_t count, struct blockers *blockers,
+	       struct error *err)
+{
+	struct sysv_tree tree = { 0 };
+	struct checking large = {
+		blockers, count ? tasks[0].pid : 0, "more than 15 MiB wait in it",
+		"let the program read some of it", "message queue", QUEUE_MAX,
+	};
+	struct checking unreadable = {
+		blockers, large.root, "this kernel cannot copy the messages that wait in it",
+		"use a kernel with CONFIG_CHECKPOINT_RESTORE", "message queue", 1,
+	};
+	int r = 0;
+
+	if (!count)
+		return 0;
+	tree.began = began_at(tasks[0].stat->start_time);
+	for (size_t i = 0; i < count && !r; i++)
+		r = add_member(&tree, tasks[i].pid, tasks[i].status->uid[1], err);
+	if (!r)
+		r = sysv_msg_each(&tree, check_one,
+				  feature_works("msg-copy") ? &large : &unreadable, err);
+	array_release(&tree.members);
+	return r;
+}
+
+/* ---- restore ---- */
+
+/* IPC_STAT or IPC_SET or IPC_RMID with the arguments where the call wants them. */
+static int plan_control(struct batch *b, const struct sysv_making *m, int command, uint64_t data)
+{
+	return m->control_argument == 3 ? batch_call(b, m->control, m->id, 0, command, data) :
+					  batch_call(b, m->control, m->id, command, data);
+}
+
+int sysv_find(struct restore_task *opener, const struct sysv_making *m, void *ret_ds,
+	      size_t ds_size, struct error *err)
+{
+	_cleanup_batch_ struct batch b = { 0 };
+	const struct ipc_perm *perm;
+	int64_t result;
+	uint64_t at;
+
+	if (m->id > INT32_MAX || m->owner->mode & ~PERMISSIONS)
+		return error_set(err, ERROR_IMAGE, 0, "%s %u: impossible", m->name, m->id);
+	batch_start(&b, &opener->agent);
+	at = batch_space(&b, ds_size);
+	plan_control(&b, m, IPC_STAT, at);
+	if (restore_run(opener, &b, err))
+		return -1;
+	result = batch_result(&b, 0);
+	perm = batch_at(&b, at);
+	if (result == -EINVAL || result == -EIDRM)
+		return 0;
+	memcpy(ret_ds, perm, ds_size);
+	if (result == 0 && (uint32_t)perm->__key == m->owner->key &&
+	    perm->cuid == m->owner->creator_uid)
+		return 1;
+	error_set(err, ERROR_FAILED, result < 0 ? -result : 0, "%s %u: another has this id", m->name,
+		  m->id);
+	return error_hint(err, "remove it: ipcrm -%s %u", m->remove, m->id);
+}
+
+/* The creator is who makes the call, so the opener takes its ids on for that; its user id 0 brings
+ * the capabilities back. */
+static int plan_get(struct batch *b, const struct sysv_making *m)
+{
+	const SysvOwner *o = m->owner;
+	int flags = IPC_CREAT | IPC_EXCL | o->mode, made;
+	char path[64], id[16];
+	int file, length = snprintf(id, sizeof(id), "%u", m->id);
+
+	snprintf(path, sizeof(path), "/proc/sys/kernel/%s", m->next_id);
+	file = batch_must(b, SYS_openat, AT_FDCWD, batch_string(b, path), O_WRONLY | O_CLOEXEC);
+	batch_from(b, batch_must(b, SYS_write, 0, batch_string(b, id), length), 0, file);
+	batch_from(b, batch_call(b, SYS_close, 0), 0, file);
+	if (o->creator_gid)
+		batch_must(b, SYS_setresgid, -1, o->creator_gid, -1);
+	if (o->creator_uid)
+		batch_must(b, SYS_setresuid, -1, o->creator_uid, -1);
+	made = m->control_argument == 3 ? batch_call(b, m->get, o->key, m->get_size, flags) :
+					  batch_call(b, m->get, o->key, flags);
+	if (o->creator_uid)
+		batch_must(b, SYS_setresuid, -1, 0, -1);
+	if (o->creator_gid)
+		batch_must(b, SYS_setresgid, -1, 0, -1);
+	return made;
+}
+
+int sysv_make(struct restore_task *opener, const struct sysv_making *m, void *ds, size_t ds_size,
+	      struct error *err)
+{
+	_cleanup_batch_ struct batch b = { 0 };
+	struct sysv_making got = *m;
+	struct ipc_perm *perm = ds;
+	int made;
+
+	batch_start(&b, &opener->agent);
+	made = plan_get(&b, m);
+	if (restore_run(opener, &b, err))
+		return error_wrap(err, "%s %u", m->name, m->id);
+	if (batch_result(&b, made) == -EEXIST) {
+		error_set(err, ERROR_FAILED, 0, "%s %u: others have the key %#x", m->name, m->id,
+			  m->owner->key);
+		return error_hint(err, "remove them: ipcrm -%c %#x", m->remove[0] - 'a' + 'A',
+				  m->owner->key);
+	}
+	if (batch_result(&b, made) < 0)
+		return error_set(err, ERROR_FAILED, -batch_result(&b, made), "%s %u", m->name, m->id);
+	got.id = batch_result(&b, made);
+	perm->uid = m->owner->uid;
+	perm->gid = m->owner->gid;
+	perm->mode = m->owner->mode;
+	batch_start(&b, &opener->agent);
+	made = plan_control(&b, &got, got.id == m->id ? IPC_SET : IPC_RMID,
+			    batch_put(&b, ds, ds_size));
+	if (restore_run(opener, &b, err))
+		return -1;
+	if (got.id != m->id)
+		return error_set(err, ERROR_FAILED, 0, "%s %u: the kernel made number %u", m->name,
+				 m->id, got.id);
+	if (batch_result(&b, made) < 0)
+		return error_set(err, ERROR_FAILED, -batch_result(&b, made), "%s %u: IPC_SET",
+				 m->name, m->id);
+	return 0;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_KINDS_IPC_SYSV_H
+#define CL_KINDS_IPC_SYSV_H
+
+#include <sys/ipc.h>
+
+#include "images/sysv_ipc.pb-c.h"
+#include "kinds/objects.h"
+#include "proc/sysvipc.h"
+
+/*
+ * System V semaphores and message queues: nothing in a process tells which ones it uses. A tree's
+ * are those that one of its processes was the last to operate on; and those whose last operator is
+ * no more (or that nobody has operated on yet), made by a user of the tree after the tree began.
+ */
+
+extern const struct kind sysv_sem_kind, sysv_msg_kind;
+
+/* The devices by which dump_objects_get() tells these objects from files; the inode is the id. */
+enum { SYSV_SEM_DEVICE = -2, SYSV_MSG_DEVICE = -3 };
+
+struct sysv_tree {
+	ARRAY_OF(struct sysv_member {
+		pid_t pid;
+		uid_t uid;	/* effective */
+	}) members;
+	int64_t began;	/* seconds since 1970 */
+};
+
+enum sysv_claim { SYSV_FOREIGN, SYSV_PRESUMED, SYSV_USED };
+
+/* Whose an object is, with the pids of its last operators (0: none). */
+enum sysv_claim sysv_claim(const struct sysv_tree *tree, const pid_t *operators, size_t count,
+			   const struct sysvipc_perm *perm, int64_t changed);
+/* Our descriptor of /proc for the lists. -1 on error. */
+int sysv_open_proc(struct error *err);
+
+/* Calls each() with every set or queue of the tree. */
+struct sysv_found {
+	int id;
+	enum sysv_claim claim;
+	const struct sysvipc_perm *perm;
+	uint64_t bytes;		/* waiting in a queue */
+};
+typedef int (*sysv_visitor)(void *context, const struct sysv_found *found, struct error *err);
+int sysv_sem_each(const struct sysv_tree *tree, sysv_visitor each, void *context,
+		  struct error *err);
+int sysv_msg_each(const struct sysv_tree *tree, sysv_visitor each, void *context,
+		  struct error *err);
+
+/* ---- for the coordinators ---- */
+
+/* Writes all sets and queues of the tree as objects. */
+int sysv_dump(struct dump *d, struct error *err);
+/* Names what cannot be saved. */
+int sysv_check(const struct task_look *tasks, size_t count, struct blockers *blockers,
+	       struct error *err);
+
+/* ---- messages ---- */
+
+void sysv_owner_fill(SysvOwner *ret, const struct sysvipc_perm *perm, enum sysv_claim claim);
+
+/* ---- restore ---- */
+
+/* How an object is made again. */
+struct sysv_making {
+	const char *name;	/* for messages: "semaphores", "message queue" */
+	const char *next_id;	/* file below /proc/sys/kernel */
+	const char *remove;	/* option letters of ipcrm(1): "s", "q" */
+	uint32_t id;
+	const SysvOwner *owner;
+	long get, control;	/* system calls */
+	uint64_t get_size;	/* semget's number of semaphores; msgget has none */
+	/* semctl has an argument more before its last. */
+	int control_argument;
+};
+/* Looks whether the object is there, by IPC_STAT into *ret_ds (of ds_size bytes, an ipc_perm at its
+ * start). 1: with the same key and creator; 0: there is none; -1: another has its id. */
+int sysv_find(struct restore_task *opener, const struct sysv_making *m, void *ret_ds,
+	      size_t ds_size, struct error *err);
+/* Makes it, with its id, key and creator, and sets the rest by IPC_SET of *ds, whose ipc_perm is
+ * filled in here. */
+int sysv_make(struct restore_task *opener, const struct sysv_making *m, void *ds, size_t ds_size,
+	      struct error *err);
+
+#endif
