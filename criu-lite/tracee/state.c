@@ -185,7 +185,8 @@ static int abort_rseq(struct tracee *t, struct error *err)
 	return 0;
 }
 
-/* Calls that the kernel never restarts although nothing happened but our stop. */
+/* Calls that the kernel never restarts, or not with a timeout set on the socket, although nothing
+ * happened but our stop: they return EINTR. */
 static bool never_restarts(long number)
 {
 	switch (number) {
@@ -196,15 +197,24 @@ static bool never_restarts(long number)
 	case SYS_semtimedop:
 	case SYS_rt_sigtimedwait:
 	case SYS_io_getevents:
+	case SYS_io_pgetevents:
 	case SYS_recvfrom:
 	case SYS_recvmsg:
 	case SYS_recvmmsg:
 	case SYS_read:
 	case SYS_readv:
+	case SYS_pread64:
+	case SYS_preadv:
+	case SYS_preadv2:
 	case SYS_sendto:
 	case SYS_sendmsg:
+	case SYS_sendmmsg:
 	case SYS_write:
 	case SYS_writev:
+	case SYS_pwrite64:
+	case SYS_pwritev:
+	case SYS_pwritev2:
+	case SYS_connect:
 	case SYS_accept:
 	case SYS_accept4:
 		return true;
@@ -212,40 +222,14 @@ static bool never_restarts(long number)
 	return false;
 }
 
-static int has_deliverable_signal(struct tracee *t, bool *ret, struct error *err)
+/* A signal of the program that is or becomes pending still ends the call: the kernel looks for one
+ * before it starts the call again. */
+static void undo_eintr(struct tracee *t)
 {
-	siginfo_t info[32];
-	int shared, i, count;
-	uint64_t from;
+	long number = arch_call_number(&t->saved);
 
-	*ret = false;
-	for (shared = 0; shared < 2; shared++) {
-		for (from = 0;; from += count) {
-			count = tracee_pending_signals(t, shared, from, info, 32, err);
-			if (count < 0)
-				return -1;
-			for (i = 0; i < count; i++)
-				if (!(t->sigmask >> (info[i].si_signo - 1) & 1))
-					*ret = true;
-			if (count < 32)
-				break;
-		}
-	}
-	return 0;
-}
-
-static int rewind_eintr(struct tracee *t, struct error *err)
-{
-	bool deliverable;
-
-	if (arch_interrupted(&t->saved) != ARCH_EINTR ||
-	    !never_restarts(arch_call_number(&t->saved)))
-		return 0;
-	if (has_deliverable_signal(t, &deliverable, err))
-		return -1;
-	if (!deliverable)
-		arch_rewind(&t->saved);
-	return 0;
+	if (arch_interrupted(&t->saved) == ARCH_EINTR && never_restarts(number))
+		arch_restart(&t->saved, number);
 }
 
 static int save_xstate(struct tracee *t, struct error *err)
@@ -273,8 +257,9 @@ int tracee_save(struct tracee *t, struct error *err)
 	if (ptrace(PTRACE_GETSIGMASK, t->tid, sizeof(t->sigmask), &t->sigmask))
 		return tracee_error(t, errno, err, "cannot read the signal mask");
 	t->saved = found;
-	if (refuse_caught_calls(t, err) || abort_rseq(t, err) || rewind_eintr(t, err))
+	if (refuse_caught_calls(t, err) || abort_rseq(t, err))
 		return -1;
+	undo_eintr(t);
 	/* The corrected registers are what the program shall go on with, whatever happens to us. */
 	if (memcmp(&found, &t->saved, sizeof(found)))
 		return tracee_set_regs(t, &t->saved, err);

@@ -42,7 +42,7 @@ struct tracee {
 	int group_signal;		/* … by this signal */
 	bool hijacked;			/* live registers are not the found ones */
 	bool seccomp_off;		/* seized with TRACEE_SECCOMP_OFF */
-	struct arch_regs saved;		/* general registers as found (already rewound on EINTR) */
+	struct arch_regs saved;		/* general registers as found (EINTR of our stop undone) */
 	void *xstate;			/* extended state (XSAVE layout) as found; owned; NULL until read */
 	size_t xstate_size;
 	uint64_t sigmask;		/* blocked signals as found */
@@ -67,9 +67,9 @@ int tracee_interrupt(struct tracee *t, struct error *err);
 int tracee_wait_stopped(struct tracee *t, int timeout_ms, struct error *err);
 /* Waits for the next stop of exactly this thread, whatever it is. */
 int tracee_wait(struct tracee *t, struct stop *ret, struct error *err);
-/* Reads registers, extended state and signal mask into the tracee; rewinds calls that would
- * otherwise return EINTR that the program would not have seen. ERROR_BLOCKED in a thread whose
- * system calls are being caught (tracee_dispatch), where ours would be too. */
+/* Reads registers, extended state and signal mask into the tracee; calls that would otherwise return
+ * EINTR that the program would not have seen start again. ERROR_BLOCKED in a thread whose system
+ * calls are being caught (tracee_dispatch), where ours would be too. */
 int tracee_save(struct tracee *t, struct error *err);
 /* Puts back mask and registers as saved; a no-op unless hijacked. */
 int tracee_restore(struct tracee *t, struct error *err);

@@ -158,6 +158,18 @@ void arch_call_arguments(const struct arch_regs *regs, uint64_t a[6])
 	a[5] = regs->user.r9;
 }
 
+void arch_restart(struct arch_regs *regs, long number)
+{
+	regs->user.orig_rax = number;
+	regs->user.rax = -(long)ERESTARTNOHAND;
+}
+
+void arch_end_call(struct arch_regs *regs, int64_t result)
+{
+	regs->user.orig_rax = -1;
+	regs->user.rax = result;
+}
+
 void arch_rewind(struct arch_regs *regs)
 {
 	regs->user.rax = regs->user.orig_rax;
