@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "kernel-compat/probes.h"
+#include "kernel-compat/restart_block.h"
 #include "kernel-compat/uapi.h"
 
 static int capability(unsigned which)
@@ -112,6 +113,16 @@ int probe_prctl_mm_map(void)
 	if (prctl(PR_SET_MM, PR_SET_MM_MAP_SIZE, &size, 0, 0))
 		return errno;
 	return size == sizeof(struct prctl_mm_map) ? 0 : EINVAL;
+}
+
+int probe_restart_block(void)
+{
+	struct restart_reader reader = { 0 };
+	struct restart_block block;
+	int error = restart_reader_read(&reader, gettid(), &block);
+
+	restart_reader_close(&reader);
+	return error;
 }
 
 int probe_timer_restore_ids(void)

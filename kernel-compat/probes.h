@@ -16,6 +16,7 @@ int probe_pidfd_getfd(void);
 int probe_clone3_set_tid(void);
 int probe_close_range(void);
 int probe_prctl_mm_map(void);
+int probe_restart_block(void);
 int probe_timer_restore_ids(void);
 
 /* probe_memory.c */

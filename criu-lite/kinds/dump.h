@@ -7,6 +7,7 @@
 #include "base/array.h"
 #include "base/io.h"
 #include "images/stream.h"
+#include "kernel-compat/restart_block.h"
 #include "kinds/blockers.h"
 #include "kinds/kind.h"
 #include "proc/fdinfo.h"
@@ -62,6 +63,7 @@ struct dump {
 	struct dump_objects *objects;
 	struct dump_memory *memory;	/* kinds/memory_dump.c */
 	struct gadget_cache gadgets;
+	struct restart_reader restarts;
 	struct buffer state;	/* packed KIND_TASK and KIND_THREAD records, written late */
 };
 

@@ -16,6 +16,7 @@
 #include "kinds/files.h"
 #include "kinds/ipc/sysv.h"
 #include "kinds/memory.h"
+#include "kinds/task/interrupted.h"
 #include "steps/hold.h"
 #include "steps/preflight.h"
 #include "steps/records.h"
@@ -56,6 +57,7 @@ static int hold(void *context, struct error *err)
 {
 	struct checkpoint_run *run = context;
 
+	interrupted_prepare(&run->dump, run->options->pid);
 	run->seized_ns = now_ns();
 	return hold_tree(&run->dump, run->options->pid, &run->before, err);
 }
@@ -259,6 +261,7 @@ int checkpoint(const struct checkpoint_options *options, struct checkpoint_repor
 	hold_free(&run.dump);
 	preflight_release(&run.before);
 	gadget_cache_release(&run.dump.gadgets);
+	restart_reader_close(&run.dump.restarts);
 	buffer_release(&run.dump.state);
 	return r;
 }
