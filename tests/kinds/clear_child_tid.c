@@ -8,14 +8,14 @@
 #include "testing.h"
 
 static uint32_t word = 1;
-static bool ready;
+static int ready;
 
 static void *run(void *arg)
 {
 	void *address = NULL;
 
 	test_must(syscall(SYS_set_tid_address, &word) == syscall(SYS_gettid));
-	__atomic_store_n(&ready, true, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&ready, 1, __ATOMIC_SEQ_CST);
 	test_wait_for_go();
 	test_must(!prctl(PR_GET_TID_ADDRESS, &address));
 	test_check(address == &word, "address %p, was %p", address, &word);
@@ -25,6 +25,7 @@ static void *run(void *arg)
 
 static void *plain(void *arg)
 {
+	__atomic_fetch_add(&ready, 1, __ATOMIC_SEQ_CST);
 	test_wait_for_go();
 	return (void *)7;
 }
@@ -38,7 +39,7 @@ int main(int argc, char **argv)
 	test_init(argc, argv);
 	test_must(!pthread_create(&thread, NULL, run, NULL));
 	test_must(!pthread_create(&joined, NULL, plain, NULL));
-	test_wait_until(__atomic_load_n(&ready, __ATOMIC_SEQ_CST), "no thread");
+	test_wait_until(__atomic_load_n(&ready, __ATOMIC_SEQ_CST) == 2, "threads");
 	test_must(!prctl(PR_GET_TID_ADDRESS, &before));
 
 	test_checkpoint_here();

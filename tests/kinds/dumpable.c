@@ -6,8 +6,11 @@
 
 #include "testing.h"
 
+static bool ready;
+
 static void *wait_long(void *arg)
 {
+	__atomic_store_n(&ready, true, __ATOMIC_SEQ_CST);
 	test_wait_for_go();
 	return NULL;
 }
@@ -17,6 +20,7 @@ static void become_user(void)
 	pthread_t thread;
 
 	test_must(!pthread_create(&thread, NULL, wait_long, NULL));
+	test_wait_until(__atomic_load_n(&ready, __ATOMIC_SEQ_CST), "no thread");
 	/* Of the C library: in all threads. */
 	test_must(!setgid(1234) && !setuid(1234));
 	test_check(prctl(PR_GET_DUMPABLE) == 0, "a change of user leaves it dumpable");

@@ -11,8 +11,8 @@ enum { THREADS = 3, QUEUED = 20 };
 static struct worker {
 	pthread_t thread;
 	int number;
-	bool checked;
 } workers[THREADS];
+static int ready;
 
 static int take(int signal)
 {
@@ -46,6 +46,7 @@ static void *run(void *arg)
 {
 	struct worker *w = arg;
 
+	__atomic_fetch_add(&ready, 1, __ATOMIC_SEQ_CST);
 	test_wait_for_go();
 	check(w->number);
 	return NULL;
@@ -75,6 +76,8 @@ int main(int argc, char **argv)
 		test_must(!pthread_create(&workers[i].thread, NULL, run, &workers[i]));
 		queue_all(workers[i].thread, i + 1);
 	}
+
+	test_wait_until(__atomic_load_n(&ready, __ATOMIC_SEQ_CST) == THREADS, "threads");
 
 	test_checkpoint_here();
 

@@ -47,8 +47,8 @@ static int altstack_put(struct restore_thread *t, const ProtobufCMessage *messag
 	};
 
 	if (m->flags & ~SS_AUTODISARM)
-		return error_set(err, ERROR_IMAGE, 0, "task %u: signal stack with flags %#x", m->tid,
-				 m->flags);
+		return error_set(err, ERROR_IMAGE, 0, "task %u: signal stack with flags %#x",
+				 m->tid, m->flags);
 	batch_must(b, SYS_sigaltstack, batch_put(b, &stack, sizeof(stack)), 0);
 	return 0;
 }

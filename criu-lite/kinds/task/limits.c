@@ -124,9 +124,9 @@ static int limit_refused(const Limits *m, const Limit *l, struct error *err)
 	if (getrlimit64(l->resource, &ours))
 		return error_set(err, ERROR_FAILED, errno, "%s", names[l->resource]);
 	if (wanted.rlim_cur <= ours.rlim_max) {
-		log_notice("process %u: its hard limit %s of %s is %s here", m->pid,
-			 names[l->resource], limit_text(wanted.rlim_max, texts[0]),
-			 limit_text(ours.rlim_max, texts[1]));
+		log_notice("process %u: its hard limit %s is %s here, was %s", m->pid,
+			   names[l->resource], limit_text(ours.rlim_max, texts[0]),
+			   limit_text(wanted.rlim_max, texts[1]));
 		return 0;
 	}
 	error_set(err, ERROR_FAILED, 0,

@@ -22,8 +22,9 @@ static int numa_policy_ask(struct dump_thread *t, struct batch *b, struct ask *a
 {
 	ask->address[0] = batch_space(b, sizeof(struct answer));
 	/* ENOSYS without NUMA: then there is nothing but the default. */
-	batch_call(b, SYS_get_mempolicy, ask->address[0],
-		   ask->address[0] + offsetof(struct answer, nodes), NODES, 0, 0);
+	ask->record = batch_call(b, SYS_get_mempolicy, ask->address[0],
+				 ask->address[0] + offsetof(struct answer, nodes), NODES, 0,
+				 0);
 	return 0;
 }
 
@@ -33,7 +34,7 @@ static int numa_policy_take(struct dump_thread *t, const struct batch *b, const 
 	struct answer *answer = batch_at(b, ask->address[0]);
 	NumaPolicy m = NUMA_POLICY__INIT;
 
-	if (answer->mode == MPOL_DEFAULT)
+	if (batch_result(b, ask->record) < 0)
 		return 0;
 	m.tid = t->tid;
 	m.mode = answer->mode;
@@ -55,9 +56,11 @@ static int numa_policy_put(struct restore_thread *t, const ProtobufCMessage *mes
 				 m->nodes.len);
 	if (m->nodes.len)
 		memcpy(nodes, m->nodes.data, m->nodes.len);
-	batch_must(b, SYS_set_mempolicy, (int32_t)m->mode,
-		   m->nodes.len ? batch_put(b, nodes, sizeof(nodes)) : 0,
-		   m->nodes.len ? NODES : 0);
+	/* The default means nothing to a kernel without NUMA. */
+	batch_add(b, m->mode == MPOL_DEFAULT ? 0 : BATCH_MUST, SYS_set_mempolicy,
+		  (const uint64_t[6]){ (int32_t)m->mode,
+				       m->nodes.len ? batch_put(b, nodes, sizeof(nodes)) : 0,
+				       m->nodes.len ? NODES : 0 });
 	return 0;
 }
 

@@ -25,7 +25,7 @@ static int personality_take(struct dump_thread *t, const struct batch *b, const 
 
 	m.tid = t->tid;
 	m.persona = batch_result(b, ask->record);
-	return m.persona ? dump_state(t->task->dump, &personality_kind, &m.base, err) : 0;
+	return dump_state(t->task->dump, &personality_kind, &m.base, err);
 }
 
 static int personality_put(struct restore_thread *t, const ProtobufCMessage *message,

@@ -91,7 +91,7 @@ static int scheduler_take(struct dump_thread *t, const struct batch *b, const st
 	m.processors.len = find_processors(&t->status, mask);
 	m.processors.data = mask;
 	m.has_processors = m.processors.len != 0;
-	m.has_io_priority = io_priority > 0;
+	m.has_io_priority = io_priority >= 0;
 	m.io_priority = io_priority;
 	/* Real-time policies have none. */
 	m.timer_slack_ns = batch_result(b, ask->record + ASK_SLACK);

@@ -55,7 +55,8 @@ static int read_filters(struct dump_thread *t, struct filters *f, struct error *
 			return count;
 		if (asks_supervisor(program, count)) {
 			error_set(err, ERROR_BLOCKED, 0,
-				  "task %d: a seccomp filter asks a supervisor (SECCOMP_RET_USER_NOTIF), which cannot be saved",
+				  "task %d: a seccomp filter asks a supervisor "
+				  "(SECCOMP_RET_USER_NOTIF), which cannot be saved",
 				  t->tid);
 			return error_hint(err, "start the program without that supervisor");
 		}

@@ -83,8 +83,8 @@ static int signal_handlers_put(struct restore_thread *t, const ProtobufCMessage 
 		const SignalAction *from = m->actions[i];
 
 		if (from->signal > SIGNALS || !has_action(from->signal))
-			return error_set(err, ERROR_IMAGE, 0,
-					 "process %u: an action for signal %u", m->pid, from->signal);
+			return error_set(err, ERROR_IMAGE, 0, "process %u: an action for signal %u",
+					 m->pid, from->signal);
 		actions[from->signal - 1] = (struct action){
 			from->handler, from->flags, from->restorer, from->blocked
 		};
