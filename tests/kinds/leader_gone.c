@@ -1,101 +1,59 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* When the first thread has ended, what belongs to the process is saved through another one. */
-/* build: -pthread */
+/* A process whose first thread has ended goes on in the others, with all of its memory. */
 #include <pthread.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 
 #include "testing.h"
 
-static int timer;
+enum { PAGE = 4096, PAGES = 600 };
 
-static void read_text(const char *path, char text[64])
+static char *area, *shared;
+
+static void *survivor(void *unused)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char path[64], state[256];
+	int fd;
 
-	memset(text, 0, 64);
-	test_must(fd >= 0 && read(fd, text, 63) > 0);
-	close(fd);
-}
-
-static void make_state(void)
-{
-	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN };
-	struct itimerspec spec = { .it_value = { 5000, 0 } };
-	union sigval value = { .sival_int = 42 };
-	int fd = open("/proc/thread-self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-
-	test_must(fd >= 0 && write(fd, "77", 2) == 2);
-	close(fd);
-	signal(SIGUSR2, SIG_IGN);
-	test_must(!syscall(SYS_rt_sigqueueinfo, getpid(), SIGUSR1,
-			   &(siginfo_t){ .si_code = SI_QUEUE, .si_value = value }));
-	test_must(!kill(getpid(), SIGHUP));
-	test_must(!syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer) &&
-		  !syscall(SYS_timer_settime, timer, 0, &spec, NULL));
-	test_must(!setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 50, 60 }));
-	test_must(!chdir("/usr/share"));
-	umask(031);
-	test_must(!prctl(PR_SET_NAME, "the other"));
-}
-
-static void check_state(const sigset_t *signals)
-{
-	static const struct timespec now;
-	struct itimerspec spec;
-	struct sigaction action;
-	struct rlimit limit;
-	siginfo_t info;
-	char text[64];
-
-	read_text("/proc/thread-self/oom_score_adj", text);
-	test_check(!strcmp(text, "77\n"), "oom_score_adj is %s", text);
-	test_must(!sigaction(SIGUSR2, NULL, &action));
-	test_check(action.sa_handler == SIG_IGN, "SIGUSR2 is not ignored");
-	test_check(sigtimedwait(signals, &info, &now) == SIGHUP && info.si_code == SI_USER &&
-			   info.si_pid == getpid(),
-		   "SIGHUP is lost");
-	test_check(sigtimedwait(signals, &info, &now) == SIGUSR1 && info.si_value.sival_int == 42,
-		   "SIGUSR1 is lost");
-	test_check(!syscall(SYS_timer_gettime, timer, &spec) && spec.it_value.tv_sec > 4000,
-		   "the timer is lost");
-	test_must(!getrlimit(RLIMIT_NOFILE, &limit));
-	test_check(limit.rlim_cur == 50 && limit.rlim_max == 60, "limit is %lu/%lu",
-		   limit.rlim_cur, limit.rlim_max);
-	test_check(getcwd(text, sizeof(text)) && !strcmp(text, "/usr/share"), "cwd is %s", text);
-	test_check(umask(0) == 031, "umask");
-	read_text("/proc/thread-self/comm", text);
-	test_check(!strcmp(text, "the other\n"), "name is %s", text);
-}
-
-static void *run(void *arg)
-{
-	const sigset_t *signals = arg;
-	char state = 0;
-
-	make_state();
-	while (state != 'Z') {
-		FILE *file = fopen("/proc/self/stat", "re");
-
-		test_must(file && fscanf(file, "%*d (%*[^)]) %c", &state) == 1);
-		fclose(file);
-	}
-
-	test_checkpoint_here();
-
-	check_state(signals);
-	test_pass();
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)getpid());
+	test_wait_until((fd = open(path, O_RDONLY | O_CLOEXEC)) >= 0 &&
+				read(fd, state, sizeof(state) - 1) > 0 && !close(fd) &&
+				strstr(state, ") Z "),
+			"the first thread does not end");
+	shared[0] = 1;
+	test_wait_for_go();
+	for (int i = 0; i < PAGES; i++)
+		test_check(area[i * PAGE] == (char)i, "page %d holds %d", i, area[i * PAGE]);
+	test_check(shared[PAGE] == 'P', "shared memory holds %d", shared[PAGE]);
+	_exit(42);
 }
 
 int main(int argc, char **argv)
 {
-	static sigset_t all;
 	pthread_t thread;
+	int status;
+	pid_t pid;
 
 	test_init(argc, argv);
-	sigfillset(&all);
-	test_must(!sigprocmask(SIG_BLOCK, &all, NULL));
-	test_must(!pthread_create(&thread, NULL, run, &all));
-	pthread_exit(NULL);
+	shared = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	test_must(shared != MAP_FAILED);
+	pid = fork();
+	test_must(pid >= 0);
+	if (!pid) {
+		area = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0);
+		test_must(area != MAP_FAILED);
+		for (int i = 0; i < PAGES; i++)
+			area[i * PAGE] = i;
+		test_must(!pthread_create(&thread, NULL, survivor, NULL));
+		pthread_exit(NULL);
+	}
+	test_wait_until(shared[0] == 1, "no thread survives");
+	shared[PAGE] = 'P';
+
+	test_checkpoint_here();
+
+	test_must(waitpid(pid, &status, 0) == pid);
+	test_check(WIFEXITED(status) && WEXITSTATUS(status) == 42, "wait status %#x", status);
+	test_pass();
 }

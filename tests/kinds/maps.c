@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Every kind of area keeps its place, flags and pages: moved, guarded, growing, named, vast ones. */
+/* Areas keep place, flags and pages: moved, guarded, growing, named, vast ones, and many. */
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
