@@ -32,6 +32,14 @@ struct task_memory {
 	struct fill_space fill;
 };
 
+/* The next set that is announced, NULL when all are read. */
+const Memory__Set *memory_next_set(const struct restore *r);
+/* ERROR_IMAGE for a set that cannot come here. */
+int memory_unexpected(const Memory__Set *set, struct error *err);
+/* Reads the records of the next set into a space; they may still be on their way afterwards, until
+ * stream_barrier(). */
+int memory_read_set(struct restore *r, struct fill_space *space, struct error *err);
+
 /* Reads this process's own vdso: its parts and the hash of its code. */
 int memory_learn_parts(struct restore_memory *memory, struct error *err);
 /* Whether the vdso that a task wants is the one that we have. */

@@ -87,7 +87,7 @@ int memory_load_object(struct restore *r, const struct kind *kind, ProtobufCMess
 	return restore_objects_load(r->objects, kind, message, err);
 }
 
-static const Memory__Set *next_set(const struct restore *r)
+const Memory__Set *memory_next_set(const struct restore *r)
 {
 	const struct restore_memory *m = r->memory;
 
@@ -96,7 +96,7 @@ static const Memory__Set *next_set(const struct restore *r)
 		       NULL;
 }
 
-static int unexpected(const Memory__Set *set, struct error *err)
+int memory_unexpected(const Memory__Set *set, struct error *err)
 {
 	return error_set(err, ERROR_IMAGE, 0, "pages of %#llx come out of turn",
 			 (unsigned long long)set->space);
@@ -108,8 +108,8 @@ int memory_load(struct restore *r, const struct record *record, struct error *er
 
 	if (make_ready(r, err))
 		return -1;
-	if (next_set(r))
-		return unexpected(next_set(r), err);
+	if (memory_next_set(r))
+		return memory_unexpected(memory_next_set(r), err);
 	if (stream_message(r->in, &memory__descriptor, &message, err))
 		return -1;
 	if (r->memory->announced)
@@ -119,10 +119,9 @@ int memory_load(struct restore *r, const struct record *record, struct error *er
 	return 0;
 }
 
-/* Reads the records of the next set into a space; they may still be on their way afterwards. */
-static int read_set(struct restore *r, struct fill_space *space, struct error *err)
+int memory_read_set(struct restore *r, struct fill_space *space, struct error *err)
 {
-	const Memory__Set *set = next_set(r);
+	const Memory__Set *set = memory_next_set(r);
 	struct record record;
 	const void *payload;
 	size_t size;
@@ -146,63 +145,6 @@ static int read_set(struct restore *r, struct fill_space *space, struct error *e
 		}
 	}
 	return 0;
-}
-
-/* ---- objects ---- */
-
-static int fill_object(struct restore *r, struct fill_space *space, struct error *err)
-{
-	const Memory__Set *set = next_set(r);
-	struct restore_object *o = restore_objects_get(r->objects, set->space & UINT32_MAX);
-
-	if (!o || set->space != (o->id | SPACE_OBJECT) || !o->has_content || o->fd < 0)
-		return unexpected(set, err);
-	fill_space_init(space, set->space);
-	space->fd = o->fd;
-	space->size = o->size;
-	return read_set(r, space, err);
-}
-
-/* A file that we hold open for writing cannot become a program. */
-static int stop_writing(struct restore *r, struct error *err)
-{
-	struct restore_task **t;
-
-	array_for(t, &r->tasks) {
-		struct restore_object *o =
-			(*t)->memory ? restore_objects_get(r->objects, (*t)->memory->exe) : NULL;
-
-		if (o && o->has_content && restore_object_stop_writing(o, err))
-			return -1;
-	}
-	return 0;
-}
-
-int memory_restore_objects(struct restore *r, struct error *err)
-{
-	const Memory__Set *set;
-	struct fill_space *spaces;
-	size_t count = 0, i;
-	int result = 0;
-
-	if (!r->objects)
-		return 0;
-	if (restore_objects_create(r->objects, err))
-		return -1;
-	if (!next_set(r) || !(next_set(r)->space & SPACE_OBJECT))
-		return 0;
-	spaces = calloc(r->memory->announced->n_sets, sizeof(*spaces));
-	if (!spaces)
-		return error_set(err, ERROR_FAILED, ENOMEM, "objects");
-	while (!result && (set = next_set(r)) && set->space & SPACE_OBJECT)
-		result = fill_object(r, &spaces[count++], err);
-	/* Whatever failed, nothing of the workers may look at the spaces afterwards. */
-	if (stream_barrier(r->in, err))
-		result = -1;
-	for (i = 0; i < count; i++)
-		fill_space_release(&spaces[i]);
-	free(spaces);
-	return result || stop_writing(r, err) ? -1 : 0;
 }
 
 /* ---- tasks ---- */
@@ -262,9 +204,9 @@ int memory_restore_shared_pages(struct restore_task *t, struct error *err)
 {
 	const Memory__Set *set;
 
-	while ((set = next_set(t->restore)) && t->memory && set->stage == 0 &&
+	while ((set = memory_next_set(t->restore)) && t->memory && set->stage == 0 &&
 	       set->space == (uint64_t)t->pid) {
-		if (open_space(t, set, err) || read_set(t->restore, &t->memory->fill, err) ||
+		if (open_space(t, set, err) || memory_read_set(t->restore, &t->memory->fill, err) ||
 		    stream_barrier(t->restore->in, err))
 			return -1;
 	}
@@ -321,17 +263,17 @@ static int read_tasks(struct restore *r, struct error *err)
 	bool huge = true;
 	size_t from = 0;
 
-	while ((set = next_set(r))) {
+	while ((set = memory_next_set(r))) {
 		struct restore_task *t = task_of(r, set, from);
 
 		if (!t || !t->memory || !t->memory->made || set->stage != 1 ||
 		    (set->huge && !huge))
-			return unexpected(set, err);
+			return memory_unexpected(set, err);
 		/* The last huge page is there before the first userfaultfd is. */
 		if (huge && !set->huge && stream_barrier(r->in, err))
 			return -1;
 		huge = set->huge;
-		if (open_space(t, set, err) || read_set(r, &t->memory->fill, err))
+		if (open_space(t, set, err) || memory_read_set(r, &t->memory->fill, err))
 			return -1;
 		from++;
 	}

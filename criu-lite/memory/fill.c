@@ -38,7 +38,7 @@ static bool has_data(const struct pages_range *r)
 
 static int misplaced(const struct fill_space *s, const struct pages_range *r, struct error *err)
 {
-	if (!s->pid)
+	if (!s->areas)
 		return error_set(err, ERROR_IMAGE, 0, "pages %#llx are outside of their file",
 				 (unsigned long long)r->address);
 	return error_set(err, ERROR_IMAGE, 0, "process %llu: pages at %#llx are outside of its "
@@ -47,6 +47,15 @@ static int misplaced(const struct fill_space *s, const struct pages_range *r, st
 }
 
 /* ---- files ---- */
+
+static int write_file(const struct fill_space *s, uint64_t offset, const char *data, uint64_t bytes)
+{
+	struct iovec local = { (void *)data, bytes }, remote = { (void *)(s->mapped + offset), bytes };
+
+	if (!s->mapped)
+		return pwrite_full(s->fd, data, bytes, offset);
+	return process_vm_writev(s->pid, &local, 1, &remote, 1, 0) == (ssize_t)bytes ? 0 : -1;
+}
 
 static int fill_file(const struct fill_space *s, const struct pages_view *view, struct error *err)
 {
@@ -62,7 +71,7 @@ static int fill_file(const struct fill_space *s, const struct pages_view *view, 
 			return misplaced(s, r, err);
 		if (bytes > s->size - r->address)
 			bytes = s->size - r->address;
-		if (pwrite_full(s->fd, data, bytes, r->address))
+		if (write_file(s, r->address, data, bytes))
 			return error_set(err, ERROR_FAILED, errno, "cannot fill a file at %llu",
 					 (unsigned long long)r->address);
 		data += range_bytes(r);
@@ -235,5 +244,5 @@ int fill_take(void *space, const void *payload, size_t size, struct error *err)
 	if (view.space != s->space)
 		return error_set(err, ERROR_IMAGE, 0, "pages of %#llx where those of %#llx belong",
 				 (unsigned long long)view.space, (unsigned long long)s->space);
-	return s->pid ? fill_process(s, &view, err) : fill_file(s, &view, err);
+	return s->areas ? fill_process(s, &view, err) : fill_file(s, &view, err);
 }

@@ -13,11 +13,14 @@
  */
 struct fill_space {
 	uint64_t space;		/* as records name it */
-	int pid;		/* of the puppet, 0: a file */
+	int pid;		/* of the puppet; 0: none */
 	int fd;			/* the file; the owner's */
 	int uffd;		/* of the puppet; -1: none */
 	uint64_t size;		/* of the file */
-	const struct map_areas *areas;	/* of the puppet */
+	/* Where a puppet has the whole file mapped, shared and writable: then it is filled there, so
+	 * that its memory cgroup is charged. 0: it is written by .fd. */
+	uint64_t mapped;
+	const struct map_areas *areas;	/* of the puppet; NULL: a file */
 	pthread_mutex_t lock;
 	/* What the puppet itself must do to its pages: drop, guard, collapse into huge ones. */
 	struct page_runs late;
