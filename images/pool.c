@@ -12,6 +12,7 @@ struct thread_start {
 void pool_init(struct pool *p, unsigned jobs)
 {
 	*p = (struct pool){ .jobs = jobs };
+	p->has_processors = !sched_getaffinity(0, sizeof(p->processors), &p->processors);
 	p->tail = &p->head;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->work, NULL);
@@ -47,6 +48,8 @@ static void *worker_main(void *argument)
 	struct pool *p = start.pool;
 
 	free(argument);
+	if (p->has_processors)
+		sched_setaffinity(0, sizeof(p->processors), &p->processors);
 	pthread_mutex_lock(&p->lock);
 	while (!p->stop) {
 		struct pool_task *task = take(p);

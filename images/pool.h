@@ -9,6 +9,7 @@
  */
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 
 struct pool_task {
@@ -23,6 +24,9 @@ struct pool {
 	pthread_t *ids;
 	unsigned jobs, threads, running;
 	bool stop;
+	/* Where threads may run: where the owner might when it made the pool. */
+	cpu_set_t processors;
+	bool has_processors;
 };
 
 /* A pool of jobs workers (at least 1), the owner among them; jobs is what it was given. */

@@ -13,6 +13,7 @@
 #include "kinds/files.h"
 #include "kinds/memory.h"
 #include "steps/load.h"
+#include "steps/one_processor.h"
 #include "steps/puppets.h"
 #include "steps/release.h"
 #include "steps/state_restore.h"
@@ -24,6 +25,7 @@ struct restore_run {
 	struct restore r;
 	Image *image;
 	Tree *tree;
+	struct one_processor turns;
 };
 
 static int open_stream(void *context, struct error *err)
@@ -75,6 +77,7 @@ static int make_puppets(void *context, struct error *err)
 {
 	struct restore_run *run = context;
 
+	one_processor_begin(&run->turns);
 	return puppets_prepare(&run->r, err) || tree_restore(&run->r, run->tree, err) ? -1 : 0;
 }
 
@@ -88,7 +91,13 @@ static void end_puppets(void *context)
 
 static int fill_pages(void *context, struct error *err)
 {
-	return memory_restore_pages(&((struct restore_run *)context)->r, err);
+	struct restore_run *run = context;
+	int r;
+
+	one_processor_end(&run->turns);
+	r = memory_restore_pages(&run->r, err);
+	one_processor_begin(&run->turns);
+	return r;
 }
 
 static int verify_seal(void *context, struct error *err)
@@ -124,7 +133,12 @@ static int install_files(void *context, struct error *err)
 static int exit_zombies(void *context, struct error *err)
 {
 	struct restore_run *run = context;
+	size_t i;
 
+	for (i = 0; i < run->r.tasks.count; i++)
+		if (run->r.tasks.items[i]->zombie || run->tree->tasks[i]->leader_gone)
+			one_processor_free(&run->turns,
+					   run->r.tasks.items[i]->threads.items[0]->tracee.tid);
 	return tree_restore_exits(&run->r, run->tree, err);
 }
 
@@ -186,6 +200,7 @@ static int go(void *context, struct error *err)
 {
 	struct restore_run *run = context;
 
+	one_processor_end(&run->turns);
 	return release_go(&run->r, run->tree, err);
 }
 
