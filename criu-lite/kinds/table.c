@@ -25,6 +25,7 @@ extern const struct kind directory_kind;
 extern const struct kind device_kind;
 extern const struct kind pipe_kind;
 extern const struct kind unix_socket_kind;
+extern const struct kind tcp_socket_kind;
 extern const struct kind eventfd_kind;
 extern const struct kind timerfd_kind;
 extern const struct kind signalfd_kind;
@@ -87,6 +88,7 @@ const struct kind *const kinds_table[] = {
 	&device_kind,
 	&pipe_kind,
 	&unix_socket_kind,
+	&tcp_socket_kind,
 	&eventfd_kind,
 	&timerfd_kind,
 	&signalfd_kind,

@@ -25,8 +25,8 @@ static void expect_peer(int fd, pid_t pid, uid_t uid, const char *what)
 	struct ucred who = peer_of(fd);
 
 	test_check(who.pid == pid && who.uid == uid && who.gid == uid,
-		   "%s: peer is process %d, %d:%d, not %d, %d", what, who.pid, who.uid, who.gid, pid,
-		   uid);
+		   "%s: peer is process %d, %d:%d, not %d, %d", what, who.pid, who.uid, who.gid,
+		   pid, uid);
 }
 
 static void expect_groups(int fd, const gid_t *groups, int count, const char *what)
@@ -35,8 +35,8 @@ static void expect_groups(int fd, const gid_t *groups, int count, const char *wh
 	socklen_t size = sizeof(now);
 
 	test_must(!getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, now, &size));
-	test_check(size == count * sizeof(gid_t) && !memcmp(now, groups, size), "%s: %u bytes of groups",
-		   what, size);
+	test_check(size == count * sizeof(gid_t) && !memcmp(now, groups, size),
+		   "%s: %u bytes of groups", what, size);
 }
 
 static void become(uid_t uid, const gid_t *groups, int count)
@@ -180,7 +180,8 @@ int main(int argc, char **argv)
 	expect_peer(stream[0], stream_maker, 4444, "pair of a dead process");
 	expect_peer(stream[1], stream_maker, 4444, "pair of a dead process");
 	expect_peer(datagram[0], datagram_maker, 4444, "datagram pair of a dead process");
-	test_check(write(datagram[0], "abc", 3) == 3 && read(datagram[1], &none, 12) == 3, "datagram");
+	test_check(write(datagram[0], "abc", 3) == 3 && read(datagram[1], &none, 12) == 3,
+		   "datagram");
 	none = peer_of(unconnected);
 	test_check(none.pid == 0 && none.uid == (uid_t)-1, "an unconnected socket has a peer");
 	wait_for("server.done");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What waits in Unix sockets stays: bytes, message boundaries, senders, credentials, descriptors. */
+/* What waits in Unix sockets stays: bytes, boundaries, senders, credentials, descriptors. */
 #include "testing.h"
 
 #include <stddef.h>
@@ -78,9 +78,10 @@ static struct got take(int socket, size_t size)
 static void expect(const struct got *got, const char *text, int fds)
 {
 	test_check(got->size == (ssize_t)strlen(text) && !memcmp(got->data, text, got->size),
-		   "got %zd bytes '%.*s', expected '%s'", got->size, (int)got->size, got->data, text);
-	test_check(got->count == fds, "%d descriptors came with '%s', expected %d", got->count, text,
-		   fds);
+		   "got %zd bytes '%.*s', expected '%s'", got->size, (int)got->size, got->data,
+		   text);
+	test_check(got->count == fds, "%d descriptors came with '%s', expected %d", got->count,
+		   text, fds);
 }
 
 static void expect_empty(int socket)
@@ -224,7 +225,8 @@ static void check_senders(void)
 	expect(&got, "again", 0);
 	expect_from(&got, sender_name);
 	expect_empty(receiver);
-	test_check(write(stranger, "x", 1) == 1 && take(receiver, 0).size == 1, "one-way connection");
+	test_check(write(stranger, "x", 1) == 1 && take(receiver, 0).size == 1,
+		   "one-way connection");
 	got = take(connected_receiver[0], 0);
 	expect(&got, "early", 0);
 	got = take(connected_receiver[0], 0);
@@ -344,7 +346,8 @@ static void expect_file(int fd, const char *text, off_t offset)
 	char got[32] = { 0 };
 
 	test_check(lseek(fd, 0, SEEK_CUR) == offset, "offset is %ld", (long)lseek(fd, 0, SEEK_CUR));
-	test_check(pread(fd, got, 31, 0) == (ssize_t)strlen(text) && !strcmp(got, text), "'%s'", got);
+	test_check(pread(fd, got, 31, 0) == (ssize_t)strlen(text) && !strcmp(got, text), "'%s'",
+		   got);
 }
 
 static void check_flight(void)

@@ -6,9 +6,12 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
+#include <linux/sockios.h>
 #include <linux/unix_diag.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -27,19 +30,19 @@ static int netlink_socket(struct error *err)
 	return fd;
 }
 
-int diag_open(int proc_fd, struct error *err)
+int diag_open(int socket, struct error *err)
 {
-	_cleanup_fd_ int here = -1, there = -1;
-	struct stat ours, theirs;
+	_cleanup_fd_ int here = -1, there = ioctl(socket, SIOCGSKNS);
+	struct stat ours, its;
 	int fd;
 
-	if (fstatat(proc_fd, "ns/net", &theirs, 0) || stat("/proc/thread-self/ns/net", &ours))
-		return error_set(err, ERROR_TARGET, errno, "cannot look at a network namespace");
-	if (ours.st_ino == theirs.st_ino)
+	if (there < 0 || fstat(there, &its) || stat("/proc/thread-self/ns/net", &ours))
+		return error_set(err, ERROR_TARGET, errno,
+				 "cannot tell the network namespace of a socket");
+	if (ours.st_ino == its.st_ino)
 		return netlink_socket(err);
 	here = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	there = openat(proc_fd, "ns/net", O_RDONLY | O_CLOEXEC);
-	if (here < 0 || there < 0 || setns(there, CLONE_NEWNET))
+	if (here < 0 || setns(there, CLONE_NEWNET))
 		return error_set(err, ERROR_FAILED, errno, "cannot enter a network namespace");
 	fd = netlink_socket(err);
 	if (setns(here, CLONE_NEWNET)) {
@@ -184,4 +187,52 @@ int diag_inet_destroy(int diag, int family, int protocol, const struct inet_diag
 
 	request.h.nlmsg_flags |= NLM_F_ACK;
 	return ask(diag, &request.h, answer) ? 0 : -1;
+}
+
+struct id_list {
+	ARRAY_OF(struct inet_diag_sockid) ids;
+};
+
+/* The sockets of one part of an answer that have this local port; false when it is the last part. */
+static bool gather(const char *answer, ssize_t size, uint16_t port, struct id_list *ret)
+{
+	const struct nlmsghdr *h = (const struct nlmsghdr *)answer;
+
+	for (; NLMSG_OK(h, (size_t)size); h = NLMSG_NEXT(h, size)) {
+		const struct inet_diag_msg *m = NLMSG_DATA(h);
+		struct inet_diag_sockid *id;
+
+		if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR)
+			return false;
+		if (h->nlmsg_len < NLMSG_LENGTH(sizeof(*m)) || m->id.idiag_sport != port)
+			continue;
+		id = array_add(&ret->ids);
+		if (!id)
+			return false;
+		*id = m->id;
+	}
+	return true;
+}
+
+void diag_inet_destroy_waiting(int diag, int family, int protocol, uint16_t port)
+{
+	struct inet_diag_sockid all = { 0 };
+	struct inet_request request = inet_request(SOCK_DIAG_BY_FAMILY, family, protocol, &all);
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	char answer[ANSWER_MAX] __attribute__((aligned(8)));
+	const struct inet_diag_sockid *id;
+	struct id_list list = { 0 };
+	ssize_t n;
+
+	request.h.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	request.r.idiag_states = 1 << TCP_TIME_WAIT;
+	if (sendto(diag, &request, sizeof(request), 0, (struct sockaddr *)&kernel,
+		   sizeof(kernel)) < 0)
+		return;
+	do {
+		n = recv(diag, answer, sizeof(answer), 0);
+	} while (n > 0 && gather(answer, n, port, &list));
+	array_for(id, &list.ids)
+		diag_inet_destroy(diag, family, protocol, id);
+	array_release(&list.ids);
 }

@@ -12,9 +12,8 @@
 
 /* Questions to the kernel about sockets that one does not hold, sock_diag(7). */
 
-/* A diag socket for the network namespace of the process whose /proc directory this is; the caller
- * closes it. -1 on error. */
-int diag_open(int proc_fd, struct error *err);
+/* A diag socket in the network namespace of a socket; the caller closes it. -1 on error. */
+int diag_open(int socket, struct error *err);
 
 struct unix_diag {
 	uint8_t type;		/* SOCK_* */
@@ -37,5 +36,7 @@ int diag_inet(int diag, int family, int protocol, const struct inet_diag_sockid 
 	      struct inet_diag_msg *ret, struct error *err);
 /* SOCK_DESTROY of such a socket, needs CONFIG_INET_DIAG_DESTROY. 0, or -1 with errno. */
 int diag_inet_destroy(int diag, int family, int protocol, const struct inet_diag_sockid *id);
+/* The same for all in TIME_WAIT with this local port (network order). */
+void diag_inet_destroy_waiting(int diag, int family, int protocol, uint16_t port);
 
 #endif

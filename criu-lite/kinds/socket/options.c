@@ -60,6 +60,7 @@ enum option_flag {
 	HALVED = 2,		/* reads as twice what is set */
 	TEXT = 4,		/* a string */
 	WITH_LENGTH = 8,	/* the size of the value is part of it */
+	DATAGRAMS = 16,		/* means nothing to a stream */
 };
 
 struct socket_option {
@@ -71,7 +72,8 @@ struct socket_option {
 };
 
 #define ROW(level, name, size, ...) { level, name, #name, size, __VA_ARGS__ }
-#define SWITCH(level, name) ROW(level, name, sizeof(int), 0, 0)
+#define SWITCH(level, name) { level, name, #name, sizeof(int), 0, 0 }
+#define MULTICAST(level, name) { level, name, #name, sizeof(int), DATAGRAMS, 0 }
 
 /* In the order in which they are set. Whether a socket has an option the kernel says. */
 static const struct socket_option options[] = {
@@ -140,16 +142,16 @@ static const struct socket_option options[] = {
 	SWITCH(SOL_IP, IP_NODEFRAG),
 	SWITCH(SOL_IP, IP_CHECKSUM),
 	SWITCH(SOL_IP, IP_RECVFRAGSIZE),
-	SWITCH(SOL_IP, IP_MULTICAST_TTL),
-	SWITCH(SOL_IP, IP_MULTICAST_LOOP),
-	SWITCH(SOL_IP, IP_MULTICAST_ALL),
+	MULTICAST(SOL_IP, IP_MULTICAST_TTL),
+	MULTICAST(SOL_IP, IP_MULTICAST_LOOP),
+	MULTICAST(SOL_IP, IP_MULTICAST_ALL),
 	SWITCH(SOL_IP, IP_UNICAST_IF),
 
 	SWITCH(SOL_IPV6, IPV6_UNICAST_HOPS),
-	SWITCH(SOL_IPV6, IPV6_MULTICAST_IF),
-	SWITCH(SOL_IPV6, IPV6_MULTICAST_HOPS),
-	SWITCH(SOL_IPV6, IPV6_MULTICAST_LOOP),
-	SWITCH(SOL_IPV6, IPV6_MULTICAST_ALL),
+	MULTICAST(SOL_IPV6, IPV6_MULTICAST_IF),
+	MULTICAST(SOL_IPV6, IPV6_MULTICAST_HOPS),
+	MULTICAST(SOL_IPV6, IPV6_MULTICAST_LOOP),
+	MULTICAST(SOL_IPV6, IPV6_MULTICAST_ALL),
 	SWITCH(SOL_IPV6, IPV6_UNICAST_IF),
 	SWITCH(SOL_IPV6, IPV6_MTU_DISCOVER),
 	SWITCH(SOL_IPV6, IPV6_RECVERR),
@@ -172,6 +174,8 @@ static const struct socket_option options[] = {
 	SWITCH(SOL_IPV6, IPV6_CHECKSUM),
 
 	SWITCH(SOL_TCP, TCP_NODELAY),
+	SWITCH(SOL_TCP, TCP_CORK),
+	SWITCH(SOL_TCP, TCP_FASTOPEN),
 	SWITCH(SOL_TCP, TCP_KEEPIDLE),
 	SWITCH(SOL_TCP, TCP_KEEPINTVL),
 	SWITCH(SOL_TCP, TCP_KEEPCNT),
@@ -246,6 +250,8 @@ int socket_options_dump(int fd, const int *levels, SocketCommon *s, struct error
 		char value[256];
 		socklen_t size;
 
+		if ((options[i].flags & DATAGRAMS) && s->type == SOCK_STREAM)
+			continue;
 		if (!level_listed(levels, options[i].level) ||
 		    option_get(fd, &options[i], value, &size))
 			continue;

@@ -73,8 +73,8 @@ static int keep(struct dump_files *d, const struct peek *p, size_t from, size_t 
 
 /*
  * Descriptors stick to what was sent together with them, which is the end of the stretch that they
- * came with. Where it starts the kernel tells when its last byte finds no room: what is copied until
- * then are the whole buffers before it, and none at all is an error.
+ * came with. Where it starts the kernel tells when its last byte finds no room: what is copied
+ * until then are the whole buffers before it, and none at all is an error.
  */
 static int find_start(struct peek *p, size_t *ret, struct error *err)
 {

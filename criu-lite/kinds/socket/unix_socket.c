@@ -97,13 +97,12 @@ static bool waits_in_tree(const struct fd_scan *scan, const struct fd_look *look
 }
 
 /* Connected by datagrams to a socket with a path: it is found again by that. */
-static bool reached_by_path(const struct fd_look *look)
+static bool reached_by_path(int fd)
 {
-	_cleanup_fd_ int fd = fd_look_duplicate(look);
 	struct sockaddr_un address;
 	socklen_t size = sizeof(address);
 
-	return fd >= 0 && !getpeername(fd, (struct sockaddr *)&address, &size) &&
+	return !getpeername(fd, (struct sockaddr *)&address, &size) &&
 	       size > offsetof(struct sockaddr_un, sun_path) && address.sun_path[0] == '/';
 }
 
@@ -111,13 +110,14 @@ static bool outside(const struct fd_scan *scan, const struct fd_look *look)
 {
 	_cleanup_error_ struct error ignored = ERROR_INIT;
 	_cleanup_unix_diag_ struct unix_diag found = { 0 };
-	_cleanup_fd_ int diag = diag_open(look->proc_fd, &ignored);
+	_cleanup_fd_ int fd = fd_look_duplicate(look);
+	_cleanup_fd_ int diag = fd < 0 ? -1 : diag_open(fd, &ignored);
 
 	if (diag < 0 || diag_unix(diag, look->st.st_ino, &found, &ignored) <= 0)
 		return false;
 	if (found.peer)
 		return !in_tree(scan, look, found.peer) &&
-		       !(found.type == SOCK_DGRAM && reached_by_path(look));
+		       !(found.type == SOCK_DGRAM && reached_by_path(fd));
 	if (found.type == SOCK_DGRAM || found.state != TCP_ESTABLISHED)
 		return false;
 	return (found.shutdown & 3) != 3 && !waits_in_tree(scan, look, diag);
@@ -325,8 +325,7 @@ static int dump_message(struct dump_files *d, struct dump_file *f, int fd, UnixS
 			struct error *err)
 {
 	_cleanup_unix_diag_ struct unix_diag found = { 0 };
-	int proc_fd = f->look.proc_fd;
-	_cleanup_fd_ int diag = diag_open(proc_fd, err);
+	_cleanup_fd_ int diag = diag_open(fd, err);
 
 	if (diag < 0)
 		return -1;

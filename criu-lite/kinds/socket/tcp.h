@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_KINDS_TCP_H
+#define CL_KINDS_TCP_H
+
+#include "images/tcp_socket.pb-c.h"
+#include "kinds/socket/inet.h"
+#include "kinds/socket/socket.h"
+
+/* Shared by the files of TCP sockets, tcp(7). */
+
+extern const struct kind tcp_socket_kind;
+
+/* ---- repair mode: TCP_REPAIR, needs CAP_NET_ADMIN ---- */
+
+/*
+ * A socket in repair mode shows and takes its sequence numbers and queues; it sends no data, and
+ * close(2) sends no FIN. A program cannot use it meanwhile, so whoever sets the mode must end it,
+ * also when it is killed. The mode overwrites SO_REUSEADDR.
+ */
+struct tcp_repair {
+	int fd;
+	int reuse;	/* SO_REUSEADDR as it was */
+	int peek_offset;	/* SO_PEEK_OFF likewise, switched off meanwhile */
+	bool on;
+};
+
+int tcp_repair_begin(struct tcp_repair *r, int fd, struct error *err);
+/* Ends it without sending anything; a no-op unless it is on. 0, or -1 with errno. */
+int tcp_repair_end(struct tcp_repair *r);
+static inline void tcp_repair_release(struct tcp_repair *r)
+{
+	tcp_repair_end(r);
+}
+#define _cleanup_repair_ __attribute__((cleanup(tcp_repair_release)))
+/* Ends it for the sockets of a controller that died; .on does not matter. */
+void tcp_repair_end_all(const struct tcp_repair *list, size_t count);
+
+enum tcp_queue { TCP_QUEUE_NONE, TCP_QUEUE_RECEIVE, TCP_QUEUE_SEND };
+int tcp_queue_select(int fd, enum tcp_queue queue);
+
+/* ---- dump ---- */
+
+/* Both ends of a connection (or one, with peer NULL) as of the same moment. ERROR_TARGET when they
+ * do not come to rest. */
+int tcp_snapshot(int fd, TcpSocket__Connection *c, int peer_fd, TcpSocket__Connection *peer,
+		 struct error *err);
+/* Whether that side has sent, or received, the end of the stream. */
+bool tcp_fin_sent(uint32_t tcp_state);
+bool tcp_fin_received(uint32_t tcp_state);
+
+/* ---- restore ---- */
+
+/* restore_file.data of a TCP socket. */
+struct tcp_restore {
+	bool repaired;		/* made by repair, which is to be ended */
+	int other_end;		/* stands for a peer that is gone; else -1 */
+};
+
+static inline const TcpSocket *tcp_message(const struct restore_file *f)
+{
+	return (const TcpSocket *)f->message;
+}
+
+/* The phases of file_ops. */
+int tcp_create(struct restore_files *r, struct restore_file *f, struct error *err);
+int tcp_connect(struct restore_files *r, struct restore_file *f, struct error *err);
+int tcp_finish(struct restore_files *r, struct restore_file *f, struct error *err);
+
+/* The socket at the other end of a saved connection; NULL when the image has none. */
+struct restore_file *tcp_peer(struct restore_files *r, const struct restore_file *f);
+/* Makes a connection out of nothing: fd is a fresh or just bound socket, *c what it is in the middle of. It is
+ * left in repair mode. */
+int tcp_repair_connect(int fd, const union inet_address *local, const union inet_address *remote,
+		       const TcpSocket__Connection *c, uint32_t unsent, struct error *err);
+/* Removes what is left of an old connection of these addresses, where that is all that there is
+ * (TIME_WAIT). */
+void tcp_sweep(int fd, const union inet_address *local, const union inet_address *remote);
+
+#endif

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * TCP sockets, tcp(7): what is saved of them. A connection is saved with both of its ends; how it
+ * is read and made again is in tcp_repair.c, the rest of a restore in tcp_restore.c.
+ */
+#include "kinds/socket/tcp.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "base/cleanup.h"
+
+static const char *const protocols[] = { "TCP", "TCPv6", NULL };
+static const int levels[] = { SOL_SOCKET, SOL_IP, SOL_IPV6, SOL_TCP, -1 };
+
+static bool recognise(const struct fd_look *look)
+{
+	return socket_protocol_is(look, protocols);
+}
+
+static int tcp_state(int fd, struct tcp_info *ret)
+{
+	socklen_t size = sizeof(*ret);
+
+	return getsockopt(fd, SOL_TCP, TCP_INFO, ret, &size);
+}
+
+/* ---- who is at the other end ---- */
+
+enum other_end {
+	OTHER_SOCKET,	/* a socket with an inode: .inode */
+	OTHER_WAITS,	/* nobody has accepted it yet */
+	OTHER_CLOSED,	/* its program has closed it, the kernel still talks for it */
+	OTHER_GONE,	/* nothing is there, though it could only be on this machine */
+	OTHER_REMOTE,	/* not on this machine */
+};
+
+struct other {
+	enum other_end what;
+	ino_t inode;
+	uint32_t unread, unsent;
+	union inet_address local, remote;
+};
+
+static int find_other(int fd, struct other *ret, struct error *err)
+{
+	_cleanup_fd_ int diag = diag_open(fd, err);
+	struct inet_diag_sockid id;
+	struct inet_diag_msg found = { 0 };
+	int family, known;
+
+	if (diag < 0)
+		return -1;
+	if (inet_local(fd, &ret->local) || inet_remote(fd, &ret->remote))
+		return error_set(err, ERROR_TARGET, errno, "cannot read the addresses of a socket");
+	family = inet_sockid(&ret->remote, &ret->local, &id);
+	known = diag_inet(diag, family, IPPROTO_TCP, &id, &found, err);
+	if (known < 0)
+		return -1;
+	ret->inode = found.idiag_inode;
+	ret->unread = found.idiag_rqueue;
+	ret->unsent = found.idiag_wqueue;
+	if (!known || found.idiag_state == TCP_LISTEN)
+		ret->what = inet_is_loopback(&ret->remote) ? OTHER_GONE : OTHER_REMOTE;
+	else if (found.idiag_inode)
+		ret->what = OTHER_SOCKET;
+	else if (found.idiag_state == TCP_ESTABLISHED || found.idiag_state == TCP_CLOSE_WAIT ||
+		 found.idiag_state == TCP_SYN_RECV)
+		ret->what = OTHER_WAITS;
+	else
+		ret->what = OTHER_CLOSED;
+	/* The end of the stream counts as a byte to be read. */
+	if (found.idiag_state == TCP_CLOSE_WAIT && ret->unread)
+		ret->unread--;
+	return 0;
+}
+
+static bool is_connected(int state)
+{
+	return state != TCP_CLOSE && state != TCP_LISTEN && state != TCP_SYN_SENT &&
+	       state != TCP_SYN_RECV;
+}
+
+/* ---- preflight ---- */
+
+static bool listens_on(const struct fd_look *look, const union inet_address *at)
+{
+	_cleanup_fd_ int fd = recognise(look) ? fd_look_duplicate(look) : -1;
+	union inet_address local;
+	struct tcp_info info;
+
+	return fd >= 0 && !tcp_state(fd, &info) && info.tcpi_state == TCP_LISTEN &&
+	       !inet_local(fd, &local) && inet_port(&local) == inet_port(at);
+}
+
+static bool outside(const struct fd_scan *scan, const struct fd_look *look)
+{
+	_cleanup_error_ struct error ignored = ERROR_INIT;
+	_cleanup_fd_ int fd = fd_look_duplicate(look);
+	const struct fd_look *listener = NULL;
+	struct tcp_info info;
+	struct other other;
+
+	if (fd < 0 || tcp_state(fd, &info) || !is_connected(info.tcpi_state) ||
+	    find_other(fd, &other, &ignored))
+		return false;
+	if (other.what == OTHER_SOCKET)
+		return !fd_scan_by_inode(scan, look->st.st_dev, other.inode, NULL);
+	if (other.what != OTHER_WAITS)
+		return other.what == OTHER_REMOTE;
+	while ((listener = fd_scan_next(scan, listener)))
+		if (listens_on(listener, &other.remote))
+			return false;
+	return true;
+}
+
+static int add_blocker(struct blockers *b, const struct fd_look *look, const char *reason,
+		       const char *remedy, struct error *err)
+{
+	if (blockers_add(b, look->pid, reason, remedy, "descriptor %d (%s)", look->number,
+			 look->link))
+		return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
+	return 0;
+}
+
+static int check(const struct fd_look *look, struct blockers *blockers, struct error *err)
+{
+	_cleanup_fd_ int fd = fd_look_duplicate(look);
+	char protocol[16] = { 0 };
+	socklen_t size = sizeof(protocol) - 1;
+	struct tcp_info info;
+
+	if (fd < 0 || tcp_state(fd, &info))
+		return 0;
+	if (!getsockopt(fd, SOL_TCP, TCP_ULP, protocol, &size) && protocol[0] &&
+	    add_blocker(blockers, look, "its bytes are encrypted by the kernel (TCP_ULP)",
+			"turn kernel TLS off in the program", err))
+		return -1;
+	if (info.tcpi_state == TCP_SYN_SENT || info.tcpi_state == TCP_SYN_RECV)
+		return add_blocker(blockers, look, "its connection is half open",
+				   "try again when it is established", err);
+	return 0;
+}
+
+/* ---- dump ---- */
+
+/* The kernel's own refusals, which preflight could not foresee. */
+static int refuse(struct dump_file *f, const char *what, struct error *err)
+{
+	error_set(err, ERROR_BLOCKED, 0, "%s: %s", dump_file_name(f), what);
+	return error_hint(err, "try again in a moment");
+}
+
+static int dump_addresses(int fd, TcpSocket *m, struct error *err)
+{
+	union inet_address local, remote;
+
+	if (inet_local(fd, &local) || inet_remote(fd, &remote))
+		return error_set(err, ERROR_TARGET, errno, "cannot read the addresses of a socket");
+	return inet_address_save(&local, &m->local, err) ||
+			       inet_address_save(&remote, &m->remote, err) ?
+		       -1 :
+		       0;
+}
+
+/* A client of the tree that waits for this listener. */
+static bool waits_for(struct dump_files *d, struct dump_file *client,
+		      const union inet_address *listener, struct other *other)
+{
+	_cleanup_error_ struct error ignored = ERROR_INIT;
+	union inet_address remote;
+	int fd = recognise(&client->look) ? dump_file_fd(d, client, &ignored) : -1;
+
+	return fd >= 0 && !inet_remote(fd, &remote) && inet_port(&remote) == inet_port(listener) &&
+	       !find_other(fd, other, &ignored) && other->what == OTHER_WAITS;
+}
+
+static int compare_inodes(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* Who waits for a listener has a descriptor in the tree, and has sent nothing yet: what was sent
+ * can be read by nobody before it is accepted. */
+static int dump_waiting(struct dump_files *d, struct dump_file *f, int fd,
+			const struct tcp_info *info, TcpSocket *m, struct error *err)
+{
+	union inet_address local;
+	struct dump_file *client;
+	struct other other;
+
+	/* Of a listener these are the limit of its queue, and how many wait in it. */
+	m->has_backlog = true;
+	m->backlog = info->tcpi_sacked;
+	if (!info->tcpi_unacked)
+		return 0;
+	if (inet_local(fd, &local))
+		return error_set(err, ERROR_TARGET, errno, "getsockname");
+	for (size_t i = 0; (client = dump_files_at(d, i)); i++) {
+		uint64_t *slot;
+
+		if (!waits_for(d, client, &local, &other))
+			continue;
+		if (other.unread)
+			return refuse(f, "a connection that nobody has accepted yet holds data",
+				      err);
+		slot = socket_repeated(&m->pending, &m->n_pending, sizeof(*slot));
+		if (!slot)
+			return error_set(err, ERROR_FAILED, ENOMEM, "%s", dump_file_name(f));
+		*slot = client->look.st.st_ino;
+	}
+	if (m->n_pending != info->tcpi_unacked)
+		return refuse(f, "connections from outside of the tree wait to be accepted", err);
+	/* Those who connected first opened their sockets first. */
+	qsort(m->pending, m->n_pending, sizeof(m->pending[0]), compare_inodes);
+	return 0;
+}
+
+/* A socket that is not connected, or not any more: then it has seen the end of the stream. */
+static int dump_closed(struct dump_file *f, int fd, TcpSocket *m, struct error *err)
+{
+	struct pollfd poller = { .fd = fd, .events = POLLRDHUP };
+	int unread;
+
+	if (poll(&poller, 1, 0) < 0 || ioctl(fd, SIOCINQ, &unread))
+		return error_set(err, ERROR_TARGET, errno, "%s", dump_file_name(f));
+	if (!(poller.revents & POLLRDHUP))
+		return 0;
+	m->state = TCP_SOCKET__STATE__FINISHED;
+	m->has_reset = m->reset = (poller.revents & POLLERR) != 0;
+	/* Looking at an empty queue would take the error away. */
+	if (unread <= 0)
+		return 0;
+	m->has_leftover = true;
+	m->leftover.data = malloc(unread);
+	if (!m->leftover.data)
+		return error_set(err, ERROR_FAILED, ENOMEM, "%s", dump_file_name(f));
+	m->leftover.len = unread;
+	if (recv(fd, m->leftover.data, unread, MSG_PEEK | MSG_DONTWAIT) != unread)
+		return error_set(err, ERROR_TARGET, errno, "%s: cannot read what is left in it",
+				 dump_file_name(f));
+	return 0;
+}
+
+static TcpSocket__Connection *connection_new(void)
+{
+	TcpSocket__Connection *c = malloc(sizeof(*c));
+
+	if (c)
+		tcp_socket__connection__init(c);
+	return c;
+}
+
+static int dump_conditions(struct dump_file *f, int fd, TcpSocket *m, struct error *err)
+{
+	struct pollfd poller = { .fd = fd, .events = POLLRDHUP | POLLPRI };
+
+	if (poll(&poller, 1, 0) < 0)
+		return error_set(err, ERROR_TARGET, errno, "%s", dump_file_name(f));
+	if (poller.revents & POLLPRI)
+		return refuse(f, "urgent data waits in it", err);
+	m->has_reads_no_more = m->reads_no_more = (poller.revents & POLLRDHUP) &&
+						  !tcp_fin_received(m->connection->tcp_state);
+	return 0;
+}
+
+/* Everything but the connection. */
+static TcpSocket *message_new(struct dump_files *d, struct dump_file *f, struct error *err)
+{
+	int fd = dump_file_fd(d, f, err);
+	TcpSocket *m = fd < 0 ? NULL : malloc(sizeof(*m));
+
+	if (!m) {
+		error_set(err, ERROR_FAILED, ENOMEM, "%s", dump_file_name(f));
+		return NULL;
+	}
+	tcp_socket__init(m);
+	m->id = f->id;
+	m->common = socket_file_common(d, f, err);
+	if (m->common && !socket_common_dump(d, f, levels, &m->socket, err) &&
+	    !dump_addresses(fd, m, err))
+		return m;
+	tcp_socket__free_unpacked(m, NULL);
+	return NULL;
+}
+
+static void message_free(TcpSocket **m)
+{
+	if (*m)
+		tcp_socket__free_unpacked(*m, NULL);
+}
+#define _cleanup_message_ __attribute__((cleanup(message_free)))
+
+/* Writes both messages: their state must be of the same moment. */
+static int dump_pair(struct dump_files *d, struct dump_file *f, TcpSocket *m,
+		     struct dump_file *peer, struct error *err)
+{
+	_cleanup_message_ TcpSocket *other = message_new(d, peer, err);
+	int fd = dump_file_fd(d, f, err), peer_fd = dump_file_fd(d, peer, err);
+
+	if (!other || fd < 0 || peer_fd < 0)
+		return -1;
+	peer->kind = f->kind;
+	m->state = other->state = TCP_SOCKET__STATE__CONNECTED;
+	m->connection = connection_new();
+	other->connection = connection_new();
+	if (!m->connection || !other->connection)
+		return error_set(err, ERROR_FAILED, ENOMEM, "%s", dump_file_name(f));
+	if (tcp_snapshot(fd, m->connection, peer_fd, other->connection, err))
+		return error_wrap(err, "%s", dump_file_name(f));
+	return dump_conditions(f, fd, m, err) || dump_conditions(peer, peer_fd, other, err) ||
+			       dump_file_message(d, f, &m->base, err) ||
+			       dump_file_message(d, peer, &other->base, err) ?
+		       -1 :
+		       0;
+}
+
+/* The other end is closed: all of ours must have arrived there. */
+static int dump_orphan(struct dump_files *d, struct dump_file *f, int fd, TcpSocket *m,
+		       struct error *err)
+{
+	m->state = TCP_SOCKET__STATE__PEER_GONE;
+	m->connection = connection_new();
+	if (!m->connection)
+		return error_set(err, ERROR_FAILED, ENOMEM, "%s", dump_file_name(f));
+	if (tcp_snapshot(fd, m->connection, -1, NULL, err) || dump_conditions(f, fd, m, err))
+		return error_wrap(err, "%s", dump_file_name(f));
+	if (!tcp_fin_received(m->connection->tcp_state) || m->connection->send_queue.len)
+		return refuse(f, "its peer has vanished", err);
+	return dump_file_message(d, f, &m->base, err);
+}
+
+static int dump_connected(struct dump_files *d, struct dump_file *f, int fd, TcpSocket *m,
+			  struct error *err)
+{
+	struct dump_file *peer;
+	struct other other;
+	char text[64];
+
+	if (find_other(fd, &other, err))
+		return error_wrap(err, "%s", dump_file_name(f));
+	switch (other.what) {
+	case OTHER_SOCKET:
+		peer = dump_files_by_inode(d, f->look.st.st_dev, other.inode, f);
+		if (!peer)
+			break;
+		/* The first one of the two has written both. */
+		return peer->id < f->id ? 0 : dump_pair(d, f, m, peer, err);
+	case OTHER_WAITS:
+		m->state = TCP_SOCKET__STATE__PENDING;
+		m->connection = connection_new();
+		if (!m->connection || tcp_snapshot(fd, m->connection, -1, NULL, err))
+			return error_set(err, ERROR_FAILED, ENOMEM, "%s", dump_file_name(f));
+		if (m->connection->send_queue.len)
+			return refuse(f, "nobody has accepted it yet, but it has sent data", err);
+		return dump_file_message(d, f, &m->base, err);
+	case OTHER_CLOSED:
+		if (other.unsent > 1)
+			return refuse(f, "its peer was closed and still has data to send", err);
+		return dump_orphan(d, f, fd, m, err);
+	case OTHER_GONE:
+		return dump_orphan(d, f, fd, m, err);
+	case OTHER_REMOTE:
+		break;
+	}
+	return error_set(err, ERROR_BLOCKED, 0, "%s: it is connected to %s, outside of the tree",
+			 dump_file_name(f), inet_text(&other.remote, text));
+}
+
+static int dump(struct dump_files *d, struct dump_file *f, struct error *err)
+{
+	_cleanup_message_ TcpSocket *m = message_new(d, f, err);
+	int fd = dump_file_fd(d, f, err), failed = 0;
+	struct tcp_info info;
+
+	if (!m || fd < 0)
+		return -1;
+	if (tcp_state(fd, &info))
+		return error_set(err, ERROR_TARGET, errno, "%s: TCP_INFO", dump_file_name(f));
+	if (info.tcpi_state == TCP_SYN_SENT || info.tcpi_state == TCP_SYN_RECV)
+		return refuse(f, "its connection is half open", err);
+	if (is_connected(info.tcpi_state))
+		return dump_connected(d, f, fd, m, err);
+	if (info.tcpi_state == TCP_LISTEN) {
+		m->state = TCP_SOCKET__STATE__LISTENING;
+		failed = dump_waiting(d, f, fd, &info, m, err);
+	} else {
+		failed = dump_closed(f, fd, m, err);
+	}
+	return failed ? -1 : dump_file_message(d, f, &m->base, err);
+}
+
+static const struct file_ops tcp_socket_file = {
+	.recognise = recognise,
+	.outside = outside,
+	.check = check,
+	.dump = dump,
+	.create = tcp_create,
+	.connect = tcp_connect,
+	.link = tcp_finish,
+};
+
+const struct kind tcp_socket_kind = {
+	.name = "tcp_socket",
+	.record = 0x141,
+	.scope = KIND_FILE,
+	.message = &tcp_socket__descriptor,
+	.help = "TCP: listeners, and connections inside the tree with both queues",
+	.file = &tcp_socket_file,
+};
