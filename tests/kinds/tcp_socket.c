@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* TCP listeners and connections inside the tree go on, with their queues, options and closed ends. */
+/* TCP listeners and connections inside the tree go on, with queues, options and closed ends. */
 #include "testing.h"
 
 #include <arpa/inet.h>

@@ -193,7 +193,7 @@ struct id_list {
 	ARRAY_OF(struct inet_diag_sockid) ids;
 };
 
-/* The sockets of one part of an answer that have this local port; false when it is the last part. */
+/* The sockets in one part of an answer that have this local port; false: it is the last part. */
 static bool gather(const char *answer, ssize_t size, uint16_t port, struct id_list *ret)
 {
 	const struct nlmsghdr *h = (const struct nlmsghdr *)answer;

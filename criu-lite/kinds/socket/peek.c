@@ -87,8 +87,8 @@ static ssize_t look(struct peek *p, size_t size)
 
 static int move(struct peek *p, size_t offset, struct error *err)
 {
-	/* The first look needs none. From then on even offset 0 does: it skips an empty message that
-	 * has been looked at. */
+	/* The first look needs none. From then on even offset 0 does: it skips an empty message
+	 * that has been looked at. */
 	if (!p->looked && !offset && p->offset_before < 0)
 		return 0;
 	p->moved = true;

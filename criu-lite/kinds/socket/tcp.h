@@ -68,8 +68,8 @@ int tcp_finish(struct restore_files *r, struct restore_file *f, struct error *er
 
 /* The socket at the other end of a saved connection; NULL when the image has none. */
 struct restore_file *tcp_peer(struct restore_files *r, const struct restore_file *f);
-/* Makes a connection out of nothing: fd is a fresh or just bound socket, *c what it is in the middle of. It is
- * left in repair mode. */
+/* Makes a connection out of nothing: fd is a fresh or just bound socket, *c what it is in the
+ * middle of. It is left in repair mode. */
 int tcp_repair_connect(int fd, const union inet_address *local, const union inet_address *remote,
 		       const TcpSocket__Connection *c, uint32_t unsent, struct error *err);
 /* Removes what is left of an old connection of these addresses, where that is all that there is
