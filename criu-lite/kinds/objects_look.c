@@ -5,11 +5,20 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 
 #include "base/cleanup.h"
 #include "kinds/objects.h"
 
 enum { PLACE_SIZE = 64 };
+
+/* linux/magic.h: file systems that nobody can open a file of by a path */
+enum {
+	AIO_MAGIC = 0x47504653,
+	SECRETMEM_MAGIC = 0x5345434d,
+	HUGETLB_MAGIC = 0x958458f6,
+	ANON_INODE_MAGIC = 0x09041934,
+};
 
 dev_t object_shmem_device(void)
 {
@@ -94,6 +103,19 @@ int object_look_open(const struct object_look *look, int flags)
 
 	return openat(look->proc_fd, object_look_place(look, place, sizeof(place)),
 		      flags | O_CLOEXEC | O_NOCTTY);
+}
+
+bool object_can_be_made(const struct object_look *look)
+{
+	char place[PLACE_SIZE], path[2 * PLACE_SIZE];
+	struct statfs fs;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", look->proc_fd,
+		 object_look_place(look, place, sizeof(place)));
+	if (statfs(path, &fs))
+		return false;
+	return fs.f_type != AIO_MAGIC && fs.f_type != SECRETMEM_MAGIC &&
+	       fs.f_type != HUGETLB_MAGIC && fs.f_type != ANON_INODE_MAGIC;
 }
 
 const char *object_look_name(const struct object_look *look, char *text, size_t size)

@@ -8,8 +8,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/vfs.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -18,37 +16,12 @@
 
 extern const struct kind deleted_file_kind;
 
-/* linux/magic.h; file systems whose files cannot be made by open(2) */
-enum {
-	AIO_MAGIC = 0x47504653,
-	SECRETMEM_MAGIC = 0x5345434d,
-	HUGETLB_MAGIC = 0x958458f6,
-	ANON_INODE_MAGIC = 0x09041934,
-};
-
 enum { NS_PER_S = 1000000000, NAMES_TRIED = 100 };
-
-static bool can_be_made(const struct object_look *look)
-{
-	char place[64];
-	_cleanup_free_ char *path = NULL;
-	struct statfs fs;
-
-	object_look_place(look, place, sizeof(place));
-	if (asprintf(&path, "/proc/self/fd/%d/%s", look->proc_fd, place) < 0) {
-		path = NULL;
-		return false;
-	}
-	if (statfs(path, &fs))
-		return false;
-	return fs.f_type != AIO_MAGIC && fs.f_type != SECRETMEM_MAGIC &&
-	       fs.f_type != HUGETLB_MAGIC && fs.f_type != ANON_INODE_MAGIC;
-}
 
 static bool deleted_file_recognise(const struct object_look *look)
 {
 	return look->path[0] == '/' && S_ISREG(look->st.st_mode) && look->st.st_nlink == 0 &&
-	       look->st.st_dev != object_shmem_device() && can_be_made(look);
+	       look->st.st_dev != object_shmem_device() && object_can_be_made(look);
 }
 
 static int deleted_file_dump(struct dump_objects *d, struct dump_object *o,

@@ -39,7 +39,8 @@ static bool file_recognise(const struct object_look *look)
 	switch (look->st.st_mode & S_IFMT) {
 	case S_IFREG:
 		return look->st.st_nlink > 0 &&
-		       !(look->deleted && look->st.st_dev == object_shmem_device());
+		       !(look->deleted && (look->st.st_dev == object_shmem_device() ||
+					   !object_can_be_made(look)));
 	case S_IFDIR:
 	case S_IFIFO:
 	case S_IFCHR:
