@@ -6,6 +6,7 @@
 
 #include "base/array.h"
 #include "base/io.h"
+#include "freeze/freezer.h"
 #include "images/stream.h"
 #include "kernel-compat/restart_block.h"
 #include "kinds/blockers.h"
@@ -46,6 +47,7 @@ struct dump_task {
 	struct proc_stat stat;	/* of the process */
 	struct vma_list maps;	/* from smaps, with VmFlags, without our own areas */
 	struct agent agent;
+	struct agent_note *note;	/* what the guard knows of it */
 	/* A held copy that has the pages when the program runs on (steps/snapshot.h); tid 0: none,
 	 * the pages are the task's own. */
 	struct tracee twin;
@@ -64,6 +66,8 @@ struct dump {
 	struct dump_memory *memory;	/* kinds/memory_dump.c */
 	struct gadget_cache gadgets;
 	struct restart_reader restarts;
+	struct guard *guard;
+	struct freezers freezers;	/* of the tree's own cgroups */
 	struct buffer state;	/* packed KIND_TASK and KIND_THREAD records, written late */
 };
 

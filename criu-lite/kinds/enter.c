@@ -6,11 +6,13 @@ struct agent_site dump_site(struct dump_task *task)
 	struct agent_site site = {
 		.maps = &task->maps,
 		.gadgets = &task->dump->gadgets,
+		.note = task->note,
 	};
 	const struct dump_thread *t;
 
 	array_for(t, &task->threads) {
 		site.caught |= t->status.sig_cgt;
+		site.blocked |= t->status.sig_blk;
 		site.pending |= t->status.sig_pnd | t->status.shd_pnd;
 		site.stopped |= t->tracee.group_stopped;
 	}

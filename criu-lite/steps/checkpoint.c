@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "guard/guard.h"
 #include "images/image.pb-c.h"
 #include "images/tree.pb-c.h"
 #include "kinds/dump.h"
@@ -17,6 +18,7 @@
 #include "kinds/ipc/sysv.h"
 #include "kinds/memory.h"
 #include "kinds/task/interrupted.h"
+#include "steps/freeze.h"
 #include "steps/hold.h"
 #include "steps/preflight.h"
 #include "steps/records.h"
@@ -46,6 +48,19 @@ static int run_preflight(void *context, struct error *err)
 	return r;
 }
 
+static int start_guard(void *context, struct error *err)
+{
+	return guard_start(&((struct checkpoint_run *)context)->dump.guard, err);
+}
+
+static void end_guard(void *context)
+{
+	struct dump *d = &((struct checkpoint_run *)context)->dump;
+
+	guard_end(d->guard);
+	d->guard = NULL;
+}
+
 static int open_stream(void *context, struct error *err)
 {
 	struct checkpoint_run *run = context;
@@ -53,12 +68,26 @@ static int open_stream(void *context, struct error *err)
 	return stream_writer_open(&run->dump.out, run->options->output, &run->options->stream, err);
 }
 
+static int freeze(void *context, struct error *err)
+{
+	struct checkpoint_run *run = context;
+
+	if (guard_check(run->dump.guard, err) || freeze_find(&run->dump, &run->before, err))
+		return -1;
+	interrupted_prepare(&run->dump, run->options->pid);
+	run->seized_ns = now_ns();
+	return freeze_begin(&run->dump, err);
+}
+
+static void thaw(void *context)
+{
+	freeze_settle(&((struct checkpoint_run *)context)->dump);
+}
+
 static int hold(void *context, struct error *err)
 {
 	struct checkpoint_run *run = context;
 
-	interrupted_prepare(&run->dump, run->options->pid);
-	run->seized_ns = now_ns();
 	return hold_tree(&run->dump, run->options->pid, &run->before, err);
 }
 
@@ -197,7 +226,9 @@ static int save_state(void *context, struct error *err)
 
 static int seal(void *context, struct error *err)
 {
-	return stream_writer_seal(((struct checkpoint_run *)context)->dump.out, err);
+	struct dump *d = &((struct checkpoint_run *)context)->dump;
+
+	return guard_check(d->guard, err) || stream_writer_seal(d->out, err) ? -1 : 0;
 }
 
 static int publish(void *context, struct error *err)
@@ -211,12 +242,15 @@ static int release(void *context, struct error *err)
 {
 	release_tree(context);
 	snapshot_drop(&((struct checkpoint_run *)context)->dump);
+	end_guard(context);
 	return 0;
 }
 
 static const struct step steps[] = {
 	{ "preflight", run_preflight, NULL },
+	{ "guard", start_guard, end_guard },
 	{ "open-image", open_stream, NULL },
+	{ "freeze", freeze, thaw },
 	{ "hold", hold, let_go },
 	{ "scan-files", scan_files, NULL },
 	{ "tree", save_tree, NULL },
@@ -259,6 +293,7 @@ int checkpoint(const struct checkpoint_options *options, struct checkpoint_repor
 	dump_files_free(run.dump.files);
 	memory_dump_free(&run.dump);
 	hold_free(&run.dump);
+	freezers_release(&run.dump.freezers);
 	preflight_release(&run.before);
 	gadget_cache_release(&run.dump.gadgets);
 	restart_reader_close(&run.dump.restarts);

@@ -6,7 +6,7 @@
 #include "steps/options.h"
 #include "steps/steps.h"
 
-enum { CHECKPOINT_STEPS_MAX = 16 };
+enum { CHECKPOINT_STEPS_MAX = 24 };
 
 /* What a checkpoint took. */
 struct checkpoint_report {

@@ -3,22 +3,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "guard/guard.h"
 #include "kernel-compat/calls.h"
 #include "proc/tasks.h"
+#include "steps/freeze.h"
 #include "steps/vfork.h"
 
 enum {
 	STOP_TIMEOUT_MS = 5000,
 	PATIENCE_MS = 2,	/* for one thread's stop, before we look what keeps it */
-	EXIT_TIMEOUT_MS = 10000,
+	RETRY_MS = 2000,
+	RETRY_PAUSE_NS = 10 * 1000 * 1000,
 };
 
 static struct dump_task *find_task(const struct dump *d, pid_t pid)
@@ -73,6 +75,10 @@ static struct dump_task *add_task(struct dump *d, pid_t pid, struct error *err)
 	task->proc_fd = open_proc(pid, 0);
 	if (task->proc_fd < 0) {
 		error_set(err, errno == ENOENT ? ERROR_DIED : ERROR_TARGET, errno, "process %d", pid);
+		task_free(task);
+		return NULL;
+	}
+	if (guard_watch(d->guard, pid, &task->note, err)) {
 		task_free(task);
 		return NULL;
 	}
@@ -179,25 +185,32 @@ static int extend(struct dump *d, bool *progress, struct error *err)
 	return 0;
 }
 
-/* Waits for a thread's stop. One that ends instead is dropped, *late: it
- * takes long. */
+/* Waits for a thread's stop and saves its state at once: a call that was cut short is made good, so
+ * that the program does not learn of it, whatever happens to us. A thread that ends instead is
+ * dropped; *late: it takes long. */
 static int wait_stop(struct dump_task *task, size_t index, bool *late, struct error *err)
 {
 	struct dump_thread *t = &task->threads.items[index];
 	struct error trouble = ERROR_INIT;
 
-	if (!tracee_wait_stopped(&t->tracee, PATIENCE_MS, &trouble))
+	if (!tracee_wait_stopped(&t->tracee, PATIENCE_MS, &trouble) &&
+	    !tracee_save(&t->tracee, &trouble))
 		return 0;
-	if (trouble.kind == ERROR_TARGET && !t->tracee.held) {
+	if (trouble.os_error == ETIMEDOUT) {
 		*late = true;
-		if (vfork_waits(t))
+		if (vfork_waits(t)) {
+			/* A child in a frozen cgroup could not go on either. */
+			if (freeze_let_work(task->dump, err))
+				return -1;
 			vfork_let_children_go(task);
+		}
 	}
 	if (trouble.kind != ERROR_DIED) {
 		*err = trouble;
 		return -1;
 	}
 	error_clear(&trouble);
+	tracee_release(&t->tracee);
 	*t = task->threads.items[--task->threads.count];
 	return 0;
 }
@@ -227,28 +240,6 @@ static int wait_stops(struct dump *d, struct error *err)
 		}
 	}
 	return 0;
-}
-
-static void release_task(struct dump_task *task, bool stopped)
-{
-	struct error gone = ERROR_INIT;
-	struct dump_thread *t;
-
-	if (task->agent.address && task->threads.count &&
-	    agent_remove(&task->agent, &task->threads.items[0].tracee, &gone)) {
-		log_info("process %d: %s", task->pid, gone.message);
-		error_clear(&gone);
-	}
-	if (stopped && !task->zombie)
-		kill(task->pid, SIGSTOP);
-	array_for(t, &task->threads) {
-		if (!t->tracee.held)
-			continue;
-		if (tracee_detach(&t->tracee, &gone)) {
-			log_info("task %d: %s", t->tid, gone.message);
-			error_clear(&gone);
-		}
-	}
 }
 
 /* Whether it has left the tree: it was reaped, or its parent ended before we could stop it, and
@@ -286,7 +277,7 @@ static int drop_those_who_left(struct dump *d, struct error *err)
 			i++;
 			continue;
 		}
-		release_task(task, false);
+		hold_let_go(task);
 		task_free(task);
 		d->tasks.count--;
 		memmove(d->tasks.items + i, d->tasks.items + i + 1,
@@ -300,8 +291,7 @@ static int read_thread(struct dump_thread *t, struct error *err)
 	t->proc_fd = open_proc(t->task->pid, t->tid);
 	if (t->proc_fd < 0)
 		return error_set(err, ERROR_TARGET, errno, "task %d", t->tid);
-	return proc_read_status(t->proc_fd, &t->status, err) || tracee_save(&t->tracee, err) ? -1 :
-											       0;
+	return proc_read_status(t->proc_fd, &t->status, err);
 }
 
 static int read_zombie(struct dump_task *task, struct error *err)
@@ -371,6 +361,8 @@ static int read_task(struct dump_task *task, const struct preflight *before, str
 
 	if (proc_read_stat(task->proc_fd, &task->stat, err))
 		return -1;
+	if (task->note)
+		task->note->start_time = task->stat.start_time;
 	task->zombie = task->threads.count == 0;
 	if (task->zombie && task->stat.state != 'Z')
 		return error_set(err, ERROR_DIED, 0, "process %d ended while it was being stopped",
@@ -388,62 +380,69 @@ static int read_task(struct dump_task *task, const struct preflight *before, str
 	return read_maps(task, before, err);
 }
 
-int hold_tree(struct dump *d, pid_t root, const struct preflight *before, struct error *err)
+static bool frozen(const struct dump *d)
 {
-	struct dump_task **task;
+	size_t i;
+
+	for (i = 0; i < d->freezers.count; i++)
+		if (d->freezers.items[i].frozen)
+			return true;
+	return false;
+}
+
+/* Until nothing new shows up. While the tree is frozen it can only be that it was not looked at. */
+static int seize_all(struct dump *d, struct error *err)
+{
 	bool progress = true;
 
-	if (!add_task(d, root, err))
-		return -1;
 	while (progress) {
 		progress = false;
-		if (extend(d, &progress, err) || wait_stops(d, err))
-			break;
-	}
-	if (!err->kind && !drop_those_who_left(d, err))
-		array_for(task, &d->tasks)
-			if (read_task(*task, before, err))
-				break;
-	if (err->kind) {
-		hold_release(d);
-		return -1;
+		if (extend(d, &progress, err))
+			return -1;
+		if (frozen(d)) {
+			if (progress)
+				continue;
+			/* Children of vfork(2) may be let go again. */
+			progress = true;
+		}
+		if (freeze_let_stop(d, err) || wait_stops(d, err) || freeze_let_work(d, err))
+			return -1;
 	}
 	return 0;
 }
 
-void hold_release(struct dump *d)
+static int try_to_hold(struct dump *d, pid_t root, const struct preflight *before,
+		       struct error *err)
 {
 	struct dump_task **task;
 
+	if (!add_task(d, root, err) || seize_all(d, err) || drop_those_who_left(d, err))
+		return -1;
 	array_for(task, &d->tasks)
-		release_task(*task, false);
+		if (read_task(*task, before, err))
+			return -1;
+	return 0;
 }
 
-void hold_release_stopped(struct dump *d)
+int hold_tree(struct dump *d, pid_t root, const struct preflight *before, struct error *err)
 {
-	struct dump_task **task;
+	uint64_t deadline = now_ns() + RETRY_MS * 1000000ull;
 
-	array_for(task, &d->tasks)
-		release_task(*task, true);
-}
+	while (try_to_hold(d, root, before, err)) {
+		bool passing = err->os_error == EBUSY && now_ns() < deadline;
 
-/* Children first, so that none is reparented into the hands of a process that we do not hold. */
-void hold_kill(struct dump *d)
-{
-	size_t i, k;
-
-	for (i = d->tasks.count; i-- > 0;)
-		if (!d->tasks.items[i]->zombie)
-			kill(d->tasks.items[i]->pid, SIGKILL);
-	for (i = d->tasks.count; i-- > 0;) {
-		struct dump_task *task = d->tasks.items[i];
-		struct pollfd exited = { .fd = task->pidfd, .events = POLLIN };
-
-		for (k = task->threads.count; k-- > 0;)
-			tracee_kill(&task->threads.items[k].tracee);
-		if (task->pidfd >= 0)
-			poll(&exited, 1, EXIT_TIMEOUT_MS);
+		hold_release(d);
+		if (!passing)
+			return -1;
+		log_info("once more: %s", err->message);
+		error_clear(err);
+		hold_free(d);
+		guard_forget(d->guard);
+		nanosleep(&(struct timespec){ .tv_nsec = RETRY_PAUSE_NS }, NULL);
+		if (freeze_begin(d, err))
+			return -1;
 	}
+	return 0;
 }
 
 void hold_free(struct dump *d)

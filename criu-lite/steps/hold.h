@@ -15,6 +15,8 @@
 int hold_tree(struct dump *d, pid_t root, const struct preflight *before, struct error *err);
 /* Lets all go on; those that are gone by themselves do not count as an error. */
 void hold_release(struct dump *d);
+/* Lets one process go that does not belong to the tree after all. */
+void hold_let_go(struct dump_task *task);
 /* The same, but each process is left stopped by SIGSTOP. */
 void hold_release_stopped(struct dump *d);
 /* Ends all processes of the tree, children first, and returns when they are gone. */

@@ -251,6 +251,20 @@ bool preflight_flags(const struct preflight *p, pid_t pid, uint64_t start_time,
 	return true;
 }
 
+int preflight_pids(const struct preflight *p, struct pid_list *list, struct error *err)
+{
+	struct preflight_task **task;
+	pid_t *pid;
+
+	array_for(task, &p->tasks) {
+		pid = array_add(&list->pids);
+		if (!pid)
+			return error_set(err, ERROR_FAILED, ENOMEM, "preflight");
+		*pid = (*task)->look.pid;
+	}
+	return 0;
+}
+
 void preflight_release(struct preflight *p)
 {
 	struct preflight_task **s;

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -38,7 +37,14 @@ static bool has_uncopied_area(const struct dump_task *task)
 bool snapshot_possible(const struct dump *d, const char **why)
 {
 	struct dump_task **task;
+	size_t i;
 
+	for (i = 0; i < d->freezers.count; i++) {
+		if (!d->freezers.items[i].was_frozen)
+			continue;
+		*why = "it is frozen anyway";
+		return false;
+	}
 	array_for(task, &d->tasks) {
 		if ((*task)->zombie)
 			continue;
@@ -97,11 +103,9 @@ int snapshot_take(struct dump *d, bool *made, struct error *err)
  * call of one thread. The thread may be held already or run. */
 static int reap_copy(struct dump_task *task, pid_t copy, struct error *err)
 {
-	const uint64_t wait_args[6] = { copy, 0, WAIT_IF_ENDED, 0 };
 	struct dump_thread *speaker = &task->threads.items[0];
 	bool was_held = speaker->tracee.held;
 	struct agent_site site;
-	int64_t result;
 
 	if (!was_held)
 		tracee_release(&speaker->tracee);
@@ -116,7 +120,7 @@ static int reap_copy(struct dump_task *task, pid_t copy, struct error *err)
 	if (proc_read_maps(task->proc_fd, &task->maps, err))
 		return -1;
 	site = dump_site(task);
-	if (agent_call_once(&speaker->tracee, &site, &result, err, SYS_wait4, wait_args))
+	if (agent_reap_twin(&speaker->tracee, &site, copy, err))
 		return -1;
 	return was_held ? 0 : tracee_detach(&speaker->tracee, err);
 }

@@ -49,7 +49,8 @@ struct agent_note {
 	uint64_t start_time;		/* 0 while not known; tells the process from a later one */
 	struct agent_net net;
 	uint64_t address;		/* of an area that may be there; 0: none */
-	int borrowed_signal;		/* its disposition may be "ignore" instead of .old_action */
+	int stop_signal;		/* of the agent in it */
+	bool borrowed;			/* its disposition may be "ignore" instead of .old_action */
 	char old_action[32];
 	bool twin_due;			/* the process may have a child of ours */
 	pid_t twin;			/* that child if it is known */
@@ -134,6 +135,9 @@ int agent_run(struct agent *a, struct tracee *t, struct batch *b, struct error *
  * not to be copied are not there. ERROR_TARGET when the process may not have another child.
  */
 int agent_fork_twin(struct agent *a, struct tracee *t, struct tracee *ret_twin, struct error *err);
+/* Makes the process wait for such a child that has been killed: it is its zombie. Through a held and
+ * saved thread of a process without an agent, which is restored afterwards. */
+int agent_reap_twin(struct tracee *t, const struct agent_site *site, pid_t twin, struct error *err);
 /* One system call in a held thread of a process without an agent, over the net of agent_install.
  * The thread is restored afterwards. */
 int agent_call_once(struct tracee *t, const struct agent_site *site, int64_t *ret,
@@ -146,5 +150,19 @@ int agent_remove(struct agent *a, struct tracee *t, struct error *err);
 int agent_leave(struct agent *a, struct tracee *t, struct error *err);
 /* Frees what is kept here; the process is not touched. */
 void agent_release(struct agent *a);
+
+/* ---- after a tracer has died ---- */
+
+/* Whether the note speaks of anything that may still be in the process. */
+bool agent_note_pending(const struct agent_note *note);
+/* Leads a held thread home that was left in the agent or over the net. *ret_home is false when a
+ * handler of the program is just running on the agent's stack: let the thread go and come back. The
+ * thread's state is to be saved afterwards. */
+int agent_bring_home(const struct agent_note *note, struct tracee *t, bool *ret_home,
+		     struct error *err);
+/* Takes out of a process what the note speaks of, by calls of the first of its threads, which are
+ * all held, at home, saved. `ignored` are the signals that the process ignores. */
+int agent_reclaim(struct agent_note *note, struct tracee *threads, size_t count,
+		  const struct agent_site *site, uint64_t ignored, struct error *err);
 
 #endif

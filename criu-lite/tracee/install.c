@@ -107,7 +107,7 @@ static int borrow_signal(struct agent *a, struct tracee *t, struct error *err)
 		return -1;
 	if (a->note) {
 		memcpy(a->note->old_action, a->old_action, sizeof(a->old_action));
-		a->note->borrowed_signal = a->stop_signal;
+		a->note->borrowed = true;
 	}
 	a->disposition_changed = true;
 	return net_call(a, t, &result, err, SYS_rt_sigaction, a->stop_signal, action, 0, 8);
@@ -123,7 +123,7 @@ static int return_signal(struct agent *a, struct tracee *t, struct error *err)
 		return -1;
 	a->disposition_changed = false;
 	if (a->note)
-		a->note->borrowed_signal = 0;
+		a->note->borrowed = false;
 	return 0;
 }
 
@@ -132,8 +132,10 @@ static int map_area(struct agent *a, struct tracee *t, struct error *err)
 	const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
 	int64_t area = -1, code = -1;
 
-	if (a->note)
+	if (a->note) {
+		a->note->stop_signal = a->stop_signal;
 		a->note->address = a->address;
+	}
 	if (net_call(a, t, &area, err, SYS_mmap, a->address, AGENT_SIZE, PROT_READ | PROT_WRITE,
 		     flags | MAP_FIXED_NOREPLACE, -1, 0))
 		return -1;

@@ -145,6 +145,7 @@ static int refuse_caught_calls(struct tracee *t, struct error *err)
 	error_set(err, ERROR_BLOCKED, 0,
 		  "task %d: it runs code whose system calls are caught (PR_SET_SYSCALL_USER_DISPATCH)",
 		  t->tid);
+	err->os_error = EBUSY;
 	return error_hint(err, "try again");
 }
 

@@ -33,6 +33,16 @@ int tracee_error(const struct tracee *t, int os_error, struct error *err, const 
 	return error_set(err, ERROR_TARGET, os_error, "task %d: %s", t->tid, what);
 }
 
+/* A guard holds for a moment what its dead controller has left. */
+static bool is_guard(pid_t pid)
+{
+	_cleanup_buffer_ struct buffer comm = { 0 };
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	return !read_file_at(-1, path, &comm) && !strcmp(comm.data, TRACEE_GUARD_NAME "\n");
+}
+
 /* Why a task could not be seized: EPERM has many causes. */
 static int seize_error(const struct tracee *t, int os_error, struct error *err)
 {
@@ -51,6 +61,13 @@ static int seize_error(const struct tracee *t, int os_error, struct error *err)
 	if (status.state == 'Z' || status.state == 'X')
 		return tracee_error(t, ESRCH, err, "it has exited");
 	if (status.tracer_pid) {
+		if (is_guard(status.tracer_pid)) {
+			error_set(err, ERROR_TARGET, 0,
+				  "task %d is just being repaired after a checkpoint that was killed",
+				  t->tid);
+			err->os_error = EBUSY;
+			return error_hint(err, "try again later");
+		}
 		error_set(err, ERROR_TARGET, 0, "task %d is already traced by process %d", t->tid,
 			  status.tracer_pid);
 		return error_hint(err, "end the debugger or tracer first");
@@ -143,6 +160,7 @@ static int look_for_stop(const struct tracee *t, uint64_t deadline, int *ret_sta
 			sched_yield();
 		} else if (now_ns() > deadline) {
 			error_set(err, ERROR_TARGET, 0, "task %d does not stop", t->tid);
+			err->os_error = ETIMEDOUT;
 			return error_hint(err, "it waits in the kernel or for a vfork child; "
 					       "try again later");
 		} else {

@@ -56,20 +56,23 @@ enum {
 	TRACEE_SECCOMP_OFF = 2,	/* its seccomp filters do not see our calls */
 };
 
+/* The name (PR_SET_NAME) by which a process that repairs is known. */
+#define TRACEE_GUARD_NAME "criu-lite-guard"
+
 /* Takes hold without stopping it. A thread that is gone makes ERROR_DIED; one that another tracer
- * holds makes ERROR_TARGET and names the tracer. */
+ * holds makes ERROR_TARGET and names the tracer, with err->os_error EBUSY if that is a guard. */
 int tracee_seize(struct tracee *t, pid_t tid, pid_t tgid, int options, struct error *err);
 /* Asks a seized thread to stop; tracee_wait_stopped() collects the stop. Two passes over all
  * threads cost one scheduler round instead of one for each. */
 int tracee_interrupt(struct tracee *t, struct error *err);
-/* Waits at most timeout_ms for the stop asked for. Times out (ERROR_TARGET) on a task in
- * uninterruptible sleep or in vfork. */
+/* Waits at most timeout_ms for the stop asked for. Times out (ERROR_TARGET, err->os_error ETIMEDOUT)
+ * on a task in uninterruptible sleep or in vfork; it may be waited for again. */
 int tracee_wait_stopped(struct tracee *t, int timeout_ms, struct error *err);
 /* Waits for the next stop of exactly this thread, whatever it is. */
 int tracee_wait(struct tracee *t, struct stop *ret, struct error *err);
 /* Reads registers, extended state and signal mask into the tracee; calls that would otherwise return
- * EINTR that the program would not have seen start again. ERROR_BLOCKED in a thread whose system
- * calls are being caught (tracee_dispatch), where ours would be too. */
+ * EINTR that the program would not have seen start again. ERROR_BLOCKED, with err->os_error EBUSY,
+ * in a thread whose system calls are being caught (tracee_dispatch), where ours would be too. */
 int tracee_save(struct tracee *t, struct error *err);
 /* Puts back mask and registers as saved; a no-op unless hijacked. */
 int tracee_restore(struct tracee *t, struct error *err);

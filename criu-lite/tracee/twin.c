@@ -5,9 +5,11 @@
 #include <sched.h>
 #include <stdio.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "proc/status.h"
 #include "tracee/agent.h"
 #include "tracee/internal.h"
 
@@ -74,5 +76,34 @@ int agent_fork_twin(struct agent *a, struct tracee *t, struct tracee *ret_twin, 
 		return -1;
 	}
 	offer_to_oom_killer(pid);
+	return 0;
+}
+
+/* The pid of a task in its own namespace. */
+static pid_t inner_pid(pid_t pid)
+{
+	_cleanup_proc_status_ struct proc_status status = { 0 };
+	_cleanup_error_ struct error unknown = ERROR_INIT;
+	_cleanup_fd_ int dir = -1;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (proc_read_status(dir, &status, &unknown) || !status.ns_pid.count)
+		return 0;
+	return status.ns_pid.id[status.ns_pid.count - 1];
+}
+
+int agent_reap_twin(struct tracee *t, const struct agent_site *site, pid_t twin, struct error *err)
+{
+	const uint64_t args[6] = { inner_pid(twin), 0, __WALL | WNOHANG, 0 };
+	int64_t result;
+
+	if (args[0] && agent_call_once(t, site, &result, err, SYS_wait4, args))
+		return -1;
+	if (site->note) {
+		site->note->twin = 0;
+		site->note->twin_due = false;
+	}
 	return 0;
 }

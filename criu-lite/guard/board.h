@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_GUARD_BOARD_H
+#define CL_GUARD_BOARD_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "guard/guard.h"
+
+/* What the guard and its controller share; for the files of guard/ only. */
+
+enum {
+	BOARD_PATH = PATH_MAX,
+	BOARD_TEXT = 16,
+	BOARD_FILES = 4096,
+	BOARD_NOTES = 1 << 19,	/* address space only: a page is there once it is written */
+};
+
+struct board_freezer {
+	enum guard_freezer what;
+	char path[BOARD_PATH];
+	char text[BOARD_TEXT];
+};
+
+struct board_file {
+	bool armed, directory;
+	char path[BOARD_PATH];
+};
+
+struct board {
+	bool done;		/* the controller has nothing outside any more */
+	uint32_t dropped;	/* how many orders to close sockets were carried out */
+	uint32_t note_count, file_count;
+	struct board_freezer freezers[GUARD_FREEZERS];
+	struct board_file files[BOARD_FILES];
+	struct agent_note notes[BOARD_NOTES];
+};
+
+/* The guard's process: never returns. It owns both descriptors. */
+__attribute__((noreturn)) void guard_run(struct board *board, int controller_pidfd, int socket);
+/* Takes everything back. */
+void guard_repair(struct board *board, const int *sockets, size_t socket_count);
+
+#endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The controller's side. */
+#include "guard/guard.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "guard/board.h"
+#include "kernel-compat/calls.h"
+
+struct guard {
+	struct board *board;
+	pid_t pid;
+	int pidfd, socket;
+	uint32_t drops;		/* orders given */
+};
+
+static struct board *board_new(void)
+{
+	void *memory = mmap(NULL, sizeof(struct board), PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+/* Signals are blocked before there is a guard, so that none of a terminal or a shell ends it. */
+static pid_t fork_deaf(void)
+{
+	sigset_t all, before;
+	pid_t pid;
+
+	sigfillset(&all);
+	if (sigprocmask(SIG_SETMASK, &all, &before))
+		return -1;
+	pid = fork();
+	if (pid)
+		sigprocmask(SIG_SETMASK, &before, NULL);
+	return pid;
+}
+
+int guard_start(struct guard **ret, struct error *err)
+{
+	_cleanup_fd_ int ourselves = sys_pidfd_open(getpid(), 0);
+	struct guard *g = calloc(1, sizeof(*g));
+	int ends[2];
+
+	*ret = NULL;
+	if (!g || ourselves < 0 || !(g->board = board_new()) ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends)) {
+		error_set(err, ERROR_FAILED, errno, "cannot prepare the guard");
+		if (g && g->board)
+			munmap(g->board, sizeof(*g->board));
+		free(g);
+		return -1;
+	}
+	g->socket = ends[0];
+	g->pidfd = -1;
+	*ret = g;
+	g->pid = fork_deaf();
+	if (g->pid == 0)
+		guard_run(g->board, ourselves, ends[1]);
+	close(ends[1]);
+	if (g->pid > 0)
+		g->pidfd = sys_pidfd_open(g->pid, 0);
+	if (g->pidfd < 0)
+		return error_set(err, ERROR_FAILED, errno, "cannot start the guard");
+	return 0;
+}
+
+void guard_end(struct guard *g)
+{
+	if (!g)
+		return;
+	g->board->done = true;
+	if (g->pid > 0) {
+		kill(g->pid, SIGKILL);
+		while (waitpid(g->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	fd_close(&g->pidfd);
+	fd_close(&g->socket);
+	munmap(g->board, sizeof(*g->board));
+	free(g);
+}
+
+int guard_check(const struct guard *g, struct error *err)
+{
+	struct pollfd ended = { .fd = g ? g->pidfd : -1, .events = POLLIN };
+
+	if (!g || poll(&ended, 1, 0) == 0)
+		return 0;
+	return error_set(err, ERROR_FAILED, 0, "the guard (process %d) was killed", g->pid);
+}
+
+int guard_watch(struct guard *g, pid_t pid, struct agent_note **ret, struct error *err)
+{
+	*ret = NULL;
+	if (!g)
+		return 0;
+	if (g->board->note_count == BOARD_NOTES)
+		return error_set(err, ERROR_FAILED, 0, "more than %d processes", BOARD_NOTES);
+	*ret = &g->board->notes[g->board->note_count];
+	(*ret)->pid = pid;
+	g->board->note_count++;
+	return 0;
+}
+
+void guard_forget(struct guard *g)
+{
+	if (!g)
+		return;
+	memset(g->board->notes, 0, g->board->note_count * sizeof(g->board->notes[0]));
+	g->board->note_count = 0;
+}
+
+static int put_path(char place[BOARD_PATH], const char *path, struct error *err)
+{
+	size_t length = strlen(path);
+
+	if (length >= BOARD_PATH)
+		return error_set(err, ERROR_FAILED, ENAMETOOLONG, "%s", path);
+	memcpy(place, path, length + 1);
+	return 0;
+}
+
+int guard_freezer(struct guard *g, int slot, enum guard_freezer what, const char *path,
+		  const char *text, struct error *err)
+{
+	struct board_freezer *f;
+
+	if (!g)
+		return 0;
+	f = &g->board->freezers[slot];
+	f->what = GUARD_LEAVE;
+	if (what == GUARD_LEAVE)
+		return 0;
+	if (put_path(f->path, path, err))
+		return -1;
+	strlcpy(f->text, text, sizeof(f->text));
+	f->what = what;
+	return 0;
+}
+
+int guard_keep_socket(struct guard *g, int fd, struct error *err)
+{
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	char word = 'k';
+	struct iovec text = { &word, 1 };
+	struct msghdr message = {
+		.msg_iov = &text,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control.room),
+	};
+
+	if (!g)
+		return 0;
+	control.header.cmsg_level = SOL_SOCKET;
+	control.header.cmsg_type = SCM_RIGHTS;
+	control.header.cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	if (sendmsg(g->socket, &message, MSG_NOSIGNAL) != 1)
+		return error_set(err, ERROR_FAILED, errno, "the guard takes no socket");
+	return 0;
+}
+
+int guard_drop_sockets(struct guard *g, struct error *err)
+{
+	if (!g)
+		return 0;
+	if (send(g->socket, "d", 1, MSG_NOSIGNAL) != 1)
+		return error_set(err, ERROR_FAILED, errno, "the guard does not listen");
+	g->drops++;
+	while (__atomic_load_n(&g->board->dropped, __ATOMIC_ACQUIRE) != g->drops) {
+		if (guard_check(g, err))
+			return -1;
+		sched_yield();
+	}
+	return 0;
+}
+
+int guard_note_file(struct guard *g, const char *path, bool directory, struct error *err)
+{
+	struct board_file *f;
+
+	if (!g)
+		return 0;
+	if (g->board->file_count == BOARD_FILES)
+		return error_set(err, ERROR_FAILED, 0, "more than %d files", BOARD_FILES);
+	f = &g->board->files[g->board->file_count];
+	if (put_path(f->path, path, err))
+		return -1;
+	f->directory = directory;
+	f->armed = true;
+	return g->board->file_count++;
+}
+
+void guard_keep_file(struct guard *g, int number)
+{
+	if (g)
+		g->board->files[number].armed = false;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_GUARD_GUARD_H
+#define CL_GUARD_GUARD_H
+
+#include "base/error.h"
+#include "tracee/agent.h"
+
+/*
+ * A small process that waits for our death and then takes back what outlives us in others: agents
+ * and nets in processes, a twin's zombie, the state of a cgroup's freezer, TCP_REPAIR on sockets,
+ * files. It is told of each effect before the effect is made, through memory that both share.
+ *
+ * If the guard itself is killed, guard_check() fails from then on; what it would have done is up to
+ * us again, as it is whenever we live.
+ *
+ * All functions that take a guard accept NULL: then nobody is told.
+ */
+
+struct guard;
+
+/* Forks the guard. To be called while we are single-threaded. */
+int guard_start(struct guard **ret, struct error *err);
+/* Nothing is left to be taken back: ends the guard. */
+void guard_end(struct guard *g);
+/* ERROR_FAILED when the guard is gone. */
+int guard_check(const struct guard *g, struct error *err);
+
+/* A process that we are about to hold. *ret is the note for its agent_site, valid until
+ * guard_end(), NULL without a guard; its .start_time is to be filled in when it is known. */
+int guard_watch(struct guard *g, pid_t pid, struct agent_note **ret, struct error *err);
+
+/* Nothing is held any more: the notes are not valid from now on. */
+void guard_forget(struct guard *g);
+
+/* A cgroup's freezer: what to write into it, and when. */
+enum guard_freezer {
+	GUARD_LEAVE,		/* it is as it should be */
+	GUARD_THAW,		/* frozen by us; its tasks stop for a tracer once they are thawed */
+	GUARD_THAW_STOPPED,	/* frozen by us; its tasks stop for a tracer while they are frozen */
+	GUARD_FREEZE,		/* thawed by us: before its tasks are let go */
+};
+enum { GUARD_FREEZERS = 2 };
+/* `slot` is one of GUARD_FREEZERS; the latest word about it counts. `path` is absolute. */
+int guard_freezer(struct guard *g, int slot, enum guard_freezer what, const char *path,
+		  const char *text, struct error *err);
+
+/* A socket that will have TCP_REPAIR set: the guard gets a duplicate … */
+int guard_keep_socket(struct guard *g, int fd, struct error *err);
+/* … and closes all of them; TCP_REPAIR is off again. Returns when they are closed. */
+int guard_drop_sockets(struct guard *g, struct error *err);
+
+/* A file, or with a directory an empty one, that is to go when we die; `path` is absolute. Returns
+ * a number for guard_keep_file(), or -1. */
+int guard_note_file(struct guard *g, const char *path, bool directory, struct error *err);
+/* That file stays after all, or is gone. */
+void guard_keep_file(struct guard *g, int number);
+
+#endif

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the guard does when its controller has died. Nobody is there to tell of a failure: each part
+ * is tried, whatever became of the others. */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "guard/board.h"
+#include "proc/maps.h"
+#include "proc/stat.h"
+#include "proc/status.h"
+#include "proc/tasks.h"
+
+enum {
+	STOP_TIMEOUT_MS = 2000,
+	TRIES = 500,
+	TRY_NS = 10 * 1000 * 1000,
+};
+
+/* A process that something may have been left in. */
+struct patient {
+	struct agent_note *note;
+	int proc_fd;
+	ARRAY_OF(struct tracee) threads;
+};
+
+struct ward {
+	ARRAY_OF(struct patient) patients;
+	struct gadget_cache gadgets;
+};
+
+/* uapi linux/tcp.h: without a probe of the peer's window */
+enum { REPAIR_OFF_SILENTLY = -1 };
+
+static void end_repair(const int *sockets, size_t count)
+{
+	const int off = REPAIR_OFF_SILENTLY;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		setsockopt(sockets[i], IPPROTO_TCP, TCP_REPAIR, &off, sizeof(off));
+		close(sockets[i]);
+	}
+}
+
+static void remove_files(const struct board *board)
+{
+	uint32_t i;
+
+	for (i = board->file_count; i-- > 0;) {
+		const struct board_file *f = &board->files[i];
+
+		if (f->armed && (f->directory ? rmdir(f->path) : unlink(f->path)))
+			continue;
+	}
+}
+
+static void write_freezers(struct board *board, enum guard_freezer what)
+{
+	size_t i;
+
+	for (i = 0; i < GUARD_FREEZERS; i++) {
+		struct board_freezer *f = &board->freezers[i];
+		_cleanup_fd_ int fd = -1;
+
+		if (f->what != what)
+			continue;
+		fd = open(f->path, O_WRONLY | O_CLOEXEC);
+		if (fd >= 0 && write_full(fd, f->text, strlen(f->text)))
+			continue;
+	}
+}
+
+static bool has_freezer(const struct board *board, enum guard_freezer what)
+{
+	size_t i;
+
+	for (i = 0; i < GUARD_FREEZERS; i++)
+		if (board->freezers[i].what == what)
+			return true;
+	return false;
+}
+
+static void add_patient(struct ward *ward, struct agent_note *note)
+{
+	_cleanup_error_ struct error ignored = ERROR_INIT;
+	struct proc_stat stat;
+	struct patient *p;
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d", note->pid);
+	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (proc_read_stat(fd, &stat, &ignored) || stat.state == 'Z' ||
+	    (note->start_time && stat.start_time != note->start_time) ||
+	    !(p = array_add(&ward->patients))) {
+		close(fd);
+		return;
+	}
+	p->note = note;
+	p->proc_fd = fd;
+}
+
+static bool has_thread(const struct patient *p, pid_t tid)
+{
+	const struct tracee *t;
+
+	array_for(t, &p->threads)
+		if (t->tid == tid)
+			return true;
+	return false;
+}
+
+/* Seizes the threads that are not seized yet, and asks them to stop. Returns how many. */
+static int seize(struct patient *p)
+{
+	_cleanup_pid_list_ struct pid_list tids = { 0 };
+	_cleanup_error_ struct error ignored = ERROR_INIT;
+	int count = 0;
+	pid_t *tid;
+
+	if (proc_list_tasks(p->proc_fd, &tids, &ignored))
+		return 0;
+	array_for(tid, &tids.pids) {
+		struct tracee *t = has_thread(p, *tid) ? NULL : array_add(&p->threads);
+
+		if (!t)
+			continue;
+		error_clear(&ignored);
+		if (tracee_seize(t, *tid, p->note->pid, TRACEE_SECCOMP_OFF, &ignored) ||
+		    tracee_interrupt(t, &ignored))
+			p->threads.count--;
+		else
+			count++;
+	}
+	return count;
+}
+
+/* Waits for the stops and corrects what they would show to the program. False if some thread does
+ * not stop, or cannot be left alone now. */
+static bool collect(struct patient *p)
+{
+	_cleanup_error_ struct error failed = ERROR_INIT;
+	bool home, all_home = true;
+	size_t i;
+
+	for (i = 0; i < p->threads.count;) {
+		struct tracee *t = &p->threads.items[i];
+
+		error_clear(&failed);
+		if (!t->held &&
+		    (tracee_wait_stopped(t, STOP_TIMEOUT_MS, &failed) ||
+		     agent_bring_home(p->note, t, &home, &failed) || tracee_save(t, &failed))) {
+			if (failed.kind != ERROR_DIED)
+				return false;
+			tracee_release(t);
+			*t = p->threads.items[--p->threads.count];
+			continue;
+		}
+		all_home = all_home && home;
+		i++;
+	}
+	return all_home;
+}
+
+static void let_go(struct patient *p)
+{
+	_cleanup_error_ struct error ignored = ERROR_INIT;
+	struct tracee *t;
+
+	array_for(t, &p->threads) {
+		if (tracee_detach(t, &ignored))
+			error_clear(&ignored);
+		tracee_release(t);
+	}
+	p->threads.count = 0;
+}
+
+/* A child that has exited, of which nobody is told: the twin whose pid we were not told. */
+static pid_t find_twin(const struct patient *p)
+{
+	_cleanup_pid_list_ struct pid_list children = { 0 };
+	_cleanup_error_ struct error ignored = ERROR_INIT;
+	pid_t *pid;
+
+	if (p->note->twin || proc_children(p->proc_fd, &children, &ignored))
+		return p->note->twin;
+	array_for(pid, &children.pids) {
+		_cleanup_fd_ int fd = -1;
+		struct proc_stat stat;
+		char path[32];
+
+		snprintf(path, sizeof(path), "/proc/%d", *pid);
+		fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (!proc_read_stat(fd, &stat, &ignored) && stat.state == 'Z' && !stat.exit_signal)
+			return *pid;
+		error_clear(&ignored);
+	}
+	return 0;
+}
+
+static bool clean(struct patient *p, struct gadget_cache *gadgets)
+{
+	_cleanup_error_ struct error failed = ERROR_INIT;
+	_cleanup_proc_status_ struct proc_status status = { 0 };
+	_cleanup_vma_list_ struct vma_list maps = { 0 };
+	struct agent_site site = { .maps = &maps, .gadgets = gadgets };
+	pid_t twin;
+
+	if (!p->threads.count)
+		return true;
+	if (proc_read_maps(p->proc_fd, &maps, &failed) ||
+	    proc_read_status(p->proc_fd, &status, &failed) ||
+	    agent_reclaim(p->note, p->threads.items, p->threads.count, &site, status.sig_ign,
+			  &failed))
+		return failed.kind == ERROR_DIED;
+	twin = p->note->twin_due ? find_twin(p) : 0;
+	if (twin && agent_reap_twin(p->threads.items, &site, twin, &failed))
+		return false;
+	p->note->twin_due = false;
+	return true;
+}
+
+/* One visit to all of them at once. True when all are healthy. */
+static bool visit(struct board *board, struct ward *ward)
+{
+	bool healthy = true, progress = true;
+	struct patient *p;
+
+	while (progress) {
+		progress = false;
+		array_for(p, &ward->patients)
+			while (seize(p))
+				progress = true;
+	}
+	write_freezers(board, GUARD_THAW);
+	array_for(p, &ward->patients)
+		healthy = collect(p) && healthy;
+	write_freezers(board, GUARD_THAW_STOPPED);
+	array_for(p, &ward->patients)
+		healthy = healthy && clean(p, &ward->gadgets);
+	write_freezers(board, GUARD_FREEZE);
+	array_for(p, &ward->patients)
+		let_go(p);
+	return healthy;
+}
+
+void guard_repair(struct board *board, const int *sockets, size_t socket_count)
+{
+	bool frozen = has_freezer(board, GUARD_THAW) || has_freezer(board, GUARD_THAW_STOPPED) ||
+		      has_freezer(board, GUARD_FREEZE);
+	struct ward ward = { 0 };
+	uint32_t i;
+	int tries;
+
+	end_repair(sockets, socket_count);
+	remove_files(board);
+	for (i = 0; i < board->note_count; i++) {
+		struct agent_note *note = &board->notes[i];
+
+		if (frozen || note->twin_due || agent_note_pending(note))
+			add_patient(&ward, note);
+	}
+	for (tries = 0; tries < TRIES && !visit(board, &ward); tries++)
+		nanosleep(&(struct timespec){ .tv_nsec = TRY_NS }, NULL);
+}
