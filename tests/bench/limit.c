@@ -9,6 +9,10 @@
  *     limit clone N                                so many processes, one after the other
  *
  * Each line on standard input runs it once; the answer is a line with the seconds that it took.
+ *
+ *     limit peak COMMAND …                         the bytes of memory that a command used at most
+ *
+ * (A process inherits its parent's peak over exec, so a small parent must ask.)
  */
 #include <dirent.h>
 #include <err.h>
@@ -25,6 +29,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -264,6 +269,24 @@ static double clone_processes(char **argv)
 	return start;
 }
 
+static int peak(char **command)
+{
+	struct rusage usage;
+	int status;
+	pid_t child = fork();
+
+	if (child < 0)
+		err(1, "fork");
+	if (!child) {
+		execv(command[0], command);
+		err(127, "%s", command[0]);
+	}
+	if (wait4(child, &status, 0, &usage) < 0 || status)
+		errx(1, "the command failed");
+	printf("peak %ld\n", usage.ru_maxrss << 10);
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int arguments;
@@ -278,6 +301,8 @@ int main(int argc, char **argv)
 	char line[16];
 	size_t i;
 
+	if (argc > 2 && !strcmp(argv[1], "peak"))
+		return peak(argv + 2);
 	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
 		if (argc > 1 && !strcmp(argv[1], modes[i].name) && argc == modes[i].arguments + 2)
 			break;
