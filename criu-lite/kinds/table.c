@@ -20,6 +20,7 @@ extern const struct kind external_kind;
 extern const struct kind procfile_kind;
 extern const struct kind namespace_file_kind;
 extern const struct kind path_kind;
+extern const struct kind mqueue_kind;
 extern const struct kind regular_kind;
 extern const struct kind directory_kind;
 extern const struct kind device_kind;
@@ -83,6 +84,7 @@ const struct kind *const kinds_table[] = {
 	&procfile_kind,
 	&namespace_file_kind,
 	&path_kind,
+	&mqueue_kind,
 	&regular_kind,
 	&directory_kind,
 	&device_kind,

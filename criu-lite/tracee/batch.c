@@ -56,6 +56,13 @@ void batch_from(struct batch *b, int record, int argument, int source)
 	b->records.items[record].a[argument] = source;
 }
 
+uint64_t batch_argument(const struct batch *b, int record, int argument)
+{
+	return b->base - AGENT_RECORDS_SIZE + AGENT_HEADER_SIZE +
+	       record * sizeof(struct batch_record) + offsetof(struct batch_record, a) +
+	       argument * sizeof(uint64_t);
+}
+
 uint64_t batch_space(struct batch *b, size_t size)
 {
 	size_t rounded = (size + DATA_ALIGNMENT - 1) & ~(size_t)(DATA_ALIGNMENT - 1);

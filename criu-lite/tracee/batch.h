@@ -64,6 +64,10 @@ int batch_add(struct batch *b, uint32_t flags, long number, const uint64_t a[6])
 /* Argument `argument` of `record` becomes the result of the earlier record `source`. */
 void batch_from(struct batch *b, int record, int argument, int source);
 
+/* The address of an argument of a record, for a call that is to write it: a call that runs later
+ * takes what it finds there. */
+uint64_t batch_argument(const struct batch *b, int record, int argument);
+
 /* Reserves `size` zeroed bytes (16-byte aligned) in the foreign area; returns their address. */
 uint64_t batch_space(struct batch *b, size_t size);
 uint64_t batch_put(struct batch *b, const void *data, size_t size);
