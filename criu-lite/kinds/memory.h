@@ -43,6 +43,9 @@ enum {
  * this process; 0 when there is none. */
 uint64_t memory_find_agent_hole(const struct restore *r);
 
+/* Reads all that the last RECORD_MEMORY announces and checks it, without any puppet: `verify`. */
+int memory_verify(struct restore *r, struct error *err);
+
 /* Creates all objects, with the root puppet as the opener, and fills them. */
 int memory_restore_objects(struct restore *r, struct error *err);
 

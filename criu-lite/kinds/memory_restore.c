@@ -49,7 +49,7 @@ static int load_maps(struct restore_task *t, struct error *err)
 	fill_space_init(&t->memory->fill, t->pid);
 	t->memory->exe = m->has_exe ? m->exe : 0;
 	return maps_areas(m, objects, &t->memory->areas, err) ||
-			       memory_check_special(r->memory, m, err) ?
+			       (!r->only_look && memory_check_special(r->memory, m, err)) ?
 		       -1 :
 		       0;
 }
@@ -119,7 +119,8 @@ int memory_load(struct restore *r, const struct record *record, struct error *er
 	return 0;
 }
 
-int memory_read_set(struct restore *r, struct fill_space *space, struct error *err)
+static int read_set(struct restore *r, struct fill_space *space, bulk_take take,
+		    struct error *err)
 {
 	const Memory__Set *set = memory_next_set(r);
 	struct record record;
@@ -137,14 +138,19 @@ int memory_read_set(struct restore *r, struct fill_space *space, struct error *e
 			return error_set(err, ERROR_IMAGE, 0, "pages of %#llx are missing",
 					 (unsigned long long)set->space);
 		if (set->records >= RECORDS_FOR_THREADS) {
-			if (stream_hand_out(r->in, fill_take, space, err))
+			if (stream_hand_out(r->in, take, space, err))
 				return -1;
 		} else if (stream_payload(r->in, &payload, &size, err) ||
-			   fill_take(space, payload, size, err)) {
+			   take(space, payload, size, err)) {
 			return -1;
 		}
 	}
 	return 0;
+}
+
+int memory_read_set(struct restore *r, struct fill_space *space, struct error *err)
+{
+	return read_set(r, space, fill_take, err);
 }
 
 /* ---- tasks ---- */
@@ -326,4 +332,54 @@ void memory_restore_free(struct restore *r)
 	}
 	restore_objects_free(r->objects);
 	r->objects = NULL;
+}
+
+/* ---- looking only ---- */
+
+/* The size that an object's message tells: its contents end there. */
+static uint64_t told_size(const struct restore_object *o)
+{
+	const ProtobufCFieldDescriptor *field =
+		protobuf_c_message_descriptor_get_field_by_name(o->message->descriptor, "size");
+
+	if (!field || field->type != PROTOBUF_C_TYPE_UINT64)
+		return 0;
+	return *(const uint64_t *)((const char *)o->message + field->offset);
+}
+
+static int verify_set(struct restore *r, const Memory__Set *set, struct error *err)
+{
+	struct fill_space space;
+	int result;
+
+	fill_space_init(&space, set->space);
+	if (set->space & SPACE_OBJECT) {
+		const struct restore_object *o =
+			r->objects ? restore_objects_get(r->objects, set->space & UINT32_MAX) : NULL;
+
+		if (!o || set->space != (o->id | SPACE_OBJECT))
+			return memory_unexpected(set, err);
+		space.size = told_size(o);
+	} else {
+		const struct restore_task *t = task_of(r, set, 0);
+
+		if (!t || !t->memory)
+			return memory_unexpected(set, err);
+		space.areas = &t->memory->areas;
+	}
+	result = read_set(r, &space, fill_check, err);
+	if (stream_barrier(r->in, err))
+		result = -1;
+	fill_space_release(&space);
+	return result;
+}
+
+int memory_verify(struct restore *r, struct error *err)
+{
+	const Memory__Set *set;
+
+	while ((set = memory_next_set(r)))
+		if (verify_set(r, set, err))
+			return -1;
+	return 0;
 }

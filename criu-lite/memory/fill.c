@@ -57,18 +57,31 @@ static int write_file(const struct fill_space *s, uint64_t offset, const char *d
 	return process_vm_writev(s->pid, &local, 1, &remote, 1, 0) == (ssize_t)bytes ? 0 : -1;
 }
 
+static int check_file(const struct fill_space *s, const struct pages_view *view, struct error *err)
+{
+	size_t i;
+
+	for (i = 0; i < view->range_count; i++) {
+		const struct pages_range *r = &view->ranges[i];
+
+		if (!has_data(r) || r->address >= s->size ||
+		    range_bytes(r) > s->size + PAGE_BYTES - 1 - r->address)
+			return misplaced(s, r, err);
+	}
+	return 0;
+}
+
 static int fill_file(const struct fill_space *s, const struct pages_view *view, struct error *err)
 {
 	const char *data = view->data;
 	size_t i;
 
+	if (check_file(s, view, err))
+		return -1;
 	for (i = 0; i < view->range_count; i++) {
 		const struct pages_range *r = &view->ranges[i];
 		uint64_t bytes = range_bytes(r);
 
-		if (!has_data(r) || r->address >= s->size ||
-		    bytes > s->size + PAGE_BYTES - 1 - r->address)
-			return misplaced(s, r, err);
 		if (bytes > s->size - r->address)
 			bytes = s->size - r->address;
 		if (write_file(s, r->address, data, bytes))
@@ -234,15 +247,34 @@ static int fill_process(struct fill_space *s, const struct pages_view *view, str
 	return 0;
 }
 
+static int parse(const struct fill_space *s, const void *payload, size_t size,
+		 struct pages_view *ret, struct error *err)
+{
+	if (pages_parse(payload, size, ret, err))
+		return -1;
+	if (ret->space != s->space)
+		return error_set(err, ERROR_IMAGE, 0, "pages of %#llx where those of %#llx belong",
+				 (unsigned long long)ret->space, (unsigned long long)s->space);
+	return 0;
+}
+
+int fill_check(void *space, const void *payload, size_t size, struct error *err)
+{
+	struct fill_space *s = space;
+	struct pages_view view;
+	bool unused;
+
+	if (parse(s, payload, size, &view, err))
+		return -1;
+	return s->areas ? check_ranges(s, &view, &unused, err) : check_file(s, &view, err);
+}
+
 int fill_take(void *space, const void *payload, size_t size, struct error *err)
 {
 	struct fill_space *s = space;
 	struct pages_view view;
 
-	if (pages_parse(payload, size, &view, err))
+	if (parse(s, payload, size, &view, err))
 		return -1;
-	if (view.space != s->space)
-		return error_set(err, ERROR_IMAGE, 0, "pages of %#llx where those of %#llx belong",
-				 (unsigned long long)view.space, (unsigned long long)s->space);
 	return s->areas ? fill_process(s, &view, err) : fill_file(s, &view, err);
 }

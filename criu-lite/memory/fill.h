@@ -43,5 +43,7 @@ void fill_drop_uffd(struct fill_space *s);
 /* Checks one page record and writes what it holds; a bulk_take of images/stream.h, context is the
  * fill_space. ERROR_IMAGE when the record is wrong or not of this space. */
 int fill_take(void *space, const void *payload, size_t size, struct error *err);
+/* The same checks, and nothing is written. */
+int fill_check(void *space, const void *payload, size_t size, struct error *err);
 
 #endif

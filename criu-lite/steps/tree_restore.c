@@ -168,6 +168,13 @@ static int make_plan(const struct restore *r, struct tree_plan *plan, struct err
 	return tree_plan(tasks, r->tasks.count, plan, err);
 }
 
+int tree_verify(const struct restore *r, struct error *err)
+{
+	_cleanup_plan_ struct tree_plan plan = { 0 };
+
+	return make_plan(r, &plan, err);
+}
+
 int tree_restore(struct restore *r, const Tree *tree, struct error *err)
 {
 	_cleanup_plan_ struct tree_plan plan = { 0 };
