@@ -13,10 +13,22 @@
 
 #include "base/cleanup.h"
 #include "images/seccomp.pb-c.h"
+#include "kernel-compat/features.h"
 #include "kinds/dump.h"
 #include "kinds/restore.h"
 
 extern const struct kind seccomp_kind;
+
+static int seccomp_check(const struct task_look *look, struct blockers *blockers,
+			 struct error *err)
+{
+	if (look->status->seccomp == SECCOMP_MODE_DISABLED || feature_works("cap-sys-admin"))
+		return 0;
+	if (blockers_add(blockers, look->pid, "cannot be read or put off without CAP_SYS_ADMIN",
+			 "run criu-lite as root", "seccomp filters"))
+		return error_set(err, ERROR_FAILED, ENOMEM, "process %d", look->pid);
+	return 0;
+}
 
 struct filters {
 	ARRAY_OF(SeccompFilter) list;	/* the oldest first, as ptrace numbers them */
@@ -154,7 +166,11 @@ static int seccomp_put(struct restore_thread *t, const ProtobufCMessage *message
 	return 0;
 }
 
-static const struct state_ops seccomp_state = { .take = seccomp_take, .put = seccomp_put };
+static const struct state_ops seccomp_state = {
+	.check = seccomp_check,
+	.take = seccomp_take,
+	.put = seccomp_put,
+};
 
 const struct kind seccomp_kind = {
 	.name = "seccomp",
