@@ -91,7 +91,7 @@ uint64_t batch_put(struct batch *b, const void *data, size_t size)
 {
 	uint64_t address = batch_space(b, size);
 
-	if (address)
+	if (address && size)
 		memcpy(batch_at(b, address), data, size);
 	return address;
 }

@@ -78,7 +78,7 @@ int siginfo_fields(struct siginfo_list *list, struct error *err)
 bool siginfo_from_field(const ProtobufCBinaryData *field, siginfo_t *ret)
 {
 	memset(ret, 0, sizeof(*ret));
-	if (field->len > sizeof(*ret))
+	if (!field->len || field->len > sizeof(*ret))
 		return false;
 	memcpy(ret, field->data, field->len);
 	return ret->si_signo >= 1 && ret->si_signo <= SIGNALS && ret->si_signo != SIGKILL;
