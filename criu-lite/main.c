@@ -10,6 +10,7 @@
 static const struct command *const commands[] = {
 	&checkpoint_command,
 	&restore_command,
+	&inspect_command,
 	&verify_command,
 };
 

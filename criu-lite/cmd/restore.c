@@ -142,7 +142,7 @@ static int run(int argc, char **argv, struct error *err)
 const struct command restore_command = {
 	.name = "restore",
 	.arguments = "FILE [options]",
-	.summary = "brings a saved tree back; FILE - reads standard input. In the foreground it passes\n"
-		   "signals on and exits as the program does",
+	.summary = "brings a saved tree back (- reads standard input); in the foreground it passes signals "
+		   "on and ends as it does",
 	.run = run,
 };
