@@ -82,7 +82,8 @@ uint64_t batch_space(struct batch *b, size_t size)
 		b->data = data;
 		b->data_capacity = capacity;
 	}
-	memset(b->data + b->data_size, 0, rounded);
+	if (rounded)
+		memset(b->data + b->data_size, 0, rounded);
 	b->data_size += rounded;
 	return b->base + b->data_size - rounded;
 }
