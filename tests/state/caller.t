@@ -7,7 +7,9 @@ need setpriv prlimit choom nice ionice taskset setarch
 
 # save PID: into $IMAGE; what it is about here is the restore.
 save() {
-	timeout -s KILL 60 "$CRIU_LITE" checkpoint -t "$1" -o "$IMAGE"
+	local pids
+	pids=$(tree "$1")
+	timeout -s KILL 60 "$CRIU_LITE" checkpoint -t "$1" -o "$IMAGE" && gone $pids
 }
 
 # run_kind NAME: a program of tests/kinds up to its checkpoint; sets DIR.

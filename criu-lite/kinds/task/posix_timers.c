@@ -35,7 +35,6 @@ enum {
 	NS_PER_S = 1000000000,
 	/* Ids up to this can be reached by making and deleting timers, within a second. */
 	COUNTED_ID_MAX = 1 << 20,
-
 	/* Negative clock ids (the kernel's posix-timers_types.h): a number above three bits. */
 	CLOCK_TYPE_MASK = 7,
 	CLOCK_OF_DEVICE = 3,
