@@ -13,8 +13,8 @@
  * and freezer.state of version 1 (…/cgroup-v1/freezer-subsystem.rst).
  *
  * A frozen cgroup is a closed set: nothing in it forks while it is seized. In version 2, a frozen
- * task that is seized and interrupted stops for its tracer at once, but makes no system call until it
- * is thawed; in version 1 it does not even stop before.
+ * task that is seized and interrupted stops for its tracer at once, but makes no system call until
+ * it is thawed; in version 1 it does not even stop before.
  */
 
 struct pid_list;

@@ -12,15 +12,15 @@
 
 enum {
 	BOARD_PATH = PATH_MAX,
-	BOARD_TEXT = 16,
+	BOARD_WORD = 16,
 	BOARD_FILES = 4096,
 	BOARD_NOTES = 1 << 19,	/* address space only: a page is there once it is written */
 };
 
 struct board_freezer {
-	enum guard_freezer what;
-	char path[BOARD_PATH];
-	char text[BOARD_TEXT];
+	bool moves, stops_frozen, was_frozen;
+	char file[BOARD_PATH];
+	char thaw[BOARD_WORD], freeze[BOARD_WORD];
 };
 
 struct board_file {
@@ -40,6 +40,6 @@ struct board {
 /* The guard's process: never returns. It owns both descriptors. */
 __attribute__((noreturn)) void guard_run(struct board *board, int controller_pidfd, int socket);
 /* Takes everything back. */
-void guard_repair(struct board *board, const int *sockets, size_t socket_count);
+void guard_repair(struct board *board, const struct guard_socket *sockets, size_t socket_count);
 
 #endif

@@ -21,7 +21,8 @@ struct guard {
 	struct board *board;
 	pid_t pid;
 	int pidfd, socket;
-	uint32_t drops;		/* orders given */
+	bool kept;		/* it has sockets */
+	uint32_t drops;		/* orders given to close them */
 };
 
 static struct board *board_new(void)
@@ -132,32 +133,37 @@ static int put_path(char place[BOARD_PATH], const char *path, struct error *err)
 	return 0;
 }
 
-int guard_freezer(struct guard *g, int slot, enum guard_freezer what, const char *path,
-		  const char *text, struct error *err)
+int guard_freezer_moves(struct guard *g, int slot, const struct guard_freezer *f,
+			struct error *err)
 {
-	struct board_freezer *f;
+	struct board_freezer *place;
 
 	if (!g)
 		return 0;
-	f = &g->board->freezers[slot];
-	f->what = GUARD_LEAVE;
-	if (what == GUARD_LEAVE)
-		return 0;
-	if (put_path(f->path, path, err))
+	place = &g->board->freezers[slot];
+	if (put_path(place->file, f->file, err))
 		return -1;
-	strlcpy(f->text, text, sizeof(f->text));
-	f->what = what;
+	strlcpy(place->thaw, f->thaw, sizeof(place->thaw));
+	strlcpy(place->freeze, f->freeze, sizeof(place->freeze));
+	place->stops_frozen = f->stops_frozen;
+	place->was_frozen = f->was_frozen;
+	place->moves = true;
 	return 0;
 }
 
-int guard_keep_socket(struct guard *g, int fd, struct error *err)
+void guard_freezer_rests(struct guard *g, int slot)
+{
+	if (g)
+		g->board->freezers[slot].moves = false;
+}
+
+int guard_keep_socket(struct guard *g, const struct guard_socket *s, struct error *err)
 {
 	union {
 		struct cmsghdr header;
 		char room[CMSG_SPACE(sizeof(int))];
 	} control = { 0 };
-	char word = 'k';
-	struct iovec text = { &word, 1 };
+	struct iovec text = { (void *)s, sizeof(*s) };
 	struct msghdr message = {
 		.msg_iov = &text,
 		.msg_iovlen = 1,
@@ -167,19 +173,21 @@ int guard_keep_socket(struct guard *g, int fd, struct error *err)
 
 	if (!g)
 		return 0;
+	g->kept = true;
 	control.header.cmsg_level = SOL_SOCKET;
 	control.header.cmsg_type = SCM_RIGHTS;
 	control.header.cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-	if (sendmsg(g->socket, &message, MSG_NOSIGNAL) != 1)
+	memcpy(CMSG_DATA(&control.header), &s->fd, sizeof(s->fd));
+	if (sendmsg(g->socket, &message, MSG_NOSIGNAL) != (ssize_t)sizeof(*s))
 		return error_set(err, ERROR_FAILED, errno, "the guard takes no socket");
 	return 0;
 }
 
 int guard_drop_sockets(struct guard *g, struct error *err)
 {
-	if (!g)
+	if (!g || !g->kept)
 		return 0;
+	g->kept = false;
 	if (send(g->socket, "d", 1, MSG_NOSIGNAL) != 1)
 		return error_set(err, ERROR_FAILED, errno, "the guard does not listen");
 	g->drops++;

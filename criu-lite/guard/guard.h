@@ -32,21 +32,28 @@ int guard_watch(struct guard *g, pid_t pid, struct agent_note **ret, struct erro
 /* Nothing is held any more: the notes are not valid from now on. */
 void guard_forget(struct guard *g);
 
-/* A cgroup's freezer: what to write into it, and when. */
-enum guard_freezer {
-	GUARD_LEAVE,		/* it is as it should be */
-	GUARD_THAW,		/* frozen by us; its tasks stop for a tracer once they are thawed */
-	GUARD_THAW_STOPPED,	/* frozen by us; its tasks stop for a tracer while they are frozen */
-	GUARD_FREEZE,		/* thawed by us: before its tasks are let go */
+/* A cgroup's freezer. */
+struct guard_freezer {
+	const char *file;	/* absolute path */
+	const char *thaw, *freeze;	/* what is written into it */
+	bool stops_frozen;	/* tasks stop for a tracer while they are frozen */
+	bool was_frozen;	/* how it shall be in the end */
 };
 enum { GUARD_FREEZERS = 2 };
-/* `slot` is one of GUARD_FREEZERS; the latest word about it counts. `path` is absolute. */
-int guard_freezer(struct guard *g, int slot, enum guard_freezer what, const char *path,
-		  const char *text, struct error *err);
+/* Freezer `slot` (below GUARD_FREEZERS) may be otherwise than it shall be … */
+int guard_freezer_moves(struct guard *g, int slot, const struct guard_freezer *f,
+			struct error *err);
+/* … or is as it shall be. */
+void guard_freezer_rests(struct guard *g, int slot);
 
-/* A socket that will have TCP_REPAIR set: the guard gets a duplicate … */
-int guard_keep_socket(struct guard *g, int fd, struct error *err);
-/* … and closes all of them; TCP_REPAIR is off again. Returns when they are closed. */
+/* A socket that is about to have TCP_REPAIR set, and what that overwrites: SO_REUSEADDR, and
+ * SO_PEEK_OFF, which is left alone if it is negative. */
+struct guard_socket {
+	int fd, reuse, peek_offset;
+};
+/* The guard gets a duplicate … */
+int guard_keep_socket(struct guard *g, const struct guard_socket *s, struct error *err);
+/* … and closes all of them, which are as they were. Returns when they are closed. */
 int guard_drop_sockets(struct guard *g, struct error *err);
 
 /* A file, or with a directory an empty one, that is to go when we die; `path` is absolute. Returns

@@ -14,7 +14,7 @@
 #include "guard/board.h"
 
 struct kept {
-	ARRAY_OF(int) sockets;
+	ARRAY_OF(struct guard_socket) sockets;
 };
 
 /* Two descriptors stay, as numbers 3 and 4; the standard ones lead nowhere, since whoever reads the
@@ -57,10 +57,10 @@ static void settle(void)
 
 static void drop(struct kept *kept, struct board *board)
 {
-	int *fd;
+	struct guard_socket *s;
 
-	array_for(fd, &kept->sockets)
-		close(*fd);
+	array_for(s, &kept->sockets)
+		close(s->fd);
 	kept->sockets.count = 0;
 	__atomic_add_fetch(&board->dropped, 1, __ATOMIC_RELEASE);
 }
@@ -72,27 +72,29 @@ static bool take_message(int socket, struct kept *kept, struct board *board)
 		struct cmsghdr header;
 		char room[CMSG_SPACE(sizeof(int))];
 	} control;
-	char word = 0;
-	struct iovec text = { &word, 1 };
+	struct guard_socket told;
+	struct iovec text = { &told, sizeof(told) };
 	struct msghdr message = {
 		.msg_iov = &text,
 		.msg_iovlen = 1,
 		.msg_control = &control,
 		.msg_controllen = sizeof(control.room),
 	};
+	struct guard_socket *slot;
 	struct cmsghdr *part;
-	int *slot;
+	ssize_t size = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
-	if (recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) <= 0)
+	if (size <= 0)
 		return false;
-	if (word == 'd')
-		drop(kept, board);
 	part = CMSG_FIRSTHDR(&message);
-	if (part && part->cmsg_type == SCM_RIGHTS) {
-		slot = array_add(&kept->sockets);
-		if (slot)
-			memcpy(slot, CMSG_DATA(part), sizeof(*slot));
+	if (size != sizeof(told) || !part || part->cmsg_type != SCM_RIGHTS) {
+		drop(kept, board);
+		return true;
 	}
+	memcpy(&told.fd, CMSG_DATA(part), sizeof(told.fd));
+	slot = array_add(&kept->sockets);
+	if (slot)
+		*slot = told;
 	return true;
 }
 

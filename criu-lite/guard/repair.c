@@ -42,14 +42,18 @@ struct ward {
 /* uapi linux/tcp.h: without a probe of the peer's window */
 enum { REPAIR_OFF_SILENTLY = -1 };
 
-static void end_repair(const int *sockets, size_t count)
+static void end_repair(const struct guard_socket *sockets, size_t count)
 {
 	const int off = REPAIR_OFF_SILENTLY;
-	size_t i;
+	const struct guard_socket *s;
 
-	for (i = 0; i < count; i++) {
-		setsockopt(sockets[i], IPPROTO_TCP, TCP_REPAIR, &off, sizeof(off));
-		close(sockets[i]);
+	for (s = sockets; s < sockets + count; s++) {
+		if (s->peek_offset >= 0)
+			setsockopt(s->fd, SOL_SOCKET, SO_PEEK_OFF, &s->peek_offset,
+				   sizeof(s->peek_offset));
+		setsockopt(s->fd, IPPROTO_TCP, TCP_REPAIR, &off, sizeof(off));
+		setsockopt(s->fd, SOL_SOCKET, SO_REUSEADDR, &s->reuse, sizeof(s->reuse));
+		close(s->fd);
 	}
 }
 
@@ -65,30 +69,37 @@ static void remove_files(const struct board *board)
 	}
 }
 
-static void write_freezers(struct board *board, enum guard_freezer what)
+static void write_freezer(const struct board_freezer *f, const char *word)
 {
-	size_t i;
+	_cleanup_fd_ int fd = open(f->file, O_WRONLY | O_CLOEXEC);
 
-	for (i = 0; i < GUARD_FREEZERS; i++) {
-		struct board_freezer *f = &board->freezers[i];
-		_cleanup_fd_ int fd = -1;
-
-		if (f->what != what)
-			continue;
-		fd = open(f->path, O_WRONLY | O_CLOEXEC);
-		if (fd >= 0 && write_full(fd, f->text, strlen(f->text)))
-			continue;
-	}
+	if (fd >= 0 && write_full(fd, word, strlen(word)))
+		return;
 }
 
-static bool has_freezer(const struct board *board, enum guard_freezer what)
+/* Tasks that stop while they are frozen are thawed after that: then what they would have seen can
+ * be corrected before. */
+static void thaw(const struct board *board, bool stopped)
 {
-	size_t i;
+	const struct board_freezer *f;
 
-	for (i = 0; i < GUARD_FREEZERS; i++)
-		if (board->freezers[i].what == what)
-			return true;
-	return false;
+	for (f = board->freezers; f < board->freezers + GUARD_FREEZERS; f++)
+		if (f->moves && f->stops_frozen == stopped)
+			write_freezer(f, f->thaw);
+}
+
+static void freeze_again(const struct board *board)
+{
+	const struct board_freezer *f;
+
+	for (f = board->freezers; f < board->freezers + GUARD_FREEZERS; f++)
+		if (f->moves && f->was_frozen)
+			write_freezer(f, f->freeze);
+}
+
+static bool is_frozen(const struct board *board)
+{
+	return board->freezers[0].moves || board->freezers[1].moves;
 }
 
 static void add_patient(struct ward *ward, struct agent_note *note)
@@ -245,22 +256,20 @@ static bool visit(struct board *board, struct ward *ward)
 			while (seize(p))
 				progress = true;
 	}
-	write_freezers(board, GUARD_THAW);
+	thaw(board, false);
 	array_for(p, &ward->patients)
 		healthy = collect(p) && healthy;
-	write_freezers(board, GUARD_THAW_STOPPED);
+	thaw(board, true);
 	array_for(p, &ward->patients)
 		healthy = healthy && clean(p, &ward->gadgets);
-	write_freezers(board, GUARD_FREEZE);
+	freeze_again(board);
 	array_for(p, &ward->patients)
 		let_go(p);
 	return healthy;
 }
 
-void guard_repair(struct board *board, const int *sockets, size_t socket_count)
+void guard_repair(struct board *board, const struct guard_socket *sockets, size_t socket_count)
 {
-	bool frozen = has_freezer(board, GUARD_THAW) || has_freezer(board, GUARD_THAW_STOPPED) ||
-		      has_freezer(board, GUARD_FREEZE);
 	struct ward ward = { 0 };
 	uint32_t i;
 	int tries;
@@ -270,7 +279,7 @@ void guard_repair(struct board *board, const int *sockets, size_t socket_count)
 	for (i = 0; i < board->note_count; i++) {
 		struct agent_note *note = &board->notes[i];
 
-		if (frozen || note->twin_due || agent_note_pending(note))
+		if (is_frozen(board) || note->twin_due || agent_note_pending(note))
 			add_patient(&ward, note);
 	}
 	for (tries = 0; tries < TRIES && !visit(board, &ward); tries++)

@@ -18,7 +18,7 @@
 #include "kinds/ipc/sysv.h"
 #include "kinds/memory.h"
 #include "kinds/task/interrupted.h"
-#include "steps/freeze.h"
+#include "kinds/frozen.h"
 #include "steps/hold.h"
 #include "steps/preflight.h"
 #include "steps/records.h"
@@ -70,18 +70,20 @@ static int open_stream(void *context, struct error *err)
 
 static int freeze(void *context, struct error *err)
 {
+	_cleanup_pid_list_ struct pid_list tree = { 0 };
 	struct checkpoint_run *run = context;
 
-	if (guard_check(run->dump.guard, err) || freeze_find(&run->dump, &run->before, err))
+	if (guard_check(run->dump.guard, err) || preflight_pids(&run->before, &tree, err) ||
+	    frozen_find(&run->dump, &tree, err))
 		return -1;
 	interrupted_prepare(&run->dump, run->options->pid);
 	run->seized_ns = now_ns();
-	return freeze_begin(&run->dump, err);
+	return frozen_begin(&run->dump, err);
 }
 
 static void thaw(void *context)
 {
-	freeze_settle(&((struct checkpoint_run *)context)->dump);
+	frozen_settle(&((struct checkpoint_run *)context)->dump);
 }
 
 static int hold(void *context, struct error *err)
@@ -211,7 +213,7 @@ static int save_files(void *context, struct error *err)
 {
 	struct dump *d = &((struct checkpoint_run *)context)->dump;
 
-	return dump_files_save(d->files, err);
+	return dump_files_save(d->files, err) || guard_drop_sockets(d->guard, err) ? -1 : 0;
 }
 
 static int save_ipc(void *context, struct error *err)

@@ -13,7 +13,7 @@
 #include "guard/guard.h"
 #include "kernel-compat/calls.h"
 #include "proc/tasks.h"
-#include "steps/freeze.h"
+#include "kinds/frozen.h"
 #include "steps/vfork.h"
 
 enum {
@@ -74,7 +74,8 @@ static struct dump_task *add_task(struct dump *d, pid_t pid, struct error *err)
 	*task = (struct dump_task){ .dump = d, .pid = pid, .pidfd = -1, .twin_proc_fd = -1 };
 	task->proc_fd = open_proc(pid, 0);
 	if (task->proc_fd < 0) {
-		error_set(err, errno == ENOENT ? ERROR_DIED : ERROR_TARGET, errno, "process %d", pid);
+		error_set(err, errno == ENOENT ? ERROR_DIED : ERROR_TARGET, errno, "process %d",
+			  pid);
 		task_free(task);
 		return NULL;
 	}
@@ -200,7 +201,7 @@ static int wait_stop(struct dump_task *task, size_t index, bool *late, struct er
 		*late = true;
 		if (vfork_waits(t)) {
 			/* A child in a frozen cgroup could not go on either. */
-			if (freeze_let_work(task->dump, err))
+			if (frozen_let_work(task->dump, err))
 				return -1;
 			vfork_let_children_go(task);
 		}
@@ -305,8 +306,8 @@ static int read_zombie(struct dump_task *task, struct error *err)
 	return 0;
 }
 
-/* A leader that has exited stays behind as a zombie thread, and its directory in /proc is empty; but
- * that of another thread's number shows the process as well. */
+/* A leader that has exited stays behind as a zombie thread, and its directory in /proc is empty;
+ * but that of another thread's number shows the process as well. */
 static int look_past_leader(struct dump_task *task, struct error *err)
 {
 	const struct proc_stat leader = task->stat;
@@ -405,7 +406,7 @@ static int seize_all(struct dump *d, struct error *err)
 			/* Children of vfork(2) may be let go again. */
 			progress = true;
 		}
-		if (freeze_let_stop(d, err) || wait_stops(d, err) || freeze_let_work(d, err))
+		if (frozen_let_stop(d, err) || wait_stops(d, err) || frozen_let_work(d, err))
 			return -1;
 	}
 	return 0;
@@ -439,7 +440,7 @@ int hold_tree(struct dump *d, pid_t root, const struct preflight *before, struct
 		hold_free(d);
 		guard_forget(d->guard);
 		nanosleep(&(struct timespec){ .tv_nsec = RETRY_PAUSE_NS }, NULL);
-		if (freeze_begin(d, err))
+		if (frozen_begin(d, err))
 			return -1;
 	}
 	return 0;

@@ -10,8 +10,9 @@
  * no new one shows up.
  */
 
-/* `before` is the tree as preflight saw it. Fills d->tasks, parents before children, all threads held with their state saved and /proc read.
- * A zombie is in the list with no threads. On failure everything is let go again. */
+/* `before` is the tree as preflight saw it. Fills d->tasks, parents before children, all threads
+ * held with their state saved and /proc read. A zombie is in the list with no threads. On
+ * failure everything is let go again. */
 int hold_tree(struct dump *d, pid_t root, const struct preflight *before, struct error *err);
 /* Lets all go on; those that are gone by themselves do not count as an error. */
 void hold_release(struct dump *d);

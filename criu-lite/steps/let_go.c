@@ -4,7 +4,7 @@
 #include <signal.h>
 
 #include "base/log.h"
-#include "steps/freeze.h"
+#include "kinds/frozen.h"
 #include "steps/hold.h"
 
 enum {
@@ -61,7 +61,7 @@ static void release_all(struct dump *d, bool stopped)
 
 	array_for(task, &d->tasks)
 		take_agent_out(*task);
-	freeze_settle(d);
+	frozen_settle(d);
 	array_for(task, &d->tasks)
 		if (stopped && !(*task)->zombie)
 			kill((*task)->pid, SIGSTOP);
@@ -98,5 +98,5 @@ void hold_kill(struct dump *d)
 		if (task->pidfd >= 0)
 			poll(&exited, 1, EXIT_TIMEOUT_MS);
 	}
-	freeze_settle(d);
+	frozen_settle(d);
 }

@@ -129,14 +129,15 @@ void agent_write_code(void *area);
  * ERROR_TARGET that names the system call and its errno (err->os_error). */
 int agent_run(struct agent *a, struct tracee *t, struct batch *b, struct error *err);
 /*
- * A copy of the process as it is now: a child without descriptors of its own, held in a stop before
- * it runs anything, that dies with us. Made through the thread's agent; the thread is to be restored
- * afterwards. The child shares every private page until one of both writes (fork(2)); areas marked
- * not to be copied are not there. ERROR_TARGET when the process may not have another child.
+ * A copy of the process as it is now: a child without descriptors of its own, held in a stop
+ * before it runs anything, that dies with us. Made through the thread's agent; the thread is to be
+ * restored afterwards. The child shares every private page until one of both writes (fork(2));
+ * areas marked not to be copied are not there. ERROR_TARGET when the process may not have another
+ * child.
  */
 int agent_fork_twin(struct agent *a, struct tracee *t, struct tracee *ret_twin, struct error *err);
-/* Makes the process wait for such a child that has been killed: it is its zombie. Through a held and
- * saved thread of a process without an agent, which is restored afterwards. */
+/* Makes the process wait for such a child that has been killed: it is its zombie. Through a held
+ * and saved thread of a process without an agent, which is restored afterwards. */
 int agent_reap_twin(struct tracee *t, const struct agent_site *site, pid_t twin, struct error *err);
 /* One system call in a held thread of a process without an agent, over the net of agent_install.
  * The thread is restored afterwards. */

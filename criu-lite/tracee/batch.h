@@ -36,7 +36,8 @@ enum {
 
 /* The layout that the agent reads (kernel-compat/arch/…/agent.S). */
 struct batch_record {
-	uint32_t number, flags;	/* flag bit k < 6: a[k] is the index of the record whose result it is */
+	uint32_t number,
+		flags; /* flag bit k < 6: a[k] is the index of the record whose result it is */
 	uint64_t a[6];
 	int64_t result;
 };

@@ -16,7 +16,8 @@ int tracee_peek(const struct tracee *t, uint64_t address, void *data, size_t siz
 	return process_vm_readv(t->tid, &local, 1, &remote, 1, 0) == (ssize_t)size ? 0 : -1;
 }
 
-int tracee_read(const struct tracee *t, uint64_t address, void *data, size_t size, struct error *err)
+int tracee_read(const struct tracee *t, uint64_t address, void *data, size_t size,
+		struct error *err)
 {
 	if (tracee_peek(t, address, data, size))
 		return error_set(err, ERROR_TARGET, errno, "task %d: cannot read memory at %#lx",

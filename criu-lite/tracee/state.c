@@ -143,7 +143,8 @@ static int refuse_caught_calls(struct tracee *t, struct error *err)
 			     selector == SYSCALL_DISPATCH_FILTER_ALLOW))
 		return 0;
 	error_set(err, ERROR_BLOCKED, 0,
-		  "task %d: it runs code whose system calls are caught (PR_SET_SYSCALL_USER_DISPATCH)",
+		  "task %d: it runs code whose system calls are caught "
+		  "(PR_SET_SYSCALL_USER_DISPATCH)",
 		  t->tid);
 	err->os_error = EBUSY;
 	return error_hint(err, "try again");
@@ -177,7 +178,8 @@ static int abort_rseq(struct tracee *t, struct error *err)
 		return -1;
 	if (!rseq.address)
 		return 0;
-	/* An unreadable registration is the program's own bug; the kernel would kill it for that. */
+	/* An unreadable registration is the program's own bug; the kernel would kill it for
+	 * that. */
 	if (tracee_peek(t, rseq.address + RSEQ_CS_OFFSET, &pointer, sizeof(pointer)) || !pointer ||
 	    tracee_peek(t, pointer, &section, sizeof(section)))
 		return 0;

@@ -62,9 +62,10 @@ static int seize_error(const struct tracee *t, int os_error, struct error *err)
 		return tracee_error(t, ESRCH, err, "it has exited");
 	if (status.tracer_pid) {
 		if (is_guard(status.tracer_pid)) {
-			error_set(err, ERROR_TARGET, 0,
-				  "task %d is just being repaired after a checkpoint that was killed",
-				  t->tid);
+			error_set(
+				err, ERROR_TARGET, 0,
+				"task %d is just being repaired after a checkpoint that was killed",
+				t->tid);
 			err->os_error = EBUSY;
 			return error_hint(err, "try again later");
 		}

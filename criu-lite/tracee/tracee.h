@@ -43,7 +43,7 @@ struct tracee {
 	bool hijacked;			/* live registers are not the found ones */
 	bool seccomp_off;		/* seized with TRACEE_SECCOMP_OFF */
 	struct arch_regs saved;		/* general registers as found (EINTR of our stop undone) */
-	void *xstate;			/* extended state (XSAVE layout) as found; owned; NULL until read */
+	void *xstate; /* extended state (XSAVE layout) as found; owned; NULL until read */
 	size_t xstate_size;
 	uint64_t sigmask;		/* blocked signals as found */
 	uint64_t requeue;		/* signals that reached us and belong to the program */
@@ -65,19 +65,20 @@ int tracee_seize(struct tracee *t, pid_t tid, pid_t tgid, int options, struct er
 /* Asks a seized thread to stop; tracee_wait_stopped() collects the stop. Two passes over all
  * threads cost one scheduler round instead of one for each. */
 int tracee_interrupt(struct tracee *t, struct error *err);
-/* Waits at most timeout_ms for the stop asked for. Times out (ERROR_TARGET, err->os_error ETIMEDOUT)
- * on a task in uninterruptible sleep or in vfork; it may be waited for again. */
+/* Waits at most timeout_ms for the stop asked for. Times out (ERROR_TARGET, err->os_error
+ * ETIMEDOUT) on a task in uninterruptible sleep or in vfork; it may be waited for again. */
 int tracee_wait_stopped(struct tracee *t, int timeout_ms, struct error *err);
 /* Waits for the next stop of exactly this thread, whatever it is. */
 int tracee_wait(struct tracee *t, struct stop *ret, struct error *err);
-/* Reads registers, extended state and signal mask into the tracee; calls that would otherwise return
- * EINTR that the program would not have seen start again. ERROR_BLOCKED, with err->os_error EBUSY,
- * in a thread whose system calls are being caught (tracee_dispatch), where ours would be too. */
+/* Reads registers, extended state and signal mask into the tracee; calls that would otherwise
+ * return EINTR that the program would not have seen start again. ERROR_BLOCKED, with
+ * err->os_error EBUSY, in a thread whose system calls are being caught (tracee_dispatch), where
+ * ours would be too. */
 int tracee_save(struct tracee *t, struct error *err);
 /* Puts back mask and registers as saved; a no-op unless hijacked. */
 int tracee_restore(struct tracee *t, struct error *err);
-/* Whether this held tracee's children are ours at birth, as puppets' are; dies_with_us adds or takes
- * back EXITKILL. The other options of tracee_seize() are kept. */
+/* Whether this held tracee's children are ours at birth, as puppets' are; dies_with_us adds or
+ * takes back EXITKILL. The other options of tracee_seize() are kept. */
 int tracee_follow(struct tracee *t, bool children, bool dies_with_us, struct error *err);
 /* Lets go; a stopped task stays stopped, requeued signals are sent again. */
 int tracee_detach(struct tracee *t, struct error *err);
@@ -121,7 +122,8 @@ struct tracee_dispatch {
 int tracee_dispatch(struct tracee *t, struct tracee_dispatch *ret, struct error *err);
 
 /* Memory of the tracee's process (process_vm_readv/writev). */
-int tracee_read(const struct tracee *t, uint64_t address, void *data, size_t size, struct error *err);
+int tracee_read(const struct tracee *t, uint64_t address, void *data, size_t size,
+		struct error *err);
 int tracee_write(const struct tracee *t, uint64_t address, const void *data, size_t size,
 		 struct error *err);
 /* Writes through /proc/pid/mem: also read-only and executable private mappings. */

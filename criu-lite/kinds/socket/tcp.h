@@ -4,6 +4,7 @@
 
 #include "images/tcp_socket.pb-c.h"
 #include "kinds/socket/inet.h"
+#include "kinds/dump.h"
 #include "kinds/socket/socket.h"
 
 /* Shared by the files of TCP sockets, tcp(7). */
@@ -24,7 +25,8 @@ struct tcp_repair {
 	bool on;
 };
 
-int tcp_repair_begin(struct tcp_repair *r, int fd, struct error *err);
+/* The guard, if there is one, is told before. */
+int tcp_repair_begin(struct tcp_repair *r, int fd, struct guard *guard, struct error *err);
 /* Ends it without sending anything; a no-op unless it is on. 0, or -1 with errno. */
 int tcp_repair_end(struct tcp_repair *r);
 static inline void tcp_repair_release(struct tcp_repair *r)
@@ -32,8 +34,6 @@ static inline void tcp_repair_release(struct tcp_repair *r)
 	tcp_repair_end(r);
 }
 #define _cleanup_repair_ __attribute__((cleanup(tcp_repair_release)))
-/* Ends it for the sockets of a controller that died; .on does not matter. */
-void tcp_repair_end_all(const struct tcp_repair *list, size_t count);
 
 enum tcp_queue { TCP_QUEUE_NONE, TCP_QUEUE_RECEIVE, TCP_QUEUE_SEND };
 int tcp_queue_select(int fd, enum tcp_queue queue);
@@ -42,8 +42,8 @@ int tcp_queue_select(int fd, enum tcp_queue queue);
 
 /* Both ends of a connection (or one, with peer NULL) as of the same moment. ERROR_TARGET when they
  * do not come to rest. */
-int tcp_snapshot(int fd, TcpSocket__Connection *c, int peer_fd, TcpSocket__Connection *peer,
-		 struct error *err);
+int tcp_snapshot(struct dump *d, int fd, TcpSocket__Connection *c, int peer_fd,
+		 TcpSocket__Connection *peer, struct error *err);
 /* Whether that side has sent, or received, the end of the stream. */
 bool tcp_fin_sent(uint32_t tcp_state);
 bool tcp_fin_received(uint32_t tcp_state);

@@ -10,6 +10,8 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "guard/guard.h"
+#include "kinds/frozen.h"
 #include "kinds/socket/tcp.h"
 
 enum {
@@ -35,15 +37,20 @@ static int get_u32(int fd, int name, uint32_t *ret)
 	return getsockopt(fd, SOL_TCP, name, ret, &size);
 }
 
-int tcp_repair_begin(struct tcp_repair *r, int fd, struct error *err)
+int tcp_repair_begin(struct tcp_repair *r, int fd, struct guard *guard, struct error *err)
 {
 	socklen_t size = sizeof(r->reuse), peek_size = sizeof(r->peek_offset);
+	struct guard_socket told;
 
 	r->fd = fd;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &r->peek_offset, &peek_size))
 		r->peek_offset = -1;
-	if (getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &r->reuse, &size) ||
-	    set_int(fd, SOL_TCP, TCP_REPAIR, REPAIR_ON))
+	if (getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &r->reuse, &size))
+		return error_set(err, ERROR_TARGET, errno, "SO_REUSEADDR");
+	told = (struct guard_socket){ fd, r->reuse, r->peek_offset };
+	if (guard_keep_socket(guard, &told, err))
+		return -1;
+	if (set_int(fd, SOL_TCP, TCP_REPAIR, REPAIR_ON))
 		return error_set(err, ERROR_TARGET, errno, "TCP_REPAIR");
 	r->on = true;
 	if (r->peek_offset >= 0)
@@ -61,16 +68,6 @@ int tcp_repair_end(struct tcp_repair *r)
 	if (set_int(r->fd, SOL_TCP, TCP_REPAIR, REPAIR_OFF_SILENT))
 		return -1;
 	return set_int(r->fd, SOL_SOCKET, SO_REUSEADDR, r->reuse);
-}
-
-void tcp_repair_end_all(const struct tcp_repair *list, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		struct tcp_repair r = list[i];
-
-		r.on = true;
-		tcp_repair_end(&r);
-	}
 }
 
 int tcp_queue_select(int fd, enum tcp_queue queue)
@@ -209,14 +206,14 @@ static int try_snapshot(int fd, TcpSocket__Connection *c, int peer_fd, TcpSocket
 	return peer && (memcmp(&b, &b_after, sizeof(b)) || !fits(c, peer) || !fits(peer, c));
 }
 
-int tcp_snapshot(int fd, TcpSocket__Connection *c, int peer_fd, TcpSocket__Connection *peer,
-		 struct error *err)
+static int snapshot_in_repair(struct guard *guard, int fd, TcpSocket__Connection *c, int peer_fd,
+			      TcpSocket__Connection *peer, struct error *err)
 {
 	_cleanup_repair_ struct tcp_repair here = { 0 }, there = { 0 };
 	int moved = 1;
 
-	if (tcp_repair_begin(&here, fd, err) ||
-	    (peer && tcp_repair_begin(&there, peer_fd, err)))
+	if (tcp_repair_begin(&here, fd, guard, err) ||
+	    (peer && tcp_repair_begin(&there, peer_fd, guard, err)))
 		return -1;
 	for (int i = 0; moved == 1 && i < TRIES; i++) {
 		if (i)
@@ -228,6 +225,20 @@ int tcp_snapshot(int fd, TcpSocket__Connection *c, int peer_fd, TcpSocket__Conne
 	if (moved == 1)
 		return error_set(err, ERROR_TARGET, 0, "a TCP connection does not come to rest");
 	return moved;
+}
+
+/* If we die meanwhile, the program shall not use a socket in repair mode before the guard has ended
+ * it. */
+int tcp_snapshot(struct dump *d, int fd, TcpSocket__Connection *c, int peer_fd,
+		 TcpSocket__Connection *peer, struct error *err)
+{
+	_cleanup_error_ struct error later = ERROR_INIT;
+	int r;
+
+	if (frozen_stay(d, err))
+		return -1;
+	r = snapshot_in_repair(d->guard, fd, c, peer_fd, peer, err);
+	return frozen_stay_no_more(d, r ? &later : err) || r ? -1 : 0;
 }
 
 /* ---- restore ---- */

@@ -314,7 +314,7 @@ static int dump_pair(struct dump_files *d, struct dump_file *f, TcpSocket *m,
 	other->connection = connection_new();
 	if (!m->connection || !other->connection)
 		return error_set(err, ERROR_FAILED, ENOMEM, "%s", dump_file_name(f));
-	if (tcp_snapshot(fd, m->connection, peer_fd, other->connection, err))
+	if (tcp_snapshot(dump_files_run(d), fd, m->connection, peer_fd, other->connection, err))
 		return error_wrap(err, "%s", dump_file_name(f));
 	return dump_conditions(f, fd, m, err) || dump_conditions(peer, peer_fd, other, err) ||
 			       dump_file_message(d, f, &m->base, err) ||
@@ -331,7 +331,8 @@ static int dump_orphan(struct dump_files *d, struct dump_file *f, int fd, TcpSoc
 	m->connection = connection_new();
 	if (!m->connection)
 		return error_set(err, ERROR_FAILED, ENOMEM, "%s", dump_file_name(f));
-	if (tcp_snapshot(fd, m->connection, -1, NULL, err) || dump_conditions(f, fd, m, err))
+	if (tcp_snapshot(dump_files_run(d), fd, m->connection, -1, NULL, err) ||
+	    dump_conditions(f, fd, m, err))
 		return error_wrap(err, "%s", dump_file_name(f));
 	if (!tcp_fin_received(m->connection->tcp_state) || m->connection->send_queue.len)
 		return refuse(f, "its peer has vanished", err);
@@ -357,7 +358,8 @@ static int dump_connected(struct dump_files *d, struct dump_file *f, int fd, Tcp
 	case OTHER_WAITS:
 		m->state = TCP_SOCKET__STATE__PENDING;
 		m->connection = connection_new();
-		if (!m->connection || tcp_snapshot(fd, m->connection, -1, NULL, err))
+		if (!m->connection ||
+		    tcp_snapshot(dump_files_run(d), fd, m->connection, -1, NULL, err))
 			return error_set(err, ERROR_FAILED, ENOMEM, "%s", dump_file_name(f));
 		if (m->connection->send_queue.len)
 			return refuse(f, "nobody has accepted it yet, but it has sent data", err);
