@@ -57,6 +57,7 @@ extern const struct kind personality_kind;
 extern const struct kind scheduler_kind;
 extern const struct kind numa_policy_kind;
 extern const struct kind processor_kind;
+extern const struct kind state_permission_kind;
 extern const struct kind altstack_kind;
 extern const struct kind robust_list_kind;
 extern const struct kind clear_child_tid_kind;
@@ -121,6 +122,7 @@ const struct kind *const kinds_table[] = {
 	&scheduler_kind,
 	&numa_policy_kind,
 	&processor_kind,
+	&state_permission_kind,
 	&altstack_kind,
 	&robust_list_kind,
 	&clear_child_tid_kind,

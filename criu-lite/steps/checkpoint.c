@@ -15,10 +15,11 @@
 #include "images/tree.pb-c.h"
 #include "kinds/dump.h"
 #include "kinds/files.h"
+#include "kinds/frozen.h"
 #include "kinds/ipc/sysv.h"
 #include "kinds/memory.h"
 #include "kinds/task/interrupted.h"
-#include "kinds/frozen.h"
+#include "steps/cpu.h"
 #include "steps/hold.h"
 #include "steps/preflight.h"
 #include "steps/records.h"
@@ -112,6 +113,7 @@ static int write_header(struct checkpoint_run *run, struct error *err)
 	struct timespec now;
 	struct utsname host;
 	uint8_t id[16];
+	int r;
 
 	if (getrandom(id, sizeof(id), 0) != sizeof(id) || uname(&host))
 		return error_set(err, ERROR_FAILED, errno, "cannot name the image");
@@ -126,7 +128,12 @@ static int write_header(struct checkpoint_run *run, struct error *err)
 	m.hostname = host.nodename;
 	m.has_target_state = true;
 	m.target_state = target_states[run->options->afterwards];
-	return stream_write(run->dump.out, RECORD_HEADER, RECORD_CRITICAL, &m.base, err);
+	m.cpu = cpu_describe();
+	if (!m.cpu)
+		return error_set(err, ERROR_FAILED, ENOMEM, "processor");
+	r = stream_write(run->dump.out, RECORD_HEADER, RECORD_CRITICAL, &m.base, err);
+	cpu__free_unpacked(m.cpu, NULL);
+	return r;
 }
 
 static int save_tree(void *context, struct error *err)

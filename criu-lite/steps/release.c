@@ -21,18 +21,32 @@ static int saved_registers(const struct restore_thread *t, struct arch_regs *ret
 	return 0;
 }
 
+static int set_extended(struct restore_thread *t, const Registers *m, struct error *err)
+{
+	const struct restore *r = t->task->restore;
+	char state[ARCH_XSTATE_MAX];
+
+	if (r->cpu.state_size > sizeof(state) ||
+	    arch_xstate_convert(&r->saved_cpu, m->extended.data, m->extended.len, &r->cpu, state))
+		return error_set(err, ERROR_IMAGE, 0,
+				 "thread %d has extended registers that do not fit the processor",
+				 t->tid);
+	return tracee_set_xstate(&t->tracee, state, r->cpu.state_size, err);
+}
+
 static int set_registers(struct restore_thread *t, bool last, struct error *err)
 {
 	const Registers *m = NULL;
 	struct arch_regs regs;
 
 	if (saved_registers(t, &regs, &m, err) ||
+	    (arch_xstate_on_demand(m->extended.data, m->extended.len) &&
+	     agent_expand_state(&t->task->agent, &t->tracee, err)) ||
 	    (m->wait && interrupted_settle(t, m->wait, &regs, err)))
 		return -1;
 	if (last && agent_leave(&t->task->agent, &t->tracee, err))
 		return -1;
-	if (tracee_set_xstate(&t->tracee, m->extended.data, m->extended.len, err) ||
-	    tracee_set_sigmask(&t->tracee, m->blocked, err) ||
+	if (set_extended(t, m, err) || tracee_set_sigmask(&t->tracee, m->blocked, err) ||
 	    tracee_set_regs(&t->tracee, &regs, err))
 		return -1;
 	/* These are its own now: letting go must not bring others back. */

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "kinds/files.h"
 #include "kinds/memory.h"
+#include "steps/cpu.h"
 #include "steps/load.h"
 #include "steps/one_processor.h"
 #include "steps/puppets.h"
@@ -70,6 +71,8 @@ static int preflight(void *context, struct error *err)
 		return error_set(err, ERROR_BLOCKED, 0, "the image has pages of %u bytes",
 				 run->image->page_size);
 	raise_descriptor_limit();
+	if (cpu_check(&run->r, run->image->cpu, err))
+		return -1;
 	return restore_files_check(run->r.files, err) || tree_check_ids(&run->r, err) ? -1 : 0;
 }
 

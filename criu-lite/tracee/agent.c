@@ -175,7 +175,7 @@ static int lead_home(const struct agent *a, struct tracee *t, struct error *err)
 
 /* Signals are blocked while the way leads home, and only then does it lead through the batch: no
  * handler of the program meets the batch, whenever we are killed. */
-static int start(struct agent *a, struct tracee *t, struct error *err)
+static int start(struct agent *a, struct tracee *t, size_t entry, struct error *err)
 {
 	struct arch_regs regs = t->saved;
 
@@ -183,7 +183,7 @@ static int start(struct agent *a, struct tracee *t, struct error *err)
 	    (lead_home(a, t, err) ||
 	     tracee_set_sigmask(t, all_signals & ~(1ull << (a->stop_signal - 1)), err)))
 		return -1;
-	arch_agent_regs(&regs, a->address, agent_batch_address(a), agent_frame_address(a));
+	arch_agent_regs(&regs, a->address + entry, agent_batch_address(a), agent_frame_address(a));
 	if (tracee_set_regs(t, &regs, err))
 		return -1;
 	return tracee_continue(t, 0, err);
@@ -205,7 +205,8 @@ int agent_leave(struct agent *a, struct tracee *t, struct error *err)
 	return 0;
 }
 
-int agent_run(struct agent *a, struct tracee *t, struct batch *b, struct error *err)
+static int run_from(struct agent *a, struct tracee *t, size_t entry, struct batch *b,
+		    struct error *err)
 {
 	int count = b->records.count, resume = append_stop(a, b);
 	uint32_t failed = NOTHING_FAILED;
@@ -216,7 +217,7 @@ int agent_run(struct agent *a, struct tracee *t, struct batch *b, struct error *
 	/* After an earlier batch it stands in the middle of what is written now. */
 	if (t->hijacked && lead_home(a, t, err))
 		return -1;
-	if (write_batch(a, t, b, resume, err) || start(a, t, err) || wait_for_stop(a, t, err) ||
+	if (write_batch(a, t, b, resume, err) || start(a, t, entry, err) || wait_for_stop(a, t, err) ||
 	    read_batch(a, t, b, &failed, err))
 		return -1;
 	b->records.count = count;
@@ -226,6 +227,19 @@ int agent_run(struct agent *a, struct tracee *t, struct batch *b, struct error *
 		return error_set(err, ERROR_TARGET, 0, "task %d: a batch was disturbed", t->tid);
 	return error_set(err, ERROR_TARGET, -b->records.items[failed].result, "task %d: %s failed",
 			 t->tid, syscall_name(b->records.items[failed].number));
+}
+
+int agent_run(struct agent *a, struct tracee *t, struct batch *b, struct error *err)
+{
+	return run_from(a, t, 0, b, err);
+}
+
+int agent_expand_state(struct agent *a, struct tracee *t, struct error *err)
+{
+	_cleanup_batch_ struct batch b = { 0 };
+
+	batch_start(&b, a);
+	return run_from(a, t, arch_agent_expand_offset(), &b, err);
 }
 
 void agent_release(struct agent *a)

@@ -128,6 +128,9 @@ void agent_write_code(void *area);
  * the agent's registers; tracee_restore() gives it its own. A failed BATCH_MUST call makes
  * ERROR_TARGET that names the system call and its errno (err->os_error). */
 int agent_run(struct agent *a, struct tracee *t, struct batch *b, struct error *err);
+/* Has a puppet's thread use the extended state that is given on demand (AMX tiles), so that
+ * tracee_set_xstate() finds room for it. Its process has the permission already. */
+int agent_expand_state(struct agent *a, struct tracee *t, struct error *err);
 /*
  * A copy of the process as it is now: a child without descriptors of its own, held in a stop
  * before it runs anything, that dies with us. Made through the thread's agent; the thread is to be

@@ -60,6 +60,9 @@ void arch_end_call(struct arch_regs *regs, int64_t result);
 extern const unsigned char arch_agent_begin[], arch_agent_end[];
 /* Where in it the system call instruction is. */
 size_t arch_agent_call_offset(void);
+/* Where to start it so that the thread first gets room for extended state that is given on demand
+ * (arch/cpu.h). The process has the permission, and the processor the state. */
+size_t arch_agent_expand_offset(void);
 
 /* A frame for rt_sigreturn(2) that brings back registers, extended state and mask; interrupted
  * calls are rewound in it. `address` is where it will lie in the foreign process. Returns the bytes

@@ -4,9 +4,31 @@
  * interrupted. Restore sets them at the very end (steps/release.c): nothing may run in the thread
  * afterwards but itself.
  */
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/cleanup.h"
 #include "kinds/task/interrupted.h"
 
 extern const struct kind registers_kind;
+
+/* A program for 32 bits has other system calls and another frame for signals. */
+static int registers_check(const struct task_look *look, struct blockers *blockers,
+			   struct error *err)
+{
+	_cleanup_fd_ int exe = openat(look->proc_fd, "exe", O_RDONLY | O_CLOEXEC);
+	unsigned char ident[EI_NIDENT];
+
+	if (exe < 0 || pread_full(exe, ident, sizeof(ident), 0) != sizeof(ident) ||
+	    memcmp(ident, ELFMAG, SELFMAG) || ident[EI_CLASS] != ELFCLASS32)
+		return 0;
+	if (blockers_add(blockers, look->pid, "32-bit programs cannot be saved",
+			 "use the program's 64-bit build", "program"))
+		return error_set(err, ERROR_FAILED, ENOMEM, "process %d", look->pid);
+	return 0;
+}
 
 static int registers_take(struct dump_thread *t, const struct batch *b, const struct ask *ask,
 			  struct error *err)
@@ -27,7 +49,10 @@ static int registers_take(struct dump_thread *t, const struct batch *b, const st
 	return dump_state(t->task->dump, &registers_kind, &m.base, err);
 }
 
-static const struct state_ops registers_state = { .take = registers_take };
+static const struct state_ops registers_state = {
+	.check = registers_check,
+	.take = registers_take,
+};
 
 const struct kind registers_kind = {
 	.name = "registers",

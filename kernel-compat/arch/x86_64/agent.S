@@ -7,6 +7,7 @@
  */
 	.section .rodata
 	.globl arch_agent_begin, arch_agent_end, arch_agent_call, arch_agent_home
+	.globl arch_agent_expand
 	.type arch_agent_begin, @object
 	.type arch_agent_end, @object
 	.balign 16
@@ -68,5 +69,16 @@ arch_agent_home:
 	mov	$15, %eax
 	syscall
 	hlt
+arch_agent_expand:	# uses a tile, which makes room for its data, and goes on with the batch
+	ldtilecfg tile_config(%rip)
+	tilezero %tmm0
+	jmp	arch_agent_begin
+tile_config:		# palette 1; tile 0 has 1 row of 64 bytes
+	.byte	1
+	.zero	15
+	.word	64
+	.zero	30
+	.byte	1
+	.zero	15
 arch_agent_end:
 	.section .note.GNU-stack, "", @progbits

@@ -58,11 +58,16 @@ struct kernel_frame {
 };
 
 /* agent.S */
-extern const unsigned char arch_agent_call[], arch_agent_home[];
+extern const unsigned char arch_agent_call[], arch_agent_home[], arch_agent_expand[];
 
 size_t arch_agent_call_offset(void)
 {
 	return arch_agent_call - arch_agent_begin;
+}
+
+size_t arch_agent_expand_offset(void)
+{
+	return arch_agent_expand - arch_agent_begin;
 }
 
 uint64_t arch_task_size(void)
@@ -201,26 +206,6 @@ static void frame_registers(struct kernel_frame *f, const struct user_regs_struc
 	f->ss = u->ss;
 }
 
-/* The bytes of the standard-format area that hold these features. The kernel refuses a frame that
- * is larger than what the task may use (tile data needs a permission) and would then bring back
- * the legacy registers only, so a frame is cut to what is in use. */
-static size_t xstate_used_size(uint64_t features)
-{
-	size_t used = XSTATE_HEADER_END;
-	unsigned int i, size, offset, flags, unused;
-
-	/* The leaf is there: the kernel has told the features from it. In a virtual machine each
-	 * cpuid costs microseconds. */
-	for (i = 2; i < 63; i++) {
-		if (!(features >> i & 1))
-			continue;
-		__cpuid_count(CPUID_XSTATE, i, size, offset, flags, unused);
-		if (offset + size > used)
-			used = offset + size;
-	}
-	return used;
-}
-
 static uint64_t word_at(const void *area, size_t offset)
 {
 	uint64_t word;
@@ -237,6 +222,28 @@ static uint64_t frame_features(const void *xstate)
 	if (!(word_at(xstate, XSTATE_BV) >> XSTATE_TILE_DATA & 1))
 		features &= ~(1ull << XSTATE_TILE_CONFIG | 1ull << XSTATE_TILE_DATA);
 	return features;
+}
+
+/* The bytes of the area that a frame holds. The kernel refuses a frame that is larger than what the
+ * task may use (tile data needs a permission) and would then bring back the legacy registers only,
+ * so it is cut to the features that are in use. */
+static size_t xstate_used_size(const void *xstate, size_t size, uint64_t features)
+{
+	unsigned int i, bytes, offset, flags, unused;
+	size_t used = XSTATE_HEADER_END;
+
+	/* CPUID takes its time in a virtual machine. */
+	if (features == word_at(xstate, XSTATE_SW_RESERVED))
+		return size;
+	for (i = 2; i < 63; i++) {
+		if (!(features >> i & 1))
+			continue;
+		if (!__get_cpuid_count(CPUID_XSTATE, i, &bytes, &offset, &flags, &unused))
+			break;
+		if (offset + bytes > used)
+			used = offset + bytes;
+	}
+	return used < size ? used : size;
 }
 
 /* The FPU part of a frame is the XSAVE area with a software header that names its size and
@@ -260,13 +267,11 @@ size_t arch_frame_build(void *frame, uint64_t address, const struct arch_regs *r
 	uint64_t fp = (address + sizeof(struct kernel_frame) + XSTATE_ALIGNMENT - 1) &
 		      ~(uint64_t)(XSTATE_ALIGNMENT - 1);
 	uint64_t features = frame_features(xstate);
-	size_t used = xstate_used_size(features);
+	size_t used = xstate_used_size(xstate, xstate_size, features);
 	size_t size = sizeof(struct kernel_frame) + 2 * XSTATE_ALIGNMENT;
 	struct arch_regs home = *regs;
 	struct kernel_frame *f = frame;
 
-	if (used > xstate_size)
-		used = xstate_size;
 	size += used;
 	if (!frame)
 		return size;
