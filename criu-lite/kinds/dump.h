@@ -82,6 +82,7 @@ struct task_look {
 	const struct proc_status *status;
 	const struct proc_stat *stat;
 	const struct vma_list *maps;
+	const struct task_look *before;	/* the process that was asked before; NULL: the first */
 };
 
 /* ---- descriptors ---- */

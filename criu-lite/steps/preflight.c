@@ -173,6 +173,7 @@ static int ask(const struct preflight *p, struct blockers *blockers, struct erro
 		return error_set(err, ERROR_FAILED, ENOMEM, "preflight");
 	for (i = 0; i < p->tasks.count; i++) {
 		looks[i] = p->tasks.items[i]->look;
+		looks[i].before = i ? &looks[i - 1] : NULL;
 		if (look_at(&looks[i], blockers, err))
 			return -1;
 	}

@@ -252,6 +252,26 @@ static int check_object(const struct task_look *look, const struct vma *vma,
 	return objects_check(&object, blockers, err);
 }
 
+static bool same_file(const struct vma *a, const struct vma *b)
+{
+	return a->inode == b->inode && a->dev_major == b->dev_major &&
+	       a->dev_minor == b->dev_minor && a->deleted == b->deleted && !strcmp(a->path, b->path);
+}
+
+/*
+ * Whether the file was looked at just before: the areas of a file lie next to each other, and a
+ * process that was forked has those of its parent at the same addresses.
+ */
+static bool looked_at(const struct task_look *look, const struct vma *vma)
+{
+	const struct vma *other;
+
+	if (vma > look->maps->vmas.items && same_file(vma, vma - 1))
+		return true;
+	other = look->before ? vma_list_find(look->before->maps, vma->start) : NULL;
+	return other && same_file(vma, other);
+}
+
 static int check_vma(const struct task_look *look, const struct vma *vma,
 		     struct blockers *blockers, struct error *err)
 {
@@ -272,15 +292,23 @@ static int check_vma(const struct task_look *look, const struct vma *vma,
 	if (vma->pkey && vma->prot != PROT_EXEC)
 		return block(look, vma, "memory with a protection key cannot be saved", NULL,
 			     blockers, err);
-	return vma->inode ? check_object(look, vma, blockers, err) : 0;
+	/* Once something is in the way, it is named wherever it is met. */
+	if (!vma->inode || (!blockers->list.count && looked_at(look, vma)))
+		return 0;
+	return check_object(look, vma, blockers, err);
 }
 
-/* The class byte of the ELF header. */
-static bool is_32bit(int proc_fd)
+/* The class byte of the ELF header; not read where there are addresses that only 64 bits have. */
+static bool is_32bit(const struct task_look *look)
 {
-	_cleanup_fd_ int fd = openat(proc_fd, "exe", O_RDONLY | O_CLOEXEC);
+	_cleanup_fd_ int fd = -1;
+	const struct vma *v;
 	char head[5];
 
+	array_for(v, &look->maps->vmas)
+		if (v->end > UINT32_MAX && v->kind != VMA_VSYSCALL)
+			return false;
+	fd = openat(look->proc_fd, "exe", O_RDONLY | O_CLOEXEC);
 	return fd >= 0 && read(fd, head, sizeof(head)) == sizeof(head) &&
 	       !memcmp(head, "\177ELF", 4) && head[4] == 1;
 }
@@ -289,7 +317,7 @@ static int maps_check(const struct task_look *look, struct blockers *blockers, s
 {
 	const struct vma *vma;
 
-	if (is_32bit(look->proc_fd) &&
+	if (is_32bit(look) &&
 	    blockers_add(blockers, look->pid, "32-bit programs cannot be saved", NULL, "program"))
 		return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
 	array_for(vma, &look->maps->vmas)
