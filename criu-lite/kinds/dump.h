@@ -133,7 +133,7 @@ struct object_look {
 	const struct vma *vma;		/* met as a mapping, else NULL */
 	const struct fd_look *fd;	/* met as a descriptor, else NULL */
 	struct stat st;			/* neither: met as the program file of the process */
-	char room[288];			/* for a path that nobody else keeps */
+	char room[4096];		/* for a path that nobody else keeps */
 };
 
 struct dump_object {

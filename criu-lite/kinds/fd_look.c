@@ -81,7 +81,8 @@ static const struct unsupported {
 	const char *link, *reason, *remedy;
 } unsupported[] = {
 	{ "anon_inode:[io_uring]", "io_uring instances cannot be saved",
-	  "let the program use epoll instead (sysctl kernel.io_uring_disabled=2, or its own option)" },
+	  "let the program use epoll instead (sysctl kernel.io_uring_disabled=2, or its own "
+	  "option)" },
 	{ "anon_inode:[fanotify]", "fanotify groups cannot be saved",
 	  "save the program without its file system monitor" },
 	{ "anon_inode:[userfaultfd]", "the program serves page faults by a userfaultfd of its own",
@@ -89,7 +90,8 @@ static const struct unsupported {
 	{ "anon_inode:bpf-", "bpf programs, maps and links cannot be saved",
 	  "load them from outside of the tree" },
 	{ "anon_inode:[perf_event]", "performance counters cannot be saved", "stop the profiler" },
-	{ "anon_inode:kvm-", "virtual machines cannot be saved", "save the guest by its own means" },
+	{ "anon_inode:kvm-", "virtual machines cannot be saved",
+	  "save the guest by its own means" },
 	{ "anon_inode:[landlock-ruleset]", "landlock rules cannot be saved", NULL },
 	{ "anon_inode:seccomp notify", "seccomp listeners cannot be saved",
 	  "supervise the program from outside of the tree" },

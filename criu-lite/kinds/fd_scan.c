@@ -179,9 +179,11 @@ static int add_entry(struct fd_scan *scan, struct fd_table *table, int number, s
 
 	if (r <= 0) {
 		if (r == 0 && !scan->running)
-			return error_set(err, ERROR_TARGET, 0, "process %d: descriptor %d is closed "
+			return error_set(err, ERROR_TARGET, 0,
+					 "process %d: descriptor %d is closed "
 					 "while we look: somebody outside of the tree shares the "
-					 "descriptor table", table->pid, number);
+					 "descriptor table",
+					 table->pid, number);
 		return r;
 	}
 	cloexec = look.info.flags & O_CLOEXEC;

@@ -112,7 +112,8 @@ static int find_pages(struct dump_task *task, struct dumped_task *mine, struct e
 	array_for(a, &mine->areas.areas) {
 		if (a->flags & AREA_SHARED)
 			continue;
-		r = pagemap_own_pages(&pm, a->start, a->end, &mine->own, err);
+		r = pagemap_own_pages(&pm, a->start, a->end, a->flags & AREA_HAS_HUGE, &mine->own,
+				      err);
 		if (r)
 			break;
 	}

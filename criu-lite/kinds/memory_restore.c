@@ -355,7 +355,8 @@ static int verify_set(struct restore *r, const Memory__Set *set, struct error *e
 	fill_space_init(&space, set->space);
 	if (set->space & SPACE_OBJECT) {
 		const struct restore_object *o =
-			r->objects ? restore_objects_get(r->objects, set->space & UINT32_MAX) : NULL;
+			r->objects ? restore_objects_get(r->objects, set->space & UINT32_MAX)
+				   : NULL;
 
 		if (!o || set->space != (o->id | SPACE_OBJECT))
 			return memory_unexpected(set, err);

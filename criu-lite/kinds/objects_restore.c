@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 
 #include "base/cleanup.h"
 #include "kernel-compat/calls.h"
@@ -192,14 +193,21 @@ int restore_object_stop_writing(struct restore_object *o, struct error *err)
 	return 0;
 }
 
+/* A private mapping of /dev/zero is anonymous memory with a name. */
+static bool is_zero_device(const struct stat *st)
+{
+	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 5);
+}
+
 int restore_object_map_fd(struct restore_objects *r, struct restore_object *o, bool writable,
 			  struct error *err)
 {
 	int *kept = &entry_of(o)->map_fds[writable], mode;
+	struct stat st;
 
 	if (*kept >= 0)
 		return *kept;
-	if (o->fd < 0)
+	if (o->fd < 0 || fstat(o->fd, &st) || !(S_ISREG(st.st_mode) || is_zero_device(&st)))
 		return error_set(err, ERROR_IMAGE, 0, "%s %u cannot be mapped", o->kind->name,
 				 o->id);
 	mode = fcntl(o->fd, F_GETFL);

@@ -14,6 +14,8 @@ enum {
 	REGIONS_AT_ONCE = 512,
 	ENTRIES_AT_ONCE = 2048,
 	RUN_PAGES_MAX = 1 << 30,
+	HUGE_BYTES = 2 << 20,
+	HUGE_PAGES = HUGE_BYTES / PAGE_BYTES,
 };
 
 int page_runs_add(struct page_runs *r, uint64_t address, uint64_t pages, uint32_t flags)
@@ -93,29 +95,52 @@ static int no_memory(struct error *err)
 	return error_set(err, ERROR_FAILED, ENOMEM, "page runs");
 }
 
+static bool is_own(uint64_t entry)
+{
+	return entry & PAGEMAP_GUARD ||
+	       (entry & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED) && !(entry & PAGEMAP_FILE));
+}
+
+/* Whether a block of the size of a huge page, which begins here, is full. */
+static bool fills_huge(const uint64_t *entries, size_t left, uint64_t address)
+{
+	size_t i;
+
+	if (address % HUGE_BYTES || left < HUGE_PAGES)
+		return false;
+	for (i = 0; i < HUGE_PAGES; i++)
+		if (!is_own(entries[i]) || entries[i] & PAGEMAP_GUARD)
+			return false;
+	return true;
+}
+
 /* The slow way: every entry is looked at. The zero page cannot be told from others. */
-static int read_own_pages(const struct pagemap *pm, uint64_t start, uint64_t end,
+static int read_own_pages(const struct pagemap *pm, uint64_t start, uint64_t end, bool has_huge,
 			  struct page_runs *ret, struct error *err)
 {
-	uint64_t entries[ENTRIES_AT_ONCE], at;
+	uint64_t entries[ENTRIES_AT_ONCE], at = start;
 
-	for (at = start; at < end; at += ENTRIES_AT_ONCE * (uint64_t)PAGE_BYTES) {
-		size_t count = (end - at) / PAGE_BYTES, i;
+	while (at < end) {
+		/* Blocks of huge pages stay whole. */
+		size_t count = ENTRIES_AT_ONCE - at / PAGE_BYTES % ENTRIES_AT_ONCE, i;
 
-		if (count > ENTRIES_AT_ONCE)
-			count = ENTRIES_AT_ONCE;
+		if (count > (end - at) / PAGE_BYTES)
+			count = (end - at) / PAGE_BYTES;
 		if (pagemap_read(pm, at, count, entries, err))
 			return -1;
-		for (i = 0; i < count; i++) {
-			uint64_t e = entries[i];
-			uint32_t flags = e & PAGEMAP_GUARD ? PAGES_GUARD : 0;
+		for (i = 0; i < count;) {
+			uint64_t address = at + i * PAGE_BYTES, pages = 1;
+			uint32_t flags = entries[i] & PAGEMAP_GUARD ? PAGES_GUARD : 0;
 
-			if (!(e & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) ||
-			    (!flags && e & PAGEMAP_FILE))
-				continue;
-			if (page_runs_add(ret, at + i * PAGE_BYTES, 1, flags))
+			if (has_huge && fills_huge(entries + i, count - i, address)) {
+				pages = HUGE_PAGES;
+				flags = PAGES_HUGE;
+			}
+			if (is_own(entries[i]) && page_runs_add(ret, address, pages, flags))
 				return no_memory(err);
+			i += pages;
 		}
+		at += count * (uint64_t)PAGE_BYTES;
 	}
 	return 0;
 }
@@ -129,7 +154,7 @@ static int add_region(const struct pagemap *pm, const struct page_region *region
 	/* Guard regions look like swapped pages. */
 	if (region->categories & PAGE_IS_SWAPPED) {
 		if (!pm->has_guard)
-			return read_own_pages(pm, region->start, region->end, ret, err);
+			return read_own_pages(pm, region->start, region->end, false, ret, err);
 		if (region->categories & PAGE_IS_GUARD)
 			flags = PAGES_GUARD;
 	} else if (region->categories & PAGE_IS_HUGE) {
@@ -138,7 +163,7 @@ static int add_region(const struct pagemap *pm, const struct page_region *region
 	return page_runs_add(ret, region->start, pages, flags) ? no_memory(err) : 0;
 }
 
-int pagemap_own_pages(const struct pagemap *pm, uint64_t start, uint64_t end,
+int pagemap_own_pages(const struct pagemap *pm, uint64_t start, uint64_t end, bool has_huge,
 		      struct page_runs *ret, struct error *err)
 {
 	struct page_region regions[REGIONS_AT_ONCE];
@@ -158,7 +183,7 @@ int pagemap_own_pages(const struct pagemap *pm, uint64_t start, uint64_t end,
 
 	ret->closed = ret->runs.count;
 	if (!pm->has_scan)
-		return read_own_pages(pm, start, end, ret, err);
+		return read_own_pages(pm, start, end, has_huge, ret, err);
 	while (scan.start < end) {
 		count = ioctl(pm->fd, PAGEMAP_SCAN, &scan);
 		if (count < 0 && errno == EINTR)

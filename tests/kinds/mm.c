@@ -71,6 +71,21 @@ static void compare(const struct shown *now, const struct shown *then)
 	test_check(now->merge == then->merge, "merging is %d, was %d", now->merge, then->merge);
 }
 
+/* What is mapped from now on is locked; the child does not inherit that. */
+static void lock_future(void)
+{
+	test_must(!mlockall(MCL_FUTURE));
+}
+
+static bool new_memory_is_locked(void)
+{
+	unsigned char there = 0;
+	void *at = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	test_must(at != MAP_FAILED && !mincore(at, PAGE, &there) && !munmap(at, PAGE));
+	return there & 1;
+}
+
 static bool gains_execution(void)
 {
 	void *at = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -95,6 +110,7 @@ static void strict_child(void)
 	test_check(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 0, "the child got its parent's policy");
 	test_check(policy || prctl(PR_GET_MDWE, 0, 0, 0, 0) == PR_MDWE_REFUSE_EXEC_GAIN,
 		   "the child's MDWE is lost");
+	test_check(!new_memory_is_locked(), "the child's new memory is locked");
 	test_check(policy || !gains_execution(), "the child's memory gains execution");
 	_exit(0);
 }
@@ -113,6 +129,7 @@ int main(int argc, char **argv)
 	test_must(!prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
 	prctl(PR_SET_MEMORY_MERGE, 1, 0, 0, 0);
 	/* The name that ps shows, as a server does it. */
+	lock_future();
 	strncpy(argv[0], "renamed", strlen(argv[0]));
 	look(&before);
 	child = fork();
@@ -132,6 +149,7 @@ int main(int argc, char **argv)
 	end[HEAP_STEP - 1] = 1;
 	test_must(sbrk(-2 * HEAP_STEP) == end + HEAP_STEP);
 	test_check(getauxval(AT_PAGESZ) == PAGE, "auxv in memory");
+	test_check(new_memory_is_locked(), "new memory is not locked");
 	test_check(gains_execution(), "the parent got its child's policy");
 	test_must(waitpid(child, &status, 0) == child);
 	test_check(status == 0, "child: wait status %#x", status);

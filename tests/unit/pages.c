@@ -260,8 +260,9 @@ static void check_found(bool knows_zero)
 	seen = at[7 * PAGE];
 	(void)seen;
 	assert_int_equal(pagemap_open(&pm, self, &err), 0);
-	assert_int_equal(pagemap_own_pages(&pm, (uint64_t)at, (uint64_t)at + 1000 * PAGE, &runs,
-					   &err), 0);
+	assert_int_equal(pagemap_own_pages(&pm, (uint64_t)at, (uint64_t)at + 1000 * PAGE, false,
+					   &runs, &err),
+			 0);
 	assert_int_equal(runs.runs.count, knows_zero ? 3 : 4);
 	assert_int_equal(runs.data_pages, knows_zero ? 103 : 104);
 	assert_int_equal(runs.runs.items[0].address, at);
@@ -307,9 +308,9 @@ static void leaves_clean_file_pages_out(void **state)
 		if (hidden)
 			setenv("CRIU_LITE_WITHOUT", "pagemap-scan", 1);
 		assert_int_equal(pagemap_open(&pm, self, &err), 0);
-		assert_int_equal(
-			pagemap_own_pages(&pm, (uint64_t)at, (uint64_t)at + 8 * PAGE, &runs, &err),
-			0);
+		assert_int_equal(pagemap_own_pages(&pm, (uint64_t)at, (uint64_t)at + 8 * PAGE,
+						   false, &runs, &err),
+				 0);
 		assert_int_equal(runs.runs.count, 1);
 		assert_int_equal(runs.runs.items[0].address, at + 3 * PAGE);
 		assert_int_equal(runs.runs.items[0].pages, 1);
@@ -425,7 +426,7 @@ static void processes_come_back(void **state)
 			mark(at + i * PAGE, i);
 	assert_int_equal(mprotect(at + 100 * PAGE, 10 * PAGE, PROT_NONE), 0);
 	assert_int_equal(pagemap_open(&pm, self, &err), 0);
-	assert_int_equal(pagemap_own_pages(&pm, area.start, area.end, &runs, &err), 0);
+	assert_int_equal(pagemap_own_pages(&pm, area.start, area.end, false, &runs, &err), 0);
 	write_out(image, &set);
 	assert_int_equal(mprotect(at, COUNT * PAGE, RW), 0);
 	memcpy(copy, at, COUNT * PAGE);

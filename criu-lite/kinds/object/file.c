@@ -130,17 +130,18 @@ static int file_dump(struct dump_objects *d, struct dump_object *o, const struct
 static int file_create(struct restore_objects *r, struct restore_object *o, struct error *err)
 {
 	const File *m = (const File *)o->message;
-	bool content = S_ISREG(m->mode) || (S_ISCHR(m->mode) && m->rdev == makedev(1, ZERO_DEVICE));
 	struct stat st;
 
 	if (m->path[0] != '/')
 		return error_set(err, ERROR_IMAGE, 0, "'%s' is not a whole path", m->path);
-	o->fd = restore_objects_open_path(r, m->path, content ? O_RDONLY | O_NONBLOCK : O_PATH, 0);
+	/* Only once it is known what it is, it is opened as such. */
+	o->fd = restore_objects_open_path(r, m->path, O_PATH, 0);
 	if (o->fd < 0 || fstat(o->fd, &st)) {
 		error_set(err, ERROR_FAILED, errno, "%s", m->path);
 		return error_hint(err, "the program had it open or mapped at the checkpoint");
 	}
-	if ((st.st_mode ^ m->mode) & S_IFMT || (m->has_rdev && st.st_rdev != m->rdev))
+	if ((st.st_mode ^ m->mode) & S_IFMT ||
+	    ((S_ISCHR(m->mode) || S_ISBLK(m->mode)) && st.st_rdev != m->rdev))
 		return error_set(err, ERROR_FAILED, 0, "%s is another type of file than at the "
 				 "checkpoint", m->path);
 	o->size = m->size;

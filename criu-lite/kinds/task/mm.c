@@ -2,6 +2,7 @@
 /* What the kernel knows of an address space besides its areas: PR_SET_MM_MAP and others. */
 #include <errno.h>
 #include <linux/prctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -25,10 +26,11 @@ extern const struct kind mm_kind;
 enum {
 	AUXV_SIZE_MAX = 50 * 16,	/* AT_VECTOR_SIZE words */
 	LDT_PROBE_SIZE = 16,
+	PAGE = 4096,
 };
 
 /* What is asked, in this order. */
-enum question { ASK_BRK, ASK_THP, ASK_MDWE, ASK_MERGE, ASK_LDT };
+enum question { ASK_BRK, ASK_THP, ASK_MDWE, ASK_MERGE, ASK_LDT, ASK_PAGE, ASK_RESIDENT };
 
 static int mm_check(const struct task_look *look, struct blockers *blockers, struct error *err)
 {
@@ -42,12 +44,20 @@ static int mm_check(const struct task_look *look, struct blockers *blockers, str
 
 static int mm_ask(struct dump_thread *t, struct batch *b, struct ask *ask, struct error *err)
 {
+	int page;
+
 	ask->record = batch_call(b, SYS_brk, 0);
 	batch_call(b, SYS_prctl, PR_GET_THP_DISABLE, 0, 0, 0, 0);
 	batch_call(b, SYS_prctl, PR_GET_MDWE, 0, 0, 0, 0);
 	batch_call(b, SYS_prctl, PR_GET_MEMORY_MERGE, 0, 0, 0, 0);
 	ask->address[0] = batch_space(b, LDT_PROBE_SIZE);
 	batch_call(b, SYS_modify_ldt, 0, ask->address[0], LDT_PROBE_SIZE);
+	/* Only with MCL_FUTURE, which nothing shows, a new page is there before it is touched. */
+	page = batch_call(b, SYS_mmap, 0, PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ask->address[1] = batch_space(b, 1);
+	batch_from(b, batch_call(b, SYS_mincore, 0, PAGE, ask->address[1]), 0, page);
+	batch_from(b, batch_call(b, SYS_munmap, 0, PAGE), 0, page);
 	return 0;
 }
 
@@ -92,6 +102,10 @@ static int mm_take(struct dump_thread *t, const struct batch *b, const struct as
 	m.has_mdwe = m.mdwe != 0;
 	m.memory_merge = answer(b, ask, ASK_MERGE) != 0;
 	m.has_memory_merge = m.memory_merge;
+	m.lock_future = batch_result(b, ask->record + ASK_PAGE) > 0 &&
+			batch_result(b, ask->record + ASK_RESIDENT) == 0 &&
+			*(const char *)batch_at(b, ask->address[1]) & 1;
+	m.has_lock_future = m.lock_future;
 	return dump_state(t->task->dump, &mm_kind, &m.base, err);
 }
 
@@ -134,6 +148,8 @@ static int mm_put(struct restore_thread *t, const ProtobufCMessage *message, str
 		batch_must(b, SYS_prctl, PR_SET_THP_DISABLE, 1, m->thp_disable & ~1u, 0, 0);
 	if (m->memory_merge)
 		batch_must(b, SYS_prctl, PR_SET_MEMORY_MERGE, 1, 0, 0, 0);
+	if (m->lock_future)
+		batch_must(b, SYS_mlockall, MCL_FUTURE);
 	if (m->mdwe)
 		batch_must(b, SYS_prctl, PR_SET_MDWE, m->mdwe, 0, 0, 0);
 	return 0;
