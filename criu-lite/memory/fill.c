@@ -50,7 +50,8 @@ static int misplaced(const struct fill_space *s, const struct pages_range *r, st
 
 static int write_file(const struct fill_space *s, uint64_t offset, const char *data, uint64_t bytes)
 {
-	struct iovec local = { (void *)data, bytes }, remote = { (void *)(s->mapped + offset), bytes };
+	struct iovec local = { (void *)data, bytes },
+		     remote = { (void *)(s->mapped + offset), bytes };
 
 	if (!s->mapped)
 		return pwrite_full(s->fd, data, bytes, offset);

@@ -17,7 +17,7 @@ struct fill_space {
 	int fd;			/* the file; the owner's */
 	int uffd;		/* of the puppet; -1: none */
 	uint64_t size;		/* of the file */
-	/* Where a puppet has the whole file mapped, shared and writable: then it is filled there, so
+	/* Where a puppet has the whole file mapped, shared, writable: it is filled there then, so
 	 * that its memory cgroup is charged. 0: it is written by .fd. */
 	uint64_t mapped;
 	const struct map_areas *areas;	/* of the puppet; NULL: a file */

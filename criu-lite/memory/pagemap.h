@@ -41,8 +41,8 @@ int pagemap_open_plain(struct pagemap *ret, int proc_fd, struct error *err);
 
 /*
  * Appends the pages in [start, end) that are the process's own: private pages that are not just
- * the zero page or a clean page of a file. Huge pages are marked; where has_huge says that there are
- * some, and the kernel not which, blocks of their size are taken for them. Guard regions have
+ * the zero page or a clean page of a file. Huge pages are marked; where has_huge says that there
+ * are some, and the kernel not which, blocks of their size are taken for them. Guard regions have
  * PAGES_GUARD. No run reaches beyond the range.
  */
 int pagemap_own_pages(const struct pagemap *pm, uint64_t start, uint64_t end, bool has_huge,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Makes a piece of memory that cannot be saved, named by argv[1], and waits for argv[2] to appear. */
+/* Makes memory that cannot be saved, of the kind in argv[1], then the file argv[2], and waits. */
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/io_uring.h>
