@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""go_driver.py DIRECTORY PORT: a server written in Go (rclone: goroutines over threads, preempted by
-signals, with timers of their own) and clients that keep their connections."""
+"""go_driver.py DIRECTORY PORT: a server written in Go (rclone: goroutines over threads, preempted
+by signals, with timers of their own) and clients that keep their connections."""
 
 import hashlib
 import http.client
