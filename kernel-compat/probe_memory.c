@@ -122,7 +122,8 @@ int probe_pagemap_scan(void)
 static int userfaultfd_open(uint64_t features, int *ret)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = features };
-	_cleanup_fd_ int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+	_cleanup_fd_ int fd =
+		syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
 
 	if (fd < 0 || ioctl(fd, UFFDIO_API, &api))
 		return errno;

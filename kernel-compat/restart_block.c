@@ -101,7 +101,9 @@ static bool member_offset(const struct types *b, const struct btf_type *t, const
 	for (i = 0; i < BTF_INFO_VLEN(t->info); i++) {
 		if (strcmp(name_of(b, m[i].name_off), name))
 			continue;
-		*ret = (BTF_INFO_KFLAG(t->info) ? BTF_MEMBER_BIT_OFFSET(m[i].offset) : m[i].offset) / 8;
+		*ret = (BTF_INFO_KFLAG(t->info) ? BTF_MEMBER_BIT_OFFSET(m[i].offset)
+						: m[i].offset) /
+		       8;
 		return true;
 	}
 	return false;

@@ -24,7 +24,7 @@ enum restart_call {
 struct restart_block {
 	enum restart_call call;
 	bool timed;
-	int64_t remaining_ns;	/* of a timed one, at the moment of reading; negative when it is over.
+	int64_t remaining_ns; /* of a timed one, at the moment of reading; negative when it is over.
 				 * A FUTEX_WAIT_BITSET that waits by CLOCK_REALTIME has no use of it. */
 	int clock;		/* RESTART_SLEEP: what its end is measured by */
 	uint64_t address;	/* where a sleep's rest goes (or 0), the pollfds, the futex word */

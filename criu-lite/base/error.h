@@ -17,13 +17,13 @@
 /* The kind decides the exit code of the program (docs/criu-lite.1, EXIT STATUS). */
 enum error_kind {
 	ERROR_NONE = 0,
-	ERROR_FAILED,	/* 1: anything else: our own resources, output file, kernel refusal */
-	ERROR_USAGE,	/* 2: command line */
-	ERROR_BLOCKED,	/* 3: preflight found something unsupported; nothing was touched */
-	ERROR_TARGET,	/* 4: the target failed or could not be held */
-	ERROR_DIED,	/* 4: a task of the target is gone: its own outcome, callers may test for it */
-	ERROR_IMAGE,	/* 5: damaged, truncated, forged or unsupported image */
-	ERROR_PEER,	/* 6: the other side of a migration */
+	ERROR_FAILED, /* 1: anything else: our own resources, output file, kernel refusal */
+	ERROR_USAGE, /* 2: command line */
+	ERROR_BLOCKED, /* 3: preflight found something unsupported; nothing was touched */
+	ERROR_TARGET, /* 4: the target failed or could not be held */
+	ERROR_DIED, /* 4: a task of the target is gone: its own outcome, callers may test for it */
+	ERROR_IMAGE, /* 5: damaged, truncated, forged or unsupported image */
+	ERROR_PEER, /* 6: the other side of a migration */
 };
 
 struct error {

@@ -25,7 +25,9 @@ static struct plan_op *add_op(struct maker *m, enum plan_op_kind kind, size_t wh
 		error_set(m->err, ERROR_FAILED, ENOMEM, "tree plan");
 		return NULL;
 	}
-	*op = (struct plan_op){ .kind = kind, .who = who, .from = PLAN_NOBODY, .parent = PLAN_NOBODY };
+	*op = (struct plan_op){
+		.kind = kind, .who = who, .from = PLAN_NOBODY, .parent = PLAN_NOBODY
+	};
 	return op;
 }
 

@@ -49,7 +49,8 @@ struct tree_plan {
 };
 
 /* tasks[0] is the root. A tree that cannot be made again is ERROR_BLOCKED. */
-int tree_plan(const struct plan_task *tasks, size_t count, struct tree_plan *ret, struct error *err);
+int tree_plan(const struct plan_task *tasks, size_t count, struct tree_plan *ret,
+	      struct error *err);
 void tree_plan_release(struct tree_plan *plan);
 #define _cleanup_plan_ __attribute__((cleanup(tree_plan_release)))
 

@@ -217,8 +217,8 @@ static int run_from(struct agent *a, struct tracee *t, size_t entry, struct batc
 	/* After an earlier batch it stands in the middle of what is written now. */
 	if (t->hijacked && lead_home(a, t, err))
 		return -1;
-	if (write_batch(a, t, b, resume, err) || start(a, t, entry, err) || wait_for_stop(a, t, err) ||
-	    read_batch(a, t, b, &failed, err))
+	if (write_batch(a, t, b, resume, err) || start(a, t, entry, err) ||
+	    wait_for_stop(a, t, err) || read_batch(a, t, b, &failed, err))
 		return -1;
 	b->records.count = count;
 	if (failed == NOTHING_FAILED)

@@ -50,7 +50,8 @@ static int ask_rseq(pid_t child)
 {
 	struct __ptrace_rseq_configuration config;
 
-	return ptrace(PTRACE_GET_RSEQ_CONFIGURATION, child, sizeof(config), &config) < 0 ? errno : 0;
+	return ptrace(PTRACE_GET_RSEQ_CONFIGURATION, child, sizeof(config), &config) < 0 ? errno
+											 : 0;
 }
 
 static int probe_rseq(void)

@@ -112,7 +112,8 @@ static void check_modes(const struct pair *p)
 	test_must(fstat(p->slave, &st) == 0);
 	test_check(st.st_uid == 1 && st.st_gid == 5 && (st.st_mode & 07777) == 0640,
 		   "slave of %u:%u, mode %o", st.st_uid, st.st_gid, st.st_mode & 07777);
-	test_check((fcntl(p->slave, F_GETFL) & O_NONBLOCK) && (fcntl(p->master, F_GETFL) & O_NONBLOCK),
+	test_check((fcntl(p->slave, F_GETFL) & O_NONBLOCK) &&
+			   (fcntl(p->master, F_GETFL) & O_NONBLOCK),
 		   "it blocks");
 	put(p->slave, "x", 1);
 	expect_read("packet", p->master, "\0x", 2);
@@ -179,7 +180,8 @@ int main(int argc, char **argv)
 	}
 	expect_empty("raw output", raw.master);
 	test_must(fcntl(shared, F_SETFL, O_RDWR) == 0);
-	test_check(!(fcntl(raw.slave, F_GETFL) & O_NONBLOCK), "the descriptors do not share any more");
+	test_check(!(fcntl(raw.slave, F_GETFL) & O_NONBLOCK),
+		   "the descriptors do not share any more");
 
 	expect_read("last words", closed.master, "last words", 10);
 	test_check(read(closed.master, now, 1) == -1 && errno == EIO, "the closed slave is open");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A session keeps its controlling terminal, with the foreground group that gets its signals. */
 /* test: own=terminals */
+/* test: kinds=controlling-terminal */
 #include "testing.h"
 
 #include <poll.h>
@@ -111,8 +112,8 @@ static void ask(void)
 	report->ask++;
 	test_wait_until(report->job_has_terminal && report->stray_has_terminal, "no answer");
 	test_check(report->job_has_terminal == 3, "the job has no terminal");
-	test_check(report->group_from_job == report->job, "the foreground is group %d instead of %d",
-		   report->group_from_job, report->job);
+	test_check(report->group_from_job == report->job,
+		   "the foreground is group %d instead of %d", report->group_from_job, report->job);
 	test_check(report->stray_has_terminal == 2, "who gave the terminal up has one");
 }
 
@@ -122,7 +123,8 @@ int main(int argc, char **argv)
 	pid_t session, group, child;
 
 	test_init(argc, argv);
-	report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
 	test_must(report != MAP_FAILED);
 	test_must((master = posix_openpt(O_RDWR | O_NOCTTY)) >= 0 && unlockpt(master) == 0);
 	test_must(ioctl(master, TIOCGPTN, &index) == 0);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* System V semaphores and message queues keep ids, keys, owners, values, messages and waiters. */
 /* test: own=ipc */
+/* test: kinds=sysv-sem,sysv-msg */
 #include "testing.h"
 
 #include <signal.h>

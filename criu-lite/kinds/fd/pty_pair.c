@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "kinds/fd/pty.h"
 #include "kinds/fd/path_file.h"
+#include "kinds/fd_scan.h"
 
 enum { TTYAUX_MAJOR = 5, PTMX_MINOR = 2, CLOSES_PER_BATCH = 256 };
 
@@ -75,8 +76,8 @@ int termios_unpack(const Termios *m, struct termios2 *ret, struct error *err)
 {
 	_Static_assert(sizeof(ret->c_cc) == CONTROL_CHARACTERS, "control characters of the kernel");
 	if (m->cc.len != CONTROL_CHARACTERS || m->line > UINT8_MAX)
-		return error_set(err, ERROR_IMAGE, 0, "terminal settings with %zu control characters",
-				 m->cc.len);
+		return error_set(err, ERROR_IMAGE, 0,
+				 "terminal settings with %zu control characters", m->cc.len);
 	*ret = (struct termios2){
 		.c_iflag = m->iflag,
 		.c_oflag = m->oflag,
@@ -186,7 +187,7 @@ static pid_t find_holder(uint32_t index)
 
 			link[size > 0 ? size : 0] = '\0';
 			if (!strcmp(link, wanted))
-				return atoi(entry->d_name);
+				return fd_number(entry->d_name);
 		}
 	}
 	return 0;

@@ -106,10 +106,11 @@ static int terminal_check(const struct fd_look *look, struct blockers *blockers,
 
 	if (fd < 0 || ioctl(fd, TIOCGETD, &discipline) || discipline == N_TTY)
 		return 0;
-	if (blockers_add(blockers, look->pid,
-			 "a terminal with another line discipline than the usual one cannot be saved",
-			 "end the program that uses the line (slip, ppp, bluetooth …)",
-			 "descriptor %d (%s)", look->number, look->link))
+	if (blockers_add(
+		    blockers, look->pid,
+		    "a terminal with another line discipline than the usual one cannot be saved",
+		    "end the program that uses the line (slip, ppp, bluetooth …)",
+		    "descriptor %d (%s)", look->number, look->link))
 		return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
 	return 0;
 }
@@ -194,7 +195,8 @@ static int open_slave(struct restore_files *r, struct restore_file *f, struct er
 	uint64_t path;
 
 	if (!pair)
-		return error_set(err, ERROR_IMAGE, 0, "terminal %#x is none of the image", m->device);
+		return error_set(err, ERROR_IMAGE, 0, "terminal %#x is none of the image",
+				 m->device);
 	batch_start(&b, &f->opener->agent);
 	path = path_file_string(&m->path, &b, err);
 	if (!path)
@@ -247,7 +249,8 @@ static int open_outside(struct restore_files *r, struct restore_file *f, struct 
 	}
 	if (restore_files_stdio(r, &file) == STDIO_NULL)
 		file = "/dev/null";
-	f->fd = open(file, (m->common->flags & O_ACCMODE) | O_CREAT | O_APPEND | O_NOCTTY | O_CLOEXEC,
+	f->fd = open(file,
+		     (m->common->flags & O_ACCMODE) | O_CREAT | O_APPEND | O_NOCTTY | O_CLOEXEC,
 		     0666);
 	return f->fd < 0 ? error_set(err, ERROR_FAILED, errno, "%s", file) : 0;
 }

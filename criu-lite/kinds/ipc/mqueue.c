@@ -75,7 +75,8 @@ static int mqueue_check(const struct fd_look *look, struct blockers *blockers, s
 		reason = "a notification by a thread (mq_notify, SIGEV_THREAD) cannot be saved";
 		remedy = "let the program use a signal or poll(2)";
 	} else if (attr.mq_curmsgs > MQUEUE_COPY_MESSAGES ||
-		   (attr.mq_curmsgs && (attr.mq_curmsgs + 1) * attr.mq_msgsize > MQUEUE_COPY_BYTES)) {
+		   (attr.mq_curmsgs &&
+		    (attr.mq_curmsgs + 1) * attr.mq_msgsize > MQUEUE_COPY_BYTES)) {
 		reason = "more waits in this queue than can be copied";
 		remedy = "let the program read some of it";
 	}
@@ -116,7 +117,8 @@ static int take_queue(struct dump_files *d, struct dump_file *f, int fd, Mqueue 
 	m->max_messages = attr.mq_maxmsg;
 	m->message_size = attr.mq_msgsize;
 	if (status.pid && status.notify == SIGEV_THREAD)
-		return error_set(err, ERROR_BLOCKED, 0, "%s: a notification by a thread cannot be saved",
+		return error_set(err, ERROR_BLOCKED, 0,
+				 "%s: a notification by a thread cannot be saved",
 				 dump_file_name(f));
 	return mqueue_copy(d, f, &attr, &status, m, err);
 }
@@ -149,7 +151,7 @@ struct queue {
 	char name[NAME_MAX + 1];
 	bool created, linked;	/* by us, and under its name still */
 	int fd;			/* ours, to read and write */
-	size_t old_size;	/* of what a queue that was there held: struct old and text in turn */
+	size_t old_size; /* of what a queue that was there held: struct old and text in turn */
 	char old[];
 };
 
@@ -226,8 +228,10 @@ static int use_existing(struct restore_files *r, struct restore_file *f, const M
 	if ((uint64_t)attr.mq_maxmsg == m->max_messages &&
 	    (uint64_t)attr.mq_msgsize == m->message_size)
 		return 0;
-	error_set(err, ERROR_FAILED, 0, "message queue /%s is there with room for %ld messages of %ld "
-		  "bytes", q->name, attr.mq_maxmsg, attr.mq_msgsize);
+	error_set(err, ERROR_FAILED, 0,
+		  "message queue /%s is there with room for %ld messages of %ld "
+		  "bytes",
+		  q->name, attr.mq_maxmsg, attr.mq_msgsize);
 	return error_hint(err, "remove it");
 }
 
@@ -378,8 +382,8 @@ static int ask_for_notification(struct restore_files *r, const Mqueue *m, struct
 	_cleanup_batch_ struct batch b = { 0 };
 
 	if (number < 0)
-		return error_set(err, ERROR_IMAGE, 0, "message queue %u: process %u does not have it",
-				 m->queue, n->pid);
+		return error_set(err, ERROR_IMAGE, 0,
+				 "message queue %u: process %u does not have it", m->queue, n->pid);
 	if (n->has_signal) {
 		event.sigev_notify = SIGEV_SIGNAL;
 		event.sigev_signo = n->signal;

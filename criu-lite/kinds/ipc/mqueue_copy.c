@@ -19,6 +19,7 @@
 
 #include "base/cleanup.h"
 #include "kinds/enter.h"
+#include "kinds/fd_scan.h"
 #include "kinds/ipc/mqueue.h"
 
 enum {
@@ -81,7 +82,7 @@ static struct queue_user look_at_user(struct dump_files *d, struct dump_task *ta
 	if (!dir)
 		fd_close(&fd);
 	while (dir && (entry = readdir(dir))) {
-		int number = atoi(entry->d_name), mode;
+		int number = fd_number(entry->d_name), mode;
 		uint32_t id = entry->d_name[0] == '.' ? 0 : dump_files_find(d, task->pid, number);
 		const struct dump_file *f = id ? dump_files_at(d, id - 1) : NULL;
 
@@ -108,14 +109,17 @@ static struct dump_task *find_task(struct dump *d, pid_t pid)
 }
 
 static int choose_user(struct dump_files *d, struct dump_file *f,
-		       const struct mqueue_status *status, struct queue_user *ret, struct error *err)
+		       const struct mqueue_status *status, struct queue_user *ret,
+		       struct error *err)
 {
 	struct dump_task *owner = find_task(dump_files_run(d), status->pid);
 	struct dump_file *other = NULL;
 
 	if (status->pid && !owner) {
-		error_set(err, ERROR_BLOCKED, 0, "%s: a process outside of the tree is to be told of "
-			  "messages in it", dump_file_name(f));
+		error_set(err, ERROR_BLOCKED, 0,
+			  "%s: a process outside of the tree is to be told of "
+			  "messages in it",
+			  dump_file_name(f));
 		return error_hint(err, "save the tree that it belongs to");
 	}
 	*ret = (struct queue_user){ NULL, -1, -1, -1 };
@@ -177,8 +181,8 @@ static void catch_signal(struct batch *b, struct copying *c, uint64_t now)
 	from.iov_base = (void *)(source + sizeof(union sigval));
 	to.iov_base = (void *)(c->event + sizeof(union sigval));
 	from.iov_len = to.iov_len = sizeof(request) - sizeof(union sigval);
-	batch_call(b, SYS_process_vm_writev, c->user.task->pid, batch_put(b, &from, sizeof(from)), 1,
-		   batch_put(b, &to, sizeof(to)), 1, 0);
+	batch_call(b, SYS_process_vm_writev, c->user.task->pid, batch_put(b, &from, sizeof(from)),
+		   1, batch_put(b, &to, sizeof(to)), 1, 0);
 }
 
 static int make_copying(struct batch *b, void *context, struct error *err)
@@ -197,15 +201,16 @@ static int make_copying(struct batch *b, void *context, struct error *err)
 	c->texts = batch_space(b, (count + 1) * size);
 	c->received = b->records.count;
 	for (i = 0; i < count; i++)
-		on_queue(b, c, SYS_mq_timedreceive, c->user.reader, c->texts + i * size, size, 0, now);
+		on_queue(b, c, SYS_mq_timedreceive, c->user.reader, c->texts + i * size, size, 0,
+			 now);
 	if (c->status->pid && c->status->signal)
 		catch_signal(b, c, now);
 	else if (c->status->pid)
 		c->event = batch_put(b, &none, sizeof(none));
 	c->sent = b->records.count;
 	for (i = 0; i < count; i++) {
-		int record = on_queue(b, c, SYS_mq_timedsend, c->user.writer, c->texts + i * size, 0,
-				      0, now);
+		int record = on_queue(b, c, SYS_mq_timedsend, c->user.writer, c->texts + i * size,
+				      0, 0, now);
 
 		batch_from(b, record, 2, c->received + i);
 		b->records.items[c->received + i].a[PRIORITY] = batch_argument(b, record, PRIORITY);
@@ -230,8 +235,8 @@ static int take_messages(const struct batch *b, const struct copying *c, Mqueue 
 		if (size < 0 || sent->result < 0)
 			return error_set(err, ERROR_TARGET, size < 0 ? -size : -sent->result,
 					 "message %ld of the queue", i);
-		if (mqueue_add(m, sent->a[PRIORITY], batch_at(b, c->texts + i * c->attr->mq_msgsize),
-			       size))
+		if (mqueue_add(m, sent->a[PRIORITY],
+			       batch_at(b, c->texts + i * c->attr->mq_msgsize), size))
 			return error_set(err, ERROR_FAILED, ENOMEM, "message queue");
 	}
 	return 0;

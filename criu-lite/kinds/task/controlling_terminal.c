@@ -195,8 +195,9 @@ static int put_foreground_outside(const ControllingTerminal *m, struct error *er
 		r = ioctl(fd, TIOCSPGRP, &group);
 	}
 	sigprocmask(SIG_SETMASK, &before, NULL);
-	return r ? error_set(err, ERROR_FAILED, errno, "group %d: foreground of our terminal", group) :
-		   0;
+	return r ? error_set(err, ERROR_FAILED, errno, "group %d: foreground of our terminal",
+			     group)
+		 : 0;
 }
 
 static int controlling_terminal_put(struct restore_thread *t, const ProtobufCMessage *message,

@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "images/file_locks.pb-c.h"
+#include "kinds/fd_scan.h"
 #include "kinds/files.h"
 #include "proc/locks.h"
 
@@ -71,7 +72,7 @@ static int visit_locks(int proc_fd, lock_visitor each, void *context, struct err
 	steal_fd(&fd);
 	while ((entry = readdir(dir)))
 		if (entry->d_name[0] != '.' &&
-		    visit_descriptor(proc_fd, atoi(entry->d_name), each, context, err))
+		    visit_descriptor(proc_fd, fd_number(entry->d_name), each, context, err))
 			return -1;
 	return 0;
 }
@@ -213,13 +214,13 @@ static pid_t find_owner(const struct proc_lock *lock)
 		struct error gone = ERROR_INIT;
 		_cleanup_fd_ int dir = -1;
 
-		if (atoi(entry->d_name) <= 0)
+		if (fd_number(entry->d_name) <= 0)
 			continue;
 		dir = openat(dirfd(proc), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (dir >= 0 && visit_locks(dir, is_that_lock, &search, &gone))
 			error_clear(&gone);
 		if (search.found)
-			return atoi(entry->d_name);
+			return fd_number(entry->d_name);
 	}
 	return 0;
 }
