@@ -21,7 +21,7 @@ static const struct {
 	{ VMA_LF, AREA_LOCK_ON_FAULT },	 { VMA_SR, AREA_SEQUENTIAL },
 	{ VMA_RR, AREA_RANDOM },	 { VMA_DC, AREA_DONT_FORK },
 	{ VMA_WF, AREA_WIPE_ON_FORK },	 { VMA_DD, AREA_DONT_DUMP },
-	{ VMA_MG, AREA_MERGEABLE },
+	{ VMA_MG, AREA_MERGEABLE },	 { VMA_GU, AREA_HAS_GUARDS },
 };
 
 bool vma_is_special(const struct vma *vma)

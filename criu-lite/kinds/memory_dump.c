@@ -110,10 +110,11 @@ static int find_pages(struct dump_task *task, struct dumped_task *mine, struct e
 	if (pagemap_open(&pm, pages_dir(task), err))
 		return -1;
 	array_for(a, &mine->areas.areas) {
-		if (a->flags & AREA_SHARED)
-			continue;
-		r = pagemap_own_pages(&pm, a->start, a->end, a->flags & AREA_HAS_HUGE, &mine->own,
-				      err);
+		if (!(a->flags & AREA_SHARED))
+			r = pagemap_own_pages(&pm, a->start, a->end, a->flags & AREA_HAS_HUGE,
+					      &mine->own, err);
+		else if (a->flags & AREA_HAS_GUARDS)
+			r = pagemap_guards(&pm, a->start, a->end, &mine->own, err);
 		if (r)
 			break;
 	}

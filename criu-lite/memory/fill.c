@@ -105,7 +105,9 @@ static int check_ranges(const struct fill_space *s, const struct pages_view *vie
 		const struct pages_range *r = &view->ranges[i];
 		const struct map_area *a = map_areas_find(s->areas, r->address);
 
-		if (!a || a->flags & AREA_SHARED || range_bytes(r) > a->end - r->address)
+		/* Guard regions are of the mapping, all else in a shared one is of its object. */
+		if (!a || (a->flags & AREA_SHARED && !(r->flags & PAGES_GUARD)) ||
+		    range_bytes(r) > a->end - r->address)
 			return misplaced(s, r, err);
 		*ret_all_writable &= (a->prot & PROT_WRITE) != 0;
 	}

@@ -33,7 +33,8 @@ enum area_flag {
 	AREA_WIPE_ON_FORK = 1 << 14,
 	AREA_DONT_DUMP = 1 << 15,
 	AREA_MERGEABLE = 1 << 16,
-	AREA_FLAGS_KNOWN = (1 << 17) - 1,
+	AREA_HAS_GUARDS = 1 << 17,	/* there may be guard regions in it */
+	AREA_FLAGS_KNOWN = (1 << 18) - 1,
 };
 
 struct map_area {

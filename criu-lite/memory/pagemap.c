@@ -163,40 +163,70 @@ static int add_region(const struct pagemap *pm, const struct page_region *region
 	return page_runs_add(ret, region->start, pages, flags) ? no_memory(err) : 0;
 }
 
-int pagemap_own_pages(const struct pagemap *pm, uint64_t start, uint64_t end, bool has_huge,
-		      struct page_runs *ret, struct error *err)
+static int scan_pages(const struct pagemap *pm, struct pm_scan_arg *scan, struct page_runs *ret,
+		      struct error *err)
 {
 	struct page_region regions[REGIONS_AT_ONCE];
-	struct pm_scan_arg scan = {
-		.size = sizeof(scan),
-		.start = start,
-		.end = end,
-		.vec = (uint64_t)regions,
-		.vec_len = REGIONS_AT_ONCE,
-		.category_inverted = PAGE_IS_FILE | PAGE_IS_PFNZERO,
-		.category_mask = PAGE_IS_FILE | PAGE_IS_PFNZERO,
-		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-		.return_mask = PAGE_IS_SWAPPED | PAGE_IS_HUGE |
-			       (pm->has_guard ? PAGE_IS_GUARD : 0),
-	};
 	int count, i;
 
-	ret->closed = ret->runs.count;
-	if (!pm->has_scan)
-		return read_own_pages(pm, start, end, has_huge, ret, err);
-	while (scan.start < end) {
-		count = ioctl(pm->fd, PAGEMAP_SCAN, &scan);
+	scan->size = sizeof(*scan);
+	scan->vec = (uint64_t)regions;
+	scan->vec_len = REGIONS_AT_ONCE;
+	scan->return_mask = PAGE_IS_SWAPPED | PAGE_IS_HUGE | (pm->has_guard ? PAGE_IS_GUARD : 0);
+	while (scan->start < scan->end) {
+		count = ioctl(pm->fd, PAGEMAP_SCAN, scan);
 		if (count < 0 && errno == EINTR)
 			continue;
 		if (count < 0)
 			return error_set(err, ERROR_TARGET, errno, "cannot scan pages at %#llx",
-					 (unsigned long long)scan.start);
+					 (unsigned long long)scan->start);
 		for (i = 0; i < count; i++)
 			if (add_region(pm, &regions[i], ret, err))
 				return -1;
-		if (scan.walk_end <= scan.start)
+		if (scan->walk_end <= scan->start)
 			break;
-		scan.start = scan.walk_end;
+		scan->start = scan->walk_end;
+	}
+	return 0;
+}
+
+int pagemap_own_pages(const struct pagemap *pm, uint64_t start, uint64_t end, bool has_huge,
+		      struct page_runs *ret, struct error *err)
+{
+	struct pm_scan_arg scan = {
+		.start = start,
+		.end = end,
+		.category_inverted = PAGE_IS_FILE | PAGE_IS_PFNZERO,
+		.category_mask = PAGE_IS_FILE | PAGE_IS_PFNZERO,
+		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+	};
+
+	ret->closed = ret->runs.count;
+	if (!pm->has_scan)
+		return read_own_pages(pm, start, end, has_huge, ret, err);
+	return scan_pages(pm, &scan, ret, err);
+}
+
+int pagemap_guards(const struct pagemap *pm, uint64_t start, uint64_t end, struct page_runs *ret,
+		   struct error *err)
+{
+	struct pm_scan_arg scan = { .start = start, .end = end, .category_mask = PAGE_IS_GUARD };
+	uint64_t entries[ENTRIES_AT_ONCE], at;
+
+	ret->closed = ret->runs.count;
+	if (pm->has_guard)
+		return scan_pages(pm, &scan, ret, err);
+	for (at = start; at < end; at += ENTRIES_AT_ONCE * (uint64_t)PAGE_BYTES) {
+		size_t count = (end - at) / PAGE_BYTES, i;
+
+		if (count > ENTRIES_AT_ONCE)
+			count = ENTRIES_AT_ONCE;
+		if (pagemap_read(pm, at, count, entries, err))
+			return -1;
+		for (i = 0; i < count; i++)
+			if (entries[i] & PAGEMAP_GUARD &&
+			    page_runs_add(ret, at + i * PAGE_BYTES, 1, PAGES_GUARD))
+				return no_memory(err);
 	}
 	return 0;
 }

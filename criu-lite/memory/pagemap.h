@@ -48,6 +48,10 @@ int pagemap_open_plain(struct pagemap *ret, int proc_fd, struct error *err);
 int pagemap_own_pages(const struct pagemap *pm, uint64_t start, uint64_t end, bool has_huge,
 		      struct page_runs *ret, struct error *err);
 
+/* Appends guard regions alone: of shared areas, whose pages belong to an object. */
+int pagemap_guards(const struct pagemap *pm, uint64_t start, uint64_t end, struct page_runs *ret,
+		   struct error *err);
+
 /* The raw entries of `count` pages from `address` on. */
 int pagemap_read(const struct pagemap *pm, uint64_t address, size_t count, uint64_t *ret,
 		 struct error *err);

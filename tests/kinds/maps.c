@@ -74,7 +74,7 @@ static void check_moved(void)
 
 /* ---- guarded ---- */
 
-static char *guarded;
+static char *guarded, *guarded_shared;
 static bool has_guards;
 
 static void make_guarded(void)
@@ -83,6 +83,11 @@ static void make_guarded(void)
 	for (int i = 0; i < 16; i++)
 		guarded[i * PAGE] = i + 1;
 	has_guards = !madvise(guarded + 4 * PAGE, 3 * PAGE, GUARD_INSTALL);
+	guarded_shared = mmap(NULL, 16 * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	test_must(guarded_shared != MAP_FAILED);
+	guarded_shared[5 * PAGE] = 5;
+	if (madvise(guarded_shared + 8 * PAGE, 2 * PAGE, GUARD_INSTALL))
+		guarded_shared = NULL;
 	if (!has_guards)
 		test_must(!mprotect(guarded + 4 * PAGE, 3 * PAGE, PROT_NONE));
 }
@@ -95,6 +100,8 @@ static void check_guarded(void)
 		test_check(deadly(guarded + i * PAGE) == guard, "page %d is %sa guard", i,
 			   guard ? "not " : "");
 		test_check(guard || guarded[i * PAGE] == i + 1, "page %d beside guards", i);
+		test_check(!guarded_shared || deadly(guarded_shared + i * PAGE) == (i == 8 || i == 9),
+			   "shared page %d is %sa guard", i, i == 8 || i == 9 ? "not " : "");
 	}
 }
 

@@ -178,22 +178,25 @@ static void fills_only_private_areas(void **state)
 		for (uint32_t flags = 0; flags <= PAGES_GUARD; flags = flags ? flags * 2 : 1) {
 			_cleanup_error_ struct error err = ERROR_INIT;
 			bool data = flags <= PAGES_HUGE;
+			/* The shared area may have guard regions. */
+			bool fine = cases[i].fine || (flags == PAGES_GUARD && cases[i].page >= 6 &&
+						      cases[i].page + cases[i].pages <= 10);
 			struct place p;
 
 			make_place(&p);
 			assert_int_equal(fill_one(&p, SPACE, cases[i].page, cases[i].pages, flags,
 						  &err),
-					 cases[i].fine ? 0 : -1);
-			assert_int_equal(err.kind, cases[i].fine ? ERROR_NONE : ERROR_IMAGE);
+					 fine ? 0 : -1);
+			assert_int_equal(err.kind, fine ? ERROR_NONE : ERROR_IMAGE);
 			for (int page = 0; page < PLACE_PAGES; page++) {
 				bool inside = page >= cases[i].page &&
 					      page < cases[i].page + cases[i].pages;
 
 				assert_int_equal(p.at[page * PAGE],
-						 inside && cases[i].fine && data ? 'x' : 0);
+						 inside && fine && data ? 'x' : 0);
 			}
 			/* What the puppet has to do is kept for it. */
-			assert_int_equal(p.space.late.runs.count, cases[i].fine && flags ? 1 : 0);
+			assert_int_equal(p.space.late.runs.count, fine && flags ? 1 : 0);
 			free_place(&p);
 		}
 	}
