@@ -92,6 +92,7 @@ struct fd_look {
 	pid_t pid;		/* whose; our own pid for descriptors in flight */
 	int number;
 	int proc_fd;		/* /proc/PID of it */
+	int pidfd;		/* of it, for fd_look_duplicate(); -1 for our own descriptors */
 	char *link;		/* text of /proc/PID/fd/N: path, "socket:[123]", "anon_inode:[eventfd]" … */
 	struct stat st;		/* of the file behind */
 	struct proc_fdinfo info;

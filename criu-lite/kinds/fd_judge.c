@@ -37,16 +37,15 @@ int fd_scan_standard(const struct fd_scan *scan, const struct fd_file *f)
 	return -1;
 }
 
-const struct kind *fd_scan_kind(const struct fd_scan *scan, const struct fd_file *f,
-				bool *ret_blocked)
+void fd_scan_classify(const struct fd_scan *scan, struct fd_file *f)
 {
-	const struct kind *kind = recognise(&f->file.look);
-
-	*ret_blocked = false;
-	if (!kind || !kind->file->outside || !kind->file->outside(scan, &f->file.look))
-		return kind;
-	*ret_blocked = fd_scan_standard(scan, f) < 0;
-	return *ret_blocked ? kind : &external_kind;
+	f->kind = recognise(&f->file.look);
+	f->blocked = false;
+	if (!f->kind || !f->kind->file->outside || !f->kind->file->outside(scan, &f->file.look))
+		return;
+	f->blocked = fd_scan_standard(scan, f) < 0;
+	if (!f->blocked)
+		f->kind = &external_kind;
 }
 
 bool fd_scan_in_flight(const struct fd_scan *scan)
@@ -86,19 +85,18 @@ static int judge_file(struct fd_scan *scan, struct fd_file *f, bool in_flight,
 {
 	const struct fd_look *look = &f->file.look;
 	const char *reason, *remedy;
-	bool blocked;
-	const struct kind *kind = fd_scan_kind(scan, f, &blocked);
 
-	if (!kind)
-		fd_unsupported(look, &reason, &remedy);
-	if (blocked && in_flight)
+	fd_scan_classify(scan, f);
+	if (f->blocked && in_flight)
 		return 0;
-	if (blocked) {
+	if (f->kind && !f->blocked)
+		return check_file(scan, f->kind, look, blockers, err);
+	if (f->blocked) {
 		reason = "its other end is held by a process outside of the tree";
 		remedy = "save the tree that holds both ends, or let the program close it";
+	} else {
+		fd_unsupported(look, &reason, &remedy);
 	}
-	if (kind && !blocked)
-		return check_file(scan, kind, look, blockers, err);
 	if (blockers_add(blockers, look->pid, reason, remedy, "descriptor %d (%s)", look->number,
 			 look->link))
 		return error_set(err, ERROR_FAILED, ENOMEM, "blockers");

@@ -22,24 +22,25 @@ static int look_failed(const struct fd_look *look, const char *what, struct erro
 			 look->number, what);
 }
 
-int fd_look_read(struct fd_look *ret, pid_t pid, int proc_fd, int number, struct error *err)
+int fd_look_read(struct fd_look *ret, const struct fd_look *holder, int number, struct error *err)
 {
-	struct fd_look look = { .pid = pid, .number = number, .proc_fd = proc_fd };
+	struct fd_look look = *holder;
 	_cleanup_error_ struct error info_error = ERROR_INIT;
 	_cleanup_free_ char *link = NULL;
 	char path[32];
 
 	*ret = (struct fd_look){ 0 };
+	look.number = number;
 	snprintf(path, sizeof(path), "fd/%d", number);
-	if (readlink_alloc(proc_fd, path, &link))
+	if (readlink_alloc(look.proc_fd, path, &link))
 		return look_failed(&look, "readlink", err);
-	if (fstatat(proc_fd, path, &look.st, 0))
+	if (fstatat(look.proc_fd, path, &look.st, 0))
 		return look_failed(&look, "stat", err);
-	if (proc_read_fdinfo(proc_fd, number, &look.info, &info_error)) {
+	if (proc_read_fdinfo(look.proc_fd, number, &look.info, &info_error)) {
 		if (info_error.kind == ERROR_DIED || info_error.os_error == ENOENT)
 			return 0;
 		error_set(err, info_error.kind, info_error.os_error, "%s", info_error.message);
-		return error_wrap(err, "process %d: descriptor %d", pid, number);
+		return error_wrap(err, "process %d: descriptor %d", look.pid, number);
 	}
 	look.link = steal_ptr(link);
 	*ret = look;
@@ -61,19 +62,19 @@ int fd_number(const char *name)
 	return scan_int(&s, &number) && scan_at_end(&s) ? number : -1;
 }
 
+int fd_look_pidfd(pid_t pid)
+{
+	int pidfd = sys_pidfd_open(pid, 0);
+
+	/* A thread whose leader has exited can only be named as a thread, since Linux 6.9. */
+	return pidfd < 0 ? sys_pidfd_open(pid, PIDFD_THREAD) : pidfd;
+}
+
 int fd_look_duplicate(const struct fd_look *look)
 {
-	_cleanup_fd_ int pidfd = -1;
-
-	if (look->pid == getpid())
+	if (look->pidfd < 0)
 		return fcntl(look->number, F_DUPFD_CLOEXEC, 0);
-	pidfd = sys_pidfd_open(look->pid, 0);
-	/* A thread whose leader has exited can only be named as a thread, since Linux 6.9. */
-	if (pidfd < 0)
-		pidfd = sys_pidfd_open(look->pid, PIDFD_THREAD);
-	if (pidfd < 0)
-		return -1;
-	return sys_pidfd_getfd(pidfd, look->number);
+	return sys_pidfd_getfd(look->pidfd, look->number);
 }
 
 /* What is known not to be saved, by the start of the link's text. */

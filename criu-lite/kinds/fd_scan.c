@@ -72,10 +72,17 @@ static struct fd_group *next_group(const struct fd_group *after)
 	return group;
 }
 
+/* All eventfds have the same inode, but the kernel tells which is which. */
+static ino_t group_inode(const struct fd_look *look)
+{
+	return look->st.st_ino + ((uint64_t)look->info.eventfd_id << 32);
+}
+
 /* The group that a look belongs to, made if there is none; its link is set by the first file. */
 static struct fd_group *group_of(struct fd_scan *scan, const struct fd_look *look)
 {
-	struct fd_group *group = find_group(scan, look->st.st_dev, look->st.st_ino);
+	ino_t ino = group_inode(look);
+	struct fd_group *group = find_group(scan, look->st.st_dev, ino);
 	struct fd_group **home;
 
 	while (group && strcmp(group->link, look->link))
@@ -88,7 +95,7 @@ static struct fd_group *group_of(struct fd_scan *scan, const struct fd_look *loo
 	if (!group)
 		return NULL;
 	group->dev = look->st.st_dev;
-	group->ino = look->st.st_ino;
+	group->ino = ino;
 	group->link = look->link;
 	home = &scan->buckets[bucket_of(group->dev, group->ino, scan->bucket_count)];
 	group->next = *home;
@@ -171,11 +178,14 @@ struct fd_file *fd_scan_find(struct fd_scan *scan, struct fd_look *look, bool *r
 
 static int add_entry(struct fd_scan *scan, struct fd_table *table, int number, struct error *err)
 {
+	const struct fd_look holder = {
+		.pid = table->tid, .proc_fd = table->proc_fd, .pidfd = table->pidfd,
+	};
 	struct fd_entry *entry;
 	struct fd_look look;
 	struct fd_file *f;
 	bool cloexec, is_new;
-	int r = fd_look_read(&look, table->tid, table->proc_fd, number, err);
+	int r = fd_look_read(&look, &holder, number, err);
 
 	if (r <= 0) {
 		if (r == 0 && !scan->running)
@@ -254,11 +264,18 @@ int fd_scan_table(struct fd_scan *scan, struct dump_task *task, pid_t pid, pid_t
 
 	if (!table)
 		return error_set(err, ERROR_FAILED, ENOMEM, "descriptors");
-	*table = (struct fd_table){ .pid = pid, .tid = tid, .proc_fd = -1, .task = task };
+	*table = (struct fd_table){ .pid = pid, .tid = tid, .proc_fd = -1, .pidfd = -1,
+				    .task = task };
 	/* Looks keep it for as long as the scan lives. */
 	table->proc_fd = fcntl(proc_fd, F_DUPFD_CLOEXEC, 0);
 	if (table->proc_fd < 0)
 		return error_set(err, ERROR_FAILED, errno, "process %d: descriptors", pid);
+	table->pidfd = fd_look_pidfd(tid);
+	if (table->pidfd < 0 && errno == ESRCH && scan->running)
+		return 0;
+	if (table->pidfd < 0)
+		return error_set(err, errno == ESRCH ? ERROR_DIED : ERROR_FAILED, errno,
+				 "process %d: pidfd_open", pid);
 	return read_entries(scan, table, err);
 }
 
@@ -269,6 +286,7 @@ void fd_scan_release(struct fd_scan *scan)
 	array_for(table, &scan->tables) {
 		array_release(&table->entries);
 		fd_close(&table->proc_fd);
+		fd_close(&table->pidfd);
 	}
 	array_release(&scan->tables);
 	array_release(&scan->processes);
@@ -296,7 +314,7 @@ void fd_scan_release(struct fd_scan *scan)
 const struct fd_look *fd_scan_by_inode(const struct fd_scan *scan, dev_t dev, ino_t ino,
 				       const struct fd_look *after)
 {
-	struct fd_group *group = find_group(scan, dev, ino);
+	struct fd_group *group = find_group(scan, dev, after ? group_inode(after) : ino);
 	struct fd_file *f;
 
 	if (!after)

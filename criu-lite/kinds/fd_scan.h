@@ -11,9 +11,11 @@
 
 /* A name in /proc/PID/fd or task as a number; -1 when it is none. */
 int fd_number(const char *name);
-/* Reads what /proc tells of one descriptor of a process or thread. Returns 1, or 0 when the
- * descriptor or the process is gone. The caller releases *ret. */
-int fd_look_read(struct fd_look *ret, pid_t pid, int proc_fd, int number, struct error *err);
+/* Reads what /proc tells of descriptor `number`. Of `holder`, only who it is counts: pid, proc_fd
+ * and pidfd. Returns 1, or 0 when the descriptor or the process is gone. The caller releases *ret. */
+int fd_look_read(struct fd_look *ret, const struct fd_look *holder, int number, struct error *err);
+/* A pidfd of a process, or of a thread whose leader has exited; -1 with errno. */
+int fd_look_pidfd(pid_t pid);
 void fd_look_release(struct fd_look *look);
 
 struct fd_entry {
@@ -25,7 +27,7 @@ struct fd_entry {
 struct fd_table {
 	pid_t pid;		/* of the process */
 	pid_t tid;		/* a thread that lives, mostly the leader */
-	int proc_fd;		/* of that thread; ours */
+	int proc_fd, pidfd;	/* of that thread; ours */
 	struct dump_task *task;	/* NULL in preflight */
 	ARRAY_OF(struct fd_entry) entries;
 	bool has_locks;		/* file locks were seen at its descriptors */
@@ -34,6 +36,8 @@ struct fd_table {
 /* A description and what the engine alone knows of it. */
 struct fd_file {
 	struct dump_file file;
+	const struct kind *kind;	/* that fits, once judged */
+	bool blocked;		/* leads outside and is no standard descriptor */
 	int standard;		/* lowest of 0, 1, 2 at which a process holds it; -1 if none */
 	bool saved;
 	bool in_flight;		/* file.fd is the only hold that we have on it */
@@ -44,7 +48,7 @@ struct fd_file {
 /* Descriptions that look alike from outside, by kcmp(2)'s order. */
 struct fd_group {
 	dev_t dev;
-	ino_t ino;
+	ino_t ino;		/* that of an eventfd has its id in the upper half */
 	const char *link;
 	ARRAY_OF(struct fd_file *) sorted;
 	struct fd_file *first, *last;
@@ -74,10 +78,9 @@ struct fd_file *fd_scan_find(struct fd_scan *scan, struct fd_look *look, bool *r
 /* Names all that cannot be saved: unknown kinds, what kinds refuse, descriptors that lead outside,
  * and shared descriptor tables. */
 int fd_scan_judge(struct fd_scan *scan, struct blockers *blockers, struct error *err);
-/* The row for a description: "external" for a standard descriptor that leads outside. NULL when no
- * row wants it. *ret_blocked: it leads outside and is no standard descriptor. */
-const struct kind *fd_scan_kind(const struct fd_scan *scan, const struct fd_file *f,
-				bool *ret_blocked);
+/* Finds the row for a description: "external" for a standard descriptor that leads outside, none
+ * when no row wants it. */
+void fd_scan_classify(const struct fd_scan *scan, struct fd_file *f);
 /* The standard descriptor that stands for what leads outside: its own, or that of a description of
  * the same inode; -1 if none. */
 int fd_scan_standard(const struct fd_scan *scan, const struct fd_file *f);

@@ -107,10 +107,7 @@ int dump_file_fd(struct dump_files *d, struct dump_file *f, struct error *err)
 {
 	if (f->fd >= 0)
 		return f->fd;
-	if (f->task && !f->task->leader_gone)
-		f->fd = sys_pidfd_getfd(f->task->pidfd, f->look.number);
-	else
-		f->fd = fd_look_duplicate(&f->look);
+	f->fd = fd_look_duplicate(&f->look);
 	if (f->fd < 0)
 		return error_set(err, errno == ESRCH ? ERROR_DIED : ERROR_TARGET, errno,
 				 "%s: pidfd_getfd", dump_file_name(f));
@@ -201,6 +198,7 @@ struct dump_file *dump_files_by_inode(struct dump_files *d, dev_t dev, ino_t ino
 uint32_t dump_files_in_flight(struct dump_files *d, int fd, struct error *err)
 {
 	_cleanup_fd_ int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	const struct fd_look holder = { .pid = getpid(), .proc_fd = d->proc_self, .pidfd = -1 };
 	struct fd_look look;
 	struct fd_file *f;
 	bool is_new;
@@ -209,7 +207,7 @@ uint32_t dump_files_in_flight(struct dump_files *d, int fd, struct error *err)
 		error_set(err, ERROR_FAILED, errno, "descriptor in flight");
 		return 0;
 	}
-	if (fd_look_read(&look, getpid(), d->proc_self, own, err) <= 0) {
+	if (fd_look_read(&look, &holder, own, err) <= 0) {
 		error_set(err, ERROR_FAILED, 0, "descriptor in flight: closed while we look");
 		return 0;
 	}
@@ -229,18 +227,20 @@ static int save_file(struct dump_files *d, struct fd_file *f, struct error *err)
 {
 	const char *reason, *remedy;
 	struct dump_file *file = &f->file;
-	bool blocked;
 
 	if (f->saved)
 		return 0;
 	f->saved = true;
-	file->kind = fd_scan_kind(&d->scan, f, &blocked);
+	/* Found in a queue since, or its other end may have been. */
+	if (!f->kind || f->blocked || f->kind == &external_kind)
+		fd_scan_classify(&d->scan, f);
+	file->kind = f->kind;
 	if (!file->kind) {
 		fd_unsupported(&file->look, &reason, &remedy);
 		error_set(err, ERROR_BLOCKED, 0, "%s: %s", dump_file_name(file), reason);
 		return remedy ? error_hint(err, "%s", remedy) : -1;
 	}
-	if (blocked) {
+	if (f->blocked) {
 		error_set(err, ERROR_BLOCKED, 0, "%s: its other end is held by a process outside "
 			  "of the tree", dump_file_name(file));
 		return error_hint(err, "save the tree that holds both ends");

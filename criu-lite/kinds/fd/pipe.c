@@ -247,9 +247,10 @@ static int pipe_dump(struct dump_files *d, struct dump_file *f, struct error *er
 
 /* ---- restore ---- */
 
-/* A pipe being restored: descriptors that keep both ends open, and may be taken by descriptions. */
+/* A pipe being restored: its ends as made, the same one twice for a FIFO. An end that is taken
+ * belongs to a description; the others keep the pipe open until it is filled. */
 struct pipe_ends {
-	int reader, writer;	/* the same one for a FIFO */
+	int reader, writer;
 	bool reader_taken, writer_taken;
 };
 
@@ -332,7 +333,7 @@ static int open_end(int end, uint32_t mode)
 	return open(path, mode | O_NONBLOCK | O_CLOEXEC);
 }
 
-/* The ends as made serve for the first description of each; further ones are opened. */
+/* The ends as made are the first descriptions of each; further ones are opened. */
 static int take_end(struct pipe_ends *ends, uint32_t mode)
 {
 	bool *taken = mode == O_RDONLY ? &ends->reader_taken : &ends->writer_taken;
@@ -340,7 +341,7 @@ static int take_end(struct pipe_ends *ends, uint32_t mode)
 	if (ends->reader == ends->writer || mode == O_RDWR || *taken)
 		return open_end(ends->reader, mode);
 	*taken = true;
-	return fcntl(mode == O_RDONLY ? ends->reader : ends->writer, F_DUPFD_CLOEXEC, 0);
+	return mode == O_RDONLY ? ends->reader : ends->writer;
 }
 
 static int pipe_create(struct restore_files *r, struct restore_file *f, struct error *err)
@@ -400,9 +401,10 @@ static int pipe_fill(struct restore_files *r, struct restore_file *f, struct err
 		if (write_data(writer, m, err))
 			return -1;
 	}
-	if (ends->writer != ends->reader)
+	if (ends->writer != ends->reader && !ends->writer_taken)
 		fd_close(&ends->writer);
-	fd_close(&ends->reader);
+	if (!ends->reader_taken)
+		fd_close(&ends->reader);
 	return 0;
 }
 
