@@ -49,7 +49,7 @@ const struct feature features_table[] = {
 	{ "fdinfo-ino", "telling descriptors apart without asking each", "one stat(2) for each",
 	  "5.14", probe_fdinfo_ino },
 	{ "fdinfo-eventfd-semaphore", "eventfd made with EFD_SEMAPHORE",
-	  "such an eventfd comes back as a counter", "6.5", probe_fdinfo_eventfd_semaphore },
+	  "it is found out by taking one and giving it back", "6.5", probe_fdinfo_eventfd_semaphore },
 	{ "unix-diag", "peers and queues of Unix sockets", "such sockets are refused", "3.3",
 	  probe_unix_diag },
 	{ "inet-diag", "TCP and UDP sockets", "such sockets are refused", "2.6.14",
