@@ -12,6 +12,7 @@ static const struct command *const commands[] = {
 	&restore_command,
 	&inspect_command,
 	&verify_command,
+	&inspect_command,
 	&check_command,
 };
 

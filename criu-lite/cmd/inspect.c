@@ -1,143 +1,241 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What is inside an image. Page data is jumped over where the image has an index. */
+#include "cmd/inspect.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "cmd/command.h"
-#include "cmd/inspect.h"
-#include "images/image.pb-c.h"
 #include "images/json.h"
 #include "images/memory.pb-c.h"
-#include "images/tree.pb-c.h"
 #include "memory/records.h"
 #include "steps/records.h"
 
-enum { JSON_INDENT_WIDTH = 2 };
-
-const struct inspect_type *inspect_type(const struct record *record, struct inspect_type *room)
+const char *inspect_record_name(uint16_t record)
 {
-	static const struct inspect_type coordinators[] = {
-		{ "image", RECORD_HEADER, &image__descriptor, NULL },
-		{ "tree", RECORD_TREE, &tree__descriptor, NULL },
-		{ "memory", RECORD_MEMORY, &memory__descriptor, NULL },
-	};
-	const struct kind *kind = kind_by_record(record->kind);
-	size_t i;
+	const struct kind *kind = kind_by_record(record);
 
-	for (i = 0; i < ARRAY_SIZE(coordinators); i++)
-		if (coordinators[i].record == record->kind)
-			return &coordinators[i];
-	if (!kind)
-		return NULL;
-	*room = (struct inspect_type){ kind->name, kind->record, kind->message, kind };
-	return room;
+	switch (record) {
+	case RECORD_HEADER:
+		return "image";
+	case RECORD_TREE:
+		return "tree";
+	case RECORD_MEMORY:
+		return "memory";
+	case RECORD_PAGES:
+		return "pages";
+	}
+	return kind ? kind->name : NULL;
 }
 
-int inspect_load(struct inspected *in, int fd, struct error *err)
+const ProtobufCMessageDescriptor *inspect_record_message(uint16_t record)
+{
+	const struct kind *kind = kind_by_record(record);
+
+	switch (record) {
+	case RECORD_HEADER:
+		return &image__descriptor;
+	case RECORD_TREE:
+		return &tree__descriptor;
+	case RECORD_MEMORY:
+		return &memory__descriptor;
+	}
+	return kind ? kind->message : NULL;
+}
+
+/* ---- for machines ---- */
+
+static json_t *json_record(struct stream_reader *r, const struct record *record, struct error *err)
+{
+	static const char *const codecs[] = { [CODEC_RAW] = "raw", [CODEC_ZSTD] = "zstd" };
+	const ProtobufCMessageDescriptor *type = inspect_record_message(record->kind);
+	const char *name = inspect_record_name(record->kind);
+	json_t *object = json_pack("{s:i, s:i, s:s, s:b, s:I, s:I}", "number", (int)record->number,
+				   "kind", record->kind, "codec",
+				   record->codec <= CODEC_ZSTD ? codecs[record->codec] : "?",
+				   "critical", record->flags & RECORD_CRITICAL, "stored",
+				   (json_int_t)record->run_stored, "size",
+				   (json_int_t)record->run_size);
+	ProtobufCMessage *message;
+
+	if (!object) {
+		error_set(err, ERROR_FAILED, ENOMEM, "inspect");
+		return NULL;
+	}
+	if (name)
+		json_object_set_new(object, "name", json_string(name));
+	if (record->flags & RECORD_BULK)
+		json_object_set_new(object, "records", json_integer(record->run_count));
+	if (record->flags & RECORD_BULK || !type)
+		return object;
+	if (stream_message(r, type, &message, err)) {
+		json_decref(object);
+		return NULL;
+	}
+	json_object_set_new(object, "message", json_from_message(message));
+	protobuf_c_message_free_unpacked(message, NULL);
+	return object;
+}
+
+int inspect_json(struct stream_reader *r, struct error *err)
+{
+	const struct stream_info *info = stream_reader_info(r);
+	const char *separator = "";
+	struct record record;
+	int more;
+
+	printf("{\"version\": %u, \"architecture\": \"%s\", \"page_size\": %u, \"records\": [",
+	       info->version, info->architecture, info->page_size);
+	while ((more = stream_next(r, &record, err)) > 0) {
+		json_t *object = json_record(r, &record, err);
+
+		if (!object)
+			return -1;
+		printf("%s\n", separator);
+		separator = ",";
+		json_dumpf(object, stdout, JSON_COMPACT);
+		json_decref(object);
+	}
+	if (more < 0)
+		return -1;
+	printf("\n]}\n");
+	return 0;
+}
+
+/* ---- for a person ---- */
+
+static int keep_pages(struct inspected *all, const Memory *m, struct error *err)
+{
+	for (size_t i = 0; i < m->n_sets; i++) {
+		struct inspect_pages *pages = NULL, *one;
+
+		array_for(one, &all->pages)
+			if (one->space == m->sets[i]->space)
+				pages = one;
+		if (!pages && !(pages = array_add(&all->pages)))
+			return error_set(err, ERROR_FAILED, ENOMEM, "inspect");
+		pages->space = m->sets[i]->space;
+		pages->pages += m->sets[i]->pages;
+	}
+	return 0;
+}
+
+/* Takes the message over. */
+static int keep(struct inspected *all, uint16_t record, ProtobufCMessage *message,
+		struct error *err)
+{
+	const struct kind *kind = kind_by_record(record);
+	struct inspect_message *slot = NULL;
+	int r = 0;
+
+	if (record == RECORD_HEADER && !all->image)
+		all->image = (Image *)message;
+	else if (record == RECORD_TREE && !all->tree)
+		all->tree = (Tree *)message;
+	else if (kind && (slot = array_add(&all->messages)))
+		*slot = (struct inspect_message){ kind, message };
+	else {
+		if (record == RECORD_MEMORY)
+			r = keep_pages(all, (const Memory *)message, err);
+		else
+			r = kind ? error_set(err, ERROR_FAILED, ENOMEM, "inspect") :
+				   error_set(err, ERROR_IMAGE, 0, "record kind %u is there twice", record);
+		protobuf_c_message_free_unpacked(message, NULL);
+	}
+	return r;
+}
+
+static int read_all(struct stream_reader *r, struct inspected *all, struct error *err)
 {
 	struct record record;
 	int more;
 
-	if (stream_reader_open(&in->reader, fd, 1, err) || stream_use_index(in->reader, err) < 0)
-		return -1;
-	while ((more = stream_next(in->reader, &record, err)) > 0) {
-		struct inspect_type room;
-		const struct inspect_type *type = inspect_type(&record, &room);
-		struct inspected_record *kept = array_add(&in->records);
+	while ((more = stream_next(r, &record, err)) > 0) {
+		const ProtobufCMessageDescriptor *type = inspect_record_message(record.kind);
+		ProtobufCMessage *message;
 
-		if (!kept)
-			return error_set(err, ERROR_FAILED, ENOMEM, "records");
-		kept->record = record;
-		if (type)
-			kept->type = *type;
-		if (type && stream_message(in->reader, type->message, &kept->message, err))
+		all->records += record.run_count;
+		all->stored += record.run_stored;
+		all->unpacked += record.run_size;
+		if (record.flags & RECORD_BULK || !type)
+			continue;
+		if (stream_message(r, type, &message, err) ||
+		    keep(all, record.kind, message, err))
 			return -1;
 	}
-	return more;
+	if (more < 0)
+		return -1;
+	return all->image && all->tree ? 0 :
+					 error_set(err, ERROR_IMAGE, 0, "the image has no header or tree");
 }
 
-void inspect_release(struct inspected *in)
+static void inspected_release(struct inspected *all)
 {
-	struct inspected_record *one;
+	struct inspect_message *m;
 
-	array_for(one, &in->records)
-		if (one->message)
-			protobuf_c_message_free_unpacked(one->message, NULL);
-	array_release(&in->records);
-	stream_reader_free(in->reader);
+	array_for(m, &all->messages)
+		protobuf_c_message_free_unpacked(m->message, NULL);
+	array_release(&all->messages);
+	array_release(&all->pages);
+	array_release(&all->index);
+	if (all->image)
+		image__free_unpacked(all->image, NULL);
+	if (all->tree)
+		tree__free_unpacked(all->tree, NULL);
 }
 
-static json_t *record_json(const struct inspected_record *one)
+/* ---- the command ---- */
+
+static int inspect(const char *name, int fd, bool json, bool maps, struct error *err)
 {
-	json_t *object = json_pack("{s:i, s:I, s:I}", "record", one->record.kind, "stored_bytes",
-				   (json_int_t)one->record.run_stored, "bytes",
-				   (json_int_t)one->record.run_size);
+	_cleanup_reader_ struct stream_reader *r = NULL;
+	struct inspected all = { 0 };
+	int result;
 
-	if (one->type.name)
-		json_object_set_new(object, "kind", json_string(one->type.name));
-	else if (one->record.kind == RECORD_PAGES)
-		json_object_set_new(object, "kind", json_string("pages"));
-	if (one->record.run_count > 1)
-		json_object_set_new(object, "count", json_integer(one->record.run_count));
-	if (one->message)
-		json_object_set_new(object, "message", json_from_message(one->message));
-	return object;
-}
-
-static int print_json(const struct inspected *in, struct error *err)
-{
-	json_t *list = json_array(), *top = json_pack("{s:o}", "records", list);
-	const struct inspected_record *one;
-	int r;
-
-	array_for(one, &in->records)
-		json_array_append_new(list, record_json(one));
-	r = json_dumpf(top, stdout, JSON_INDENT(JSON_INDENT_WIDTH));
-	json_decref(top);
-	if (r || putchar('\n') == EOF || fflush(stdout))
-		return error_set(err, ERROR_FAILED, errno, "cannot write JSON");
-	return 0;
+	if (stream_reader_open(&r, fd, 1, err) || stream_use_index(r, err) < 0)
+		return -1;
+	if (json)
+		return inspect_json(r, err);
+	result = read_all(r, &all, err) || inspect_print(&all, name, maps, err) ? -1 : 0;
+	inspected_release(&all);
+	return result;
 }
 
 static int run(int argc, char **argv, struct error *err)
 {
-	const char *image;
-	bool as_json = false, help;
+	const char *name;
+	bool json = false, maps = false, help;
 	const struct option_row rows[] = {
-		{ "json", OPTION_FLAG, NULL, "all of it, as JSON", &as_json, 0, 0 },
+		{ "maps", OPTION_FLAG, NULL, "list every area of memory", &maps, 0, 0 },
+		{ "json", OPTION_FLAG, NULL, "every record, complete, for machines", &json, 0, 0 },
 		{ 0 },
 	};
-	struct inspected in = { 0 };
 	_cleanup_fd_ int file = -1;
-	int count, r;
+	int count;
 
-	if (options_parse(&inspect_command, rows, argc, argv, &image, 1, &count, &help, err))
+	if (options_parse(&inspect_command, rows, argc, argv, &name, 1, &count, &help, err))
 		return -1;
 	if (help)
 		return 0;
 	if (!count)
 		return error_set(err, ERROR_USAGE, 0, "which image?");
-	if (strcmp(image, "-")) {
-		file = open(image, O_RDONLY | O_CLOEXEC);
+	if (strcmp(name, "-")) {
+		file = open(name, O_RDONLY | O_CLOEXEC);
 		if (file < 0)
-			return error_set(err, ERROR_FAILED, errno, "%s", image);
+			return error_set(err, ERROR_FAILED, errno, "%s", name);
 	}
-	r = inspect_load(&in, file < 0 ? STDIN_FILENO : file, err);
-	if (!r && as_json)
-		r = print_json(&in, err);
-	else if (!r)
-		inspect_print(&in, stdout);
-	inspect_release(&in);
-	return r;
+	if (inspect(name, file < 0 ? STDIN_FILENO : file, json, maps, err))
+		return -1;
+	return fflush(stdout) ? error_set(err, ERROR_FAILED, errno, "standard output") : 0;
 }
 
 const struct command inspect_command = {
 	.name = "inspect",
-	.arguments = "FILE [--json]",
-	.summary = "shows what is inside an image: processes, memory, descriptors, sizes",
+	.arguments = "FILE [options]",
+	.summary = "shows what is in an image: processes, memory, descriptors, sizes",
 	.run = run,
 };

@@ -2,39 +2,48 @@
 #ifndef CL_CMD_INSPECT_H
 #define CL_CMD_INSPECT_H
 
-#include <stdio.h>
-
 #include "base/array.h"
+#include "images/image.pb-c.h"
 #include "images/stream.h"
+#include "images/tree.pb-c.h"
 #include "kinds/kind.h"
 
-/* An image's records with their messages; bulk records are passed over. */
+/* What inspect has read of an image. */
 
-/* What a record kind holds. */
-struct inspect_type {
-	const char *name;
-	uint16_t record;
-	const ProtobufCMessageDescriptor *message;
-	const struct kind *kind;	/* NULL for the records of coordinators */
+struct inspect_message {
+	const struct kind *kind;
+	ProtobufCMessage *message;
 };
 
-struct inspected_record {
-	struct record record;
-	struct inspect_type type;	/* .name NULL: not known here, or bulk */
-	ProtobufCMessage *message;	/* owned; NULL for those */
+/* Pages of a process or object. */
+struct inspect_pages {
+	uint64_t space;		/* as in memory/records.h */
+	uint64_t pages;
+};
+
+/* A way to find things: sorted by space, then key; equal ones in the order of the image. */
+struct inspect_key {
+	uint64_t space, key;
+	size_t order;
+	const void *item;
 };
 
 struct inspected {
-	struct stream_reader *reader;
-	ARRAY_OF(struct inspected_record) records;
+	Image *image;
+	Tree *tree;
+	ARRAY_OF(struct inspect_message) messages;	/* of the kinds, in the order of the image */
+	ARRAY_OF(struct inspect_pages) pages;
+	uint64_t records, stored, unpacked;	/* of everything; bytes */
+	ARRAY_OF(struct inspect_key) index;	/* made by inspect_print() */
 };
 
-/* The type of a record, NULL when it has no message that is known; may use *room. */
-const struct inspect_type *inspect_type(const struct record *record, struct inspect_type *room);
-/* Reads an image; release *in also after a failure. */
-int inspect_load(struct inspected *in, int fd, struct error *err);
-void inspect_release(struct inspected *in);
-/* For a person. */
-void inspect_print(const struct inspected *in, FILE *out);
+/* Name and message of a record kind; NULL for an unknown one, and for bulk records no message. */
+const char *inspect_record_name(uint16_t kind);
+const ProtobufCMessageDescriptor *inspect_record_message(uint16_t kind);
+
+/* Prints it for a person; with every area of memory when maps. */
+int inspect_print(struct inspected *all, const char *name, bool maps, struct error *err);
+/* Prints every record as JSON while it is read. */
+int inspect_json(struct stream_reader *r, struct error *err);
 
 #endif
