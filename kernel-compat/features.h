@@ -17,8 +17,9 @@ struct feature {
 	 * without it. */
 	const char *without;
 	const char *since;	/* the Linux that brought it; "" for a privilege */
-	/* Uses the feature on ourselves and leaves nothing behind. Returns 0, or the errno value that
-	 * says why not: ENOSYS or EINVAL for a kernel that does not know it, EPERM for a refusal. */
+	/* Uses the feature on ourselves and leaves nothing behind. Returns 0, or the errno value
+	 * that says why not: ENOSYS or EINVAL for a kernel that does not know it, EPERM for a
+	 * refusal. */
 	int (*probe)(void);
 };
 

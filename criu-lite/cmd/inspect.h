@@ -31,7 +31,8 @@ struct inspect_key {
 struct inspected {
 	Image *image;
 	Tree *tree;
-	ARRAY_OF(struct inspect_message) messages;	/* of the kinds, in the order of the image */
+	/* Of the kinds, in the order of the image. */
+	ARRAY_OF(struct inspect_message) messages;
 	ARRAY_OF(struct inspect_pages) pages;
 	uint64_t records, stored, unpacked;	/* of everything; bytes */
 	ARRAY_OF(struct inspect_key) index;	/* made by inspect_print() */

@@ -277,8 +277,9 @@ static const FileCommon *common_of(const ProtobufCMessage *m)
 	const ProtobufCFieldDescriptor *f =
 		protobuf_c_message_descriptor_get_field(m->descriptor, 2);
 
-	return f && f->type == PROTOBUF_C_TYPE_MESSAGE && f->descriptor == &file_common__descriptor ?
-		       *(FileCommon *const *)((const char *)m + f->offset) : NULL;
+	if (!f || f->type != PROTOBUF_C_TYPE_MESSAGE || f->descriptor != &file_common__descriptor)
+		return NULL;
+	return *(FileCommon *const *)((const char *)m + f->offset);
 }
 
 static void print_flags(const FileCommon *common)

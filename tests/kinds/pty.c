@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Pseudo-terminals keep index, settings, size, modes, and data in both directions. */
-/* test: kinds=pty-master */
+/* test: kinds=pty-master,terminal */
 /* test: own=terminals */
 #include "testing.h"
 
@@ -137,7 +137,7 @@ int main(int argc, char **argv)
 	test_must((unopened.master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK)) >= 0);
 	test_must((shared = dup(raw.slave)) >= 0);
 
-	/* Two lines, an end of file and an incomplete line, with their echo in the other direction. */
+	/* Two lines, an end of file and an incomplete line, with their echo the other way. */
 	put(canonical.master, "one\ntwo\nthree\004\004fo", 17);
 	expect_read("echo", canonical.master, "one\r\ntwo\r\nthreefo", 17);
 	put(canonical.slave, "answer\n", 7);

@@ -205,7 +205,7 @@ static int index_taken(uint32_t index, struct error *err)
 	return error_hint(err, "close that terminal, or restore where its number is free");
 }
 
-/* The kernel gives out the lowest free index, so all below the wanted one are taken for a moment. */
+/* The kernel gives out the lowest free index, so all below the wanted one are taken meanwhile. */
 int pty_pair_make(struct restore_task *t, const ProtobufCBinaryData *ptmx, uint32_t index,
 		  struct pty_pair *ret, struct error *err)
 {

@@ -137,8 +137,8 @@ static int lowest_free(const struct dump_task *task)
 /*
  * Waits until the kernel's worker has passed the input on, since it must not meet the program's own
  * settings. poll(2) does that work itself while nothing can be read yet: with an incomplete line,
- * or with fewer than VMIN bytes. For more a moment's sleep has to do; coming too late would echo the
- * bytes once more.
+ * or with fewer than VMIN bytes. For more a moment's sleep has to do; coming too late would echo
+ * the bytes once more.
  */
 static void flush_input(struct batch *b, const struct copying *c)
 {

@@ -6,8 +6,8 @@
  * right into that call's argument.
  *
  * Who asked for a notification loses it when a message comes into the empty queue, and the value
- * that its signal bears is told nowhere. So the batch, running in that very process, lets the signal
- * come, takes it with its value, and asks for it anew.
+ * that its signal bears is told nowhere. So the batch, running in that very process, lets the
+ * signal come, takes it with its value, and asks for it anew.
  */
 #include <errno.h>
 #include <fcntl.h>

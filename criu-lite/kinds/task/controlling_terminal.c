@@ -106,7 +106,7 @@ static int ioctl_there(struct restore_task *t, int fd, unsigned long request, pi
 		return -1;
 	number = puppet_received(&b, &given, 0);
 	batch_start(&b, &t->agent);
-	/* TIOCSPGRP reads its argument from memory, TIOCSCTTY takes the value: 0 is right for it. */
+	/* TIOCSPGRP reads its argument from memory, TIOCSCTTY takes the value 0. */
 	batch_call(&b, SYS_ioctl, number, request,
 		   argument ? batch_put(&b, &argument, sizeof(argument)) : 0);
 	batch_must(&b, SYS_close, number);
