@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "kernel-compat/calls.h"
 #include "kinds/fd_scan.h"
+#include "kinds/socket/socket.h"
 
 #ifndef PIDFD_THREAD
 #define PIDFD_THREAD O_EXCL
@@ -117,6 +118,8 @@ static const struct unsupported {
 
 void fd_unsupported(const struct fd_look *look, const char **reason, const char **remedy)
 {
+	if (S_ISSOCK(look->st.st_mode))
+		return socket_unsupported(look, reason, remedy);
 	for (size_t i = 0; i < ARRAY_SIZE(unsupported); i++) {
 		const struct unsupported *u = &unsupported[i];
 

@@ -27,6 +27,9 @@ extern const struct kind device_kind;
 extern const struct kind pipe_kind;
 extern const struct kind unix_socket_kind;
 extern const struct kind tcp_socket_kind;
+extern const struct kind netlink_socket_kind;
+extern const struct kind raw_socket_kind;
+extern const struct kind udp_socket_kind;
 extern const struct kind eventfd_kind;
 extern const struct kind timerfd_kind;
 extern const struct kind signalfd_kind;
@@ -92,6 +95,9 @@ const struct kind *const kinds_table[] = {
 	&pipe_kind,
 	&unix_socket_kind,
 	&tcp_socket_kind,
+	&netlink_socket_kind,
+	&raw_socket_kind,
+	&udp_socket_kind,
 	&eventfd_kind,
 	&timerfd_kind,
 	&signalfd_kind,

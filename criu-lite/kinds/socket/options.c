@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
-#include <linux/in6.h>
+#include <linux/icmp.h>
 #include <linux/netlink.h>
+#include <netinet/icmp6.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
 #include <stdlib.h>
@@ -196,6 +197,9 @@ static const struct socket_option options[] = {
 	SWITCH(SOL_UDP, UDP_NO_CHECK6_RX),
 	SWITCH(SOL_UDP, UDP_SEGMENT),
 	SWITCH(SOL_UDP, UDP_GRO),
+	ROW(SOL_IP, IP_MULTICAST_IF, 4, DATAGRAMS, 0),
+	ROW(SOL_RAW, ICMP_FILTER, 4, DATAGRAMS, 0),
+	ROW(SOL_ICMPV6, ICMP6_FILTER, 32, DATAGRAMS, 0),
 	SWITCH(SOL_UDPLITE, UDPLITE_SEND_CSCOV),
 	SWITCH(SOL_UDPLITE, UDPLITE_RECV_CSCOV),
 

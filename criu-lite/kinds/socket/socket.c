@@ -39,6 +39,36 @@ bool socket_protocol_is(const struct fd_look *look, const char *const *names)
 	return *names;
 }
 
+static const struct unsupported {
+	const char *protocol, *reason, *remedy;
+} unsupported[] = {
+	{ "MPTCP", "Multipath TCP connections cannot be saved",
+	  "let the program use TCP (GODEBUG=multipathtcp=0 in Go programs)" },
+	{ "PACKET", "packet sockets cannot be saved: rings and fanout groups are not readable",
+	  "stop the packet capture" },
+	{ "ALG", "sockets of the kernel's cryptography cannot be saved", NULL },
+	{ "AF_VSOCK", "connections to a hypervisor (vsock) cannot be saved",
+	  "let the program close it" },
+	{ "SCTP", "SCTP associations cannot be saved", "let the program close it" },
+	{ "XDP", "AF_XDP sockets cannot be saved", "let the program close it" },
+	{ "SMC", "SMC connections cannot be saved", "let the program use TCP" },
+};
+
+void socket_unsupported(const struct fd_look *look, const char **reason, const char **remedy)
+{
+	char protocol[SOCKET_PROTOCOL_MAX] = "";
+
+	*reason = "sockets of this protocol family cannot be saved";
+	*remedy = "let the program close it";
+	if (!socket_protocol(look, protocol))
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(unsupported); i++)
+		if (!strncmp(protocol, unsupported[i].protocol, strlen(unsupported[i].protocol))) {
+			*reason = unsupported[i].reason;
+			*remedy = unsupported[i].remedy;
+		}
+}
+
 int socket_bytes(ProtobufCBinaryData *ret, const void *data, size_t size)
 {
 	ret->data = malloc(size + 1);

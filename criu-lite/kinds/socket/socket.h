@@ -21,9 +21,10 @@ bool socket_protocol(const struct fd_look *look, char ret[SOCKET_PROTOCOL_MAX]);
 /* Whether that is one of `names`, which ends in NULL. */
 bool socket_protocol_is(const struct fd_look *look, const char *const *names);
 
-/* ---- the common part of the messages (socket.c) ---- */
+/* Why a socket that no row wants cannot be saved, and what can be done; both are static. */
+void socket_unsupported(const struct fd_look *look, const char **reason, const char **remedy);
 
-struct socket_level;
+/* ---- the common part of the messages (socket.c) ---- */
 
 /* Domain, type, protocol, owner, options of these levels (ended by -1) and filter. The caller frees
  * *ret with the message that it becomes part of; also after a failure. */

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Netlink sockets keep their port, groups and options, and go on asking and hearing. */
+#include "testing.h"
+
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+static int route, uevent, plain;
+
+static struct sockaddr_nl name_of(int fd)
+{
+	struct sockaddr_nl a = { 0 };
+	socklen_t size = sizeof(a);
+
+	test_must(!getsockname(fd, (void *)&a, &size));
+	return a;
+}
+
+static int get(int fd, int name)
+{
+	int value = -1;
+	socklen_t size = sizeof(value);
+
+	test_must(!getsockopt(fd, SOL_NETLINK, name, &value, &size));
+	return value;
+}
+
+static void set(int fd, int name, int value)
+{
+	test_check(!setsockopt(fd, SOL_NETLINK, name, &value, sizeof(value)), "option %d", name);
+}
+
+/* Asks for the loopback interface and gets it. */
+static void expect_answer(int fd)
+{
+	struct {
+		struct nlmsghdr h;
+		struct ifinfomsg i;
+	} request = {
+		.h = { .nlmsg_len = sizeof(request), .nlmsg_type = RTM_GETLINK,
+		       .nlmsg_flags = NLM_F_REQUEST, .nlmsg_seq = 7 },
+		.i = { .ifi_index = if_nametoindex("lo") },
+	};
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	char answer[8192];
+	struct nlmsghdr *h = (struct nlmsghdr *)answer;
+
+	test_must(sendto(fd, &request, sizeof(request), 0, (void *)&kernel, sizeof(kernel)) > 0);
+	test_must(recv(fd, answer, sizeof(answer), 0) > (ssize_t)sizeof(*h));
+	test_check(h->nlmsg_type == RTM_NEWLINK && h->nlmsg_seq == 7, "answer of type %u",
+		   h->nlmsg_type);
+}
+
+int main(int argc, char **argv)
+{
+	struct sockaddr_nl a = { .nl_family = AF_NETLINK, .nl_pid = 0, .nl_groups = RTMGRP_LINK };
+	uint32_t port, groups[8] = { 0 };
+	enum { FAR_GROUP = 33 };
+	socklen_t size = sizeof(groups);
+
+	test_init(argc, argv);
+	route = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, NETLINK_ROUTE);
+	test_must(route >= 0 && !bind(route, (void *)&a, sizeof(a)));
+	set(route, NETLINK_ADD_MEMBERSHIP, FAR_GROUP);
+	set(route, NETLINK_EXT_ACK, 1);
+	set(route, NETLINK_NO_ENOBUFS, 1);
+	port = name_of(route).nl_pid;
+	expect_answer(route);
+	uevent = socket(AF_NETLINK, SOCK_DGRAM, NETLINK_KOBJECT_UEVENT);
+	plain = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+
+	test_checkpoint_here();
+
+	test_check(name_of(route).nl_pid == port, "port %u, was %u", name_of(route).nl_pid, port);
+	test_check(name_of(route).nl_groups == RTMGRP_LINK, "groups %#x", name_of(route).nl_groups);
+	test_must(!getsockopt(route, SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS, groups, &size));
+	test_check(groups[0] == RTMGRP_LINK, "groups %#x", groups[0]);
+	test_check(groups[1] == 1u << (FAR_GROUP - 33), "groups %#x", groups[1]);
+	test_check(get(route, NETLINK_EXT_ACK) == 1, "NETLINK_EXT_ACK");
+	test_check(get(route, NETLINK_NO_ENOBUFS) == 1, "NETLINK_NO_ENOBUFS");
+	test_check(get(plain, NETLINK_EXT_ACK) == 0, "NETLINK_EXT_ACK came");
+	test_check(fcntl(route, F_GETFL) & O_NONBLOCK, "O_NONBLOCK");
+	expect_answer(route);
+	test_check(name_of(plain).nl_pid == 0, "an unbound socket has port %u",
+		   name_of(plain).nl_pid);
+	expect_answer(plain);
+	test_check(name_of(uevent).nl_family == AF_NETLINK, "uevent socket");
+	test_pass();
+}
