@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* UDP sockets keep addresses, options, multicast groups, and queued datagrams with their senders. */
+/* UDP sockets keep addresses, options, multicast groups and queued datagrams with their senders. */
 #include "testing.h"
 
 #include <arpa/inet.h>

@@ -35,9 +35,10 @@ static void rows(void **state)
 		"        0 12 2 0000000000000000 0\n"
 		"  253: 00000000:00FD 0A0B0C0D:0000 01 00000000:00000000 00:00000000 00000000  1000"
 		"        0 4711 2 0000000000000000 0\n";
-	static const char text6[] = HEAD6
-		"   58: 00000000000000000000000000000000:003A 000080FE00000000FF001122AABBCCDD:0007 07"
-		" 00000000:00000000 00:00000000 00000000     0        0 4711 2 0000000000000000 0\n";
+	static const char text6[] = HEAD6 "   58: 00000000000000000000000000000000:003A "
+					  "000080FE00000000FF001122AABBCCDD:0007 07"
+					  " 00000000:00000000 00:00000000 00000000     0        0 "
+					  "4711 2 0000000000000000 0\n";
 	_cleanup_error_ struct error err = ERROR_INIT;
 	struct proc_raw raw;
 	uint32_t word;
@@ -70,7 +71,8 @@ static void refused(void **state)
 
 static void our_own(void **state)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	_cleanup_error_ struct error err = ERROR_INIT;
 	_cleanup_fd_ int dir = open_dir("/proc/self"), fd = socket(AF_INET, SOCK_RAW, 253);
 	struct proc_raw raw;

@@ -22,8 +22,8 @@ int datagrams_dump(struct dump_file *f, int fd, Datagram ***ret, size_t *ret_cou
 
 /*
  * Brings datagrams into a bound socket again, with the addresses of their senders: a raw socket of
- * `opener` sends them to this machine as if they came from there. One that does not arrive (a
- * firewall, a device that the socket is bound to) is lost, as datagrams may be, and the log says so.
+ * the opener sends them to this machine as if they came from there. One that does not arrive (a
+ * firewall, a device that the socket is bound to) is lost, as datagrams may be, which the log says.
  */
 struct injector {
 	struct restore_files *r;
