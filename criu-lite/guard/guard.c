@@ -22,6 +22,7 @@ struct guard {
 	pid_t pid;
 	int pidfd, socket;
 	bool kept;		/* it has sockets */
+	uint32_t next;		/* the note that is likely wanted next */
 	uint32_t drops;		/* orders given to close them */
 };
 
@@ -102,10 +103,29 @@ int guard_check(const struct guard *g, struct error *err)
 	return error_set(err, ERROR_FAILED, 0, "the guard (process %d) was killed", g->pid);
 }
 
+/* Processes are watched again in about the order in which they were watched first. */
+static struct agent_note *find_note(struct guard *g, pid_t pid)
+{
+	struct board *board = g->board;
+	uint32_t i, at;
+
+	for (i = 0; i < board->note_count; i++) {
+		at = (g->next + i) % board->note_count;
+		if (board->notes[at].pid != pid)
+			continue;
+		g->next = at + 1;
+		return &board->notes[at];
+	}
+	return NULL;
+}
+
 int guard_watch(struct guard *g, pid_t pid, struct agent_note **ret, struct error *err)
 {
 	*ret = NULL;
 	if (!g)
+		return 0;
+	*ret = find_note(g, pid);
+	if (*ret)
 		return 0;
 	if (g->board->note_count == BOARD_NOTES)
 		return error_set(err, ERROR_FAILED, 0, "more than %d processes", BOARD_NOTES);

@@ -25,8 +25,9 @@ void guard_end(struct guard *g);
 /* ERROR_FAILED when the guard is gone. */
 int guard_check(const struct guard *g, struct error *err);
 
-/* A process that we are about to hold. *ret is the note for its agent_site, valid until
- * guard_end(), NULL without a guard; its .start_time is to be filled in when it is known. */
+/* A process that we are about to freeze or hold; the same note for the same one. *ret is for its
+ * agent_site, valid until guard_end() or guard_forget(), NULL without a guard; its .start_time
+ * is to be filled in when it is known. */
 int guard_watch(struct guard *g, pid_t pid, struct agent_note **ret, struct error *err);
 
 /* Nothing is held any more: the notes are not valid from now on. */

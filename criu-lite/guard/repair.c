@@ -199,15 +199,17 @@ static void let_go(struct patient *p)
 	p->threads.count = 0;
 }
 
-/* A child that has exited, of which nobody is told: the twin whose pid we were not told. */
-static pid_t find_twin(const struct patient *p)
+/* The twin dies with its tracer, and then is the program's zombie. That its pid is not known only
+ * means that we were not told in time: it is a child whose end nobody is told of. False while it is
+ * still dying. */
+static bool reap_twin(const struct patient *p, const struct agent_site *site)
 {
 	_cleanup_pid_list_ struct pid_list children = { 0 };
-	_cleanup_error_ struct error ignored = ERROR_INIT;
+	_cleanup_error_ struct error failed = ERROR_INIT;
 	pid_t *pid;
 
-	if (p->note->twin || proc_children(p->proc_fd, &children, &ignored))
-		return p->note->twin;
+	if (proc_children(p->proc_fd, &children, &failed))
+		return false;
 	array_for(pid, &children.pids) {
 		_cleanup_fd_ int fd = -1;
 		struct proc_stat stat;
@@ -215,11 +217,14 @@ static pid_t find_twin(const struct patient *p)
 
 		snprintf(path, sizeof(path), "/proc/%d", *pid);
 		fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (!proc_read_stat(fd, &stat, &ignored) && stat.state == 'Z' && !stat.exit_signal)
-			return *pid;
-		error_clear(&ignored);
+		if (fd < 0 || proc_read_stat(fd, &stat, &failed))
+			return false;
+		if (p->note->twin ? *pid != p->note->twin : stat.exit_signal)
+			continue;
+		return stat.state == 'Z' &&
+		       !agent_reap_twin(p->threads.items, site, *pid, &failed);
 	}
-	return 0;
+	return true;
 }
 
 static bool clean(struct patient *p, struct gadget_cache *gadgets)
@@ -228,7 +233,6 @@ static bool clean(struct patient *p, struct gadget_cache *gadgets)
 	_cleanup_proc_status_ struct proc_status status = { 0 };
 	_cleanup_vma_list_ struct vma_list maps = { 0 };
 	struct agent_site site = { .maps = &maps, .gadgets = gadgets };
-	pid_t twin;
 
 	if (!p->threads.count)
 		return true;
@@ -237,8 +241,7 @@ static bool clean(struct patient *p, struct gadget_cache *gadgets)
 	    agent_reclaim(p->note, p->threads.items, p->threads.count, &site, status.sig_ign,
 			  &failed))
 		return failed.kind == ERROR_DIED;
-	twin = p->note->twin_due ? find_twin(p) : 0;
-	if (twin && agent_reap_twin(p->threads.items, &site, twin, &failed))
+	if (p->note->twin_due && !reap_twin(p, &site))
 		return false;
 	p->note->twin_due = false;
 	return true;

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "guard/guard.h"
+#include "proc/tasks.h"
 
 enum { FREEZE_TIMEOUT_MS = 1000 };
 
@@ -32,9 +33,20 @@ static int move(struct dump *d, struct freezer *f, bool frozen, int timeout_ms, 
 	return 0;
 }
 
+/* Also a process that is frozen and not seized yet may have to be put right after our death. */
 int frozen_find(struct dump *d, const struct pid_list *tree, struct error *err)
 {
-	return freezers_find(&d->freezers, tree, err);
+	struct agent_note *note;
+	const pid_t *pid;
+
+	if (freezers_find(&d->freezers, tree, err))
+		return -1;
+	if (!d->freezers.count)
+		return 0;
+	array_for(pid, &tree->pids)
+		if (guard_watch(d->guard, *pid, &note, err))
+			return -1;
+	return 0;
 }
 
 int frozen_begin(struct dump *d, struct error *err)
