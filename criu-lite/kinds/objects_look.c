@@ -154,7 +154,10 @@ static const char *unknown_reason(const struct object_look *look)
 		{ "anon_inode:[perf_event]", "performance counters cannot be saved" },
 		{ "/dev/", "the memory of a device cannot be saved" },
 		{ "socket:[", "packet rings of a socket cannot be saved" },
-		{ "/anon_hugepage", "huge page files (hugetlbfs) cannot be saved" },
+		/* What is not of huge pages has a row. */
+		{ "/anon_hugepage", "huge page memory (hugetlbfs) cannot be saved" },
+		{ "/memfd:", "huge page memory (MFD_HUGETLB) cannot be saved" },
+		{ "/SYSV", "huge page memory (SHM_HUGETLB) cannot be saved" },
 	};
 	size_t i;
 
