@@ -37,7 +37,7 @@ def main():
         inside.same(name, hashlib.sha256(body).hexdigest(), files[name])
 
     def answers():
-	try:
+        try:
             fetch(connect(), "small")
             return True
         except OSError:
