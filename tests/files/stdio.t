@@ -55,7 +55,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="criu-lite-stdio-") as scratch:
         image, file = os.path.join(scratch, "image"), os.path.join(scratch, "file")
         program = subprocess.Popen(["/bin/sh", "-c", COPIER], stdin=subprocess.PIPE,
-                                   stdout=subprocess.PIPE, start_new_session=True)
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                   start_new_session=True)
         program.stdin.write(b"first\n")
         program.stdin.flush()
         ok("it copies", program.stdout.readline() == b"copy of first\n")
