@@ -163,9 +163,16 @@ class Case:
         return {} if "unsteady" in self.wishes else looks.look(self.pid)
 
     def compare(self, before):
-        """Keeps what looks otherwise now; told when the program itself has found nothing."""
-        self.changes += looks.difference(before, self.look(),
-                                         self.wishes.get("ignore", "").split(","))
+        """Keeps what looks otherwise now; told when the program itself has found nothing. Threads
+        may need a moment to get back into their calls, some of which change the signal mask."""
+        deadline = time.monotonic() + 2
+        while True:
+            changes = looks.difference(before, self.look(),
+                                       self.wishes.get("ignore", "").split(","))
+            if not changes or time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        self.changes += changes
 
     def run_none(self):
         before = self.look()

@@ -22,13 +22,14 @@
 #include "kernel-compat/calls.h"
 #include "kinds/files.h"
 #include "kinds/memory.h"
+#include "kinds/task/siginfo.h"
 #include "proc/stat.h"
 #include "tracee/wait.h"
 
 enum {
 	STOP_TIMEOUT_MS = 5000,
 	RSEQ_UNREGISTER = 1,
-	PUPPET_STOP_SIGNAL = SIGURG,
+	SIGNALS = 64,
 	HELPER_PID_FIRST = 1000,
 	HELPER_PID_TRIES = 20000,
 };
@@ -73,6 +74,24 @@ static int pid_is_taken(pid_t pid, struct error *err)
 	return error_hint(err, "end that process, or restore in a pid namespace of its own");
 }
 
+/* A puppet's disposition of the signal by which it stops does not matter, since we take it before
+ * that counts. But of a standard signal only one can wait. */
+static int choose_stop_signal(const struct restore_task *t)
+{
+	static const int preferred[] = { SIGURG, SIGWINCH, SIGSTKFLT, SIGPWR };
+	uint64_t taken = siginfo_saved(t);
+	size_t i;
+	int signal;
+
+	for (i = 0; i < ARRAY_SIZE(preferred); i++)
+		if (!(taken >> (preferred[i] - 1) & 1))
+			return preferred[i];
+	for (signal = SIGNALS; signal > SIGRTMIN; signal--)
+		if (!(taken >> (signal - 1) & 1))
+			break;
+	return signal;
+}
+
 /* What is common to every new puppet: a held leader with the agent in it. */
 static int adopt(struct restore_task *t, pid_t pid, struct error *err)
 {
@@ -81,7 +100,7 @@ static int adopt(struct restore_task *t, pid_t pid, struct error *err)
 	t->pidfd = sys_pidfd_open(pid, 0);
 	if (t->pidfd < 0)
 		return error_set(err, ERROR_FAILED, errno, "process %d: cannot open", pid);
-	agent_adopt(&t->agent, t->restore->area, PUPPET_STOP_SIGNAL);
+	agent_adopt(&t->agent, t->restore->area, choose_stop_signal(t));
 	return tracee_get_regs(held, &held->saved, err);
 }
 

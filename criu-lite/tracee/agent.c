@@ -11,8 +11,10 @@
 #include "kernel-compat/syscall_names.h"
 #include "tracee/internal.h"
 
-/* How our stop signal is told from the same signal sent by somebody else. */
-#define STOP_COOKIE 0x6372697563726975ul
+/* How our stop signal is told from the same signal sent by somebody else: it claims to come from
+ * this process and user. To itself a thread may send that, and a signal with the code of kill(2) is
+ * sent although no more may be queued. */
+enum { STOP_PID = 0x63726975, STOP_UID = 0x6c697465 };
 
 /* The area's header, read by the agent's code. */
 struct batch_header {
@@ -26,6 +28,7 @@ struct batch_header {
 
 enum {
 	NOTHING_FAILED = 0xffffffff,
+	STOP_RECORD = 2,	/* of those that end a batch, the one that makes it stop */
 	FRAME_HEAD_MAX = 2048,	/* what a frame has beside the extended registers, and more */
 };
 
@@ -47,8 +50,9 @@ static int append_stop(const struct agent *a, struct batch *b)
 {
 	siginfo_t info = {
 		.si_signo = a->stop_signal,
-		.si_code = SI_QUEUE,
-		.si_value.sival_ptr = (void *)STOP_COOKIE,
+		.si_code = SI_USER,
+		.si_pid = STOP_PID,
+		.si_uid = STOP_UID,
 	};
 	uint64_t address = batch_put(b, &info, sizeof(info));
 	int process = batch_call(b, SYS_getpid);
@@ -131,8 +135,26 @@ static int read_batch(struct agent *a, struct tracee *t, struct batch *b, uint32
 	return 0;
 }
 
+/* A signal for which there was no room has lost what came with it. Then it is ours if the thread
+ * has just sent it. */
+static int is_our_stop(const struct agent *a, struct tracee *t, const siginfo_t *info,
+		       uint32_t stop_record, bool *ret, struct error *err)
+{
+	struct arch_regs regs;
+
+	*ret = info->si_signo == a->stop_signal && info->si_code == SI_USER &&
+	       info->si_pid == STOP_PID && info->si_uid == STOP_UID;
+	if (*ret || info->si_signo != a->stop_signal || info->si_code != SI_USER || info->si_pid)
+		return 0;
+	if (tracee_get_regs(t, &regs, err))
+		return -1;
+	*ret = arch_agent_has_called(&regs, a->address, stop_record);
+	return 0;
+}
+
 /* Waits for our own stop; what else comes by is put off. */
-static int wait_for_stop(const struct agent *a, struct tracee *t, struct error *err)
+static int wait_for_stop(const struct agent *a, struct tracee *t, uint32_t stop_record,
+			 struct error *err)
 {
 	struct stop stop;
 
@@ -141,11 +163,12 @@ static int wait_for_stop(const struct agent *a, struct tracee *t, struct error *
 			return -1;
 		if (stop.kind == STOP_SIGNAL) {
 			siginfo_t info;
+			bool ours;
 
-			if (tracee_siginfo(t, &info, err))
+			if (tracee_siginfo(t, &info, err) ||
+			    is_our_stop(a, t, &info, stop_record, &ours, err))
 				return -1;
-			if (stop.signal == a->stop_signal && info.si_code == SI_QUEUE &&
-			    info.si_value.sival_ptr == (void *)STOP_COOKIE)
+			if (ours)
 				return 0;
 			if (stop.signal == SIGSEGV || stop.signal == SIGBUS ||
 			    stop.signal == SIGILL)
@@ -174,17 +197,23 @@ static int lead_home(const struct agent *a, struct tracee *t, struct error *err)
 }
 
 /* Signals are blocked while the way leads home, and only then does it lead through the batch: no
- * handler of the program meets the batch, whenever we are killed. */
+ * handler of the program meets the batch, whenever we are killed. A puppet has no way home. */
+static int prepare(struct agent *a, struct tracee *t, struct error *err)
+{
+	if (t->hijacked && !a->puppet)
+		return 0;
+	if (!a->puppet && lead_home(a, t, err))
+		return -1;
+	t->hijacked = true;
+	return tracee_set_sigmask(t, all_signals & ~(1ull << (a->stop_signal - 1)), err);
+}
+
 static int start(struct agent *a, struct tracee *t, size_t entry, struct error *err)
 {
 	struct arch_regs regs = t->saved;
 
-	if ((!t->hijacked || a->puppet) &&
-	    (lead_home(a, t, err) ||
-	     tracee_set_sigmask(t, all_signals & ~(1ull << (a->stop_signal - 1)), err)))
-		return -1;
 	arch_agent_regs(&regs, a->address + entry, agent_batch_address(a), agent_frame_address(a));
-	if (tracee_set_regs(t, &regs, err))
+	if (prepare(a, t, err) || tracee_set_regs(t, &regs, err))
 		return -1;
 	return tracee_continue(t, 0, err);
 }
@@ -215,10 +244,10 @@ static int run_from(struct agent *a, struct tracee *t, size_t entry, struct batc
 		return error_set(err, ERROR_FAILED, 0, "task %d: a batch of %d calls is too large",
 				 t->tid, count);
 	/* After an earlier batch it stands in the middle of what is written now. */
-	if (t->hijacked && lead_home(a, t, err))
+	if (t->hijacked && !a->puppet && lead_home(a, t, err))
 		return -1;
 	if (write_batch(a, t, b, resume, err) || start(a, t, entry, err) ||
-	    wait_for_stop(a, t, err) || read_batch(a, t, b, &failed, err))
+	    wait_for_stop(a, t, resume + STOP_RECORD, err) || read_batch(a, t, b, &failed, err))
 		return -1;
 	b->records.count = count;
 	if (failed == NOTHING_FAILED)

@@ -31,6 +31,8 @@ uint64_t arch_sp(const struct arch_regs *regs);
 void arch_agent_regs(struct arch_regs *regs, uint64_t code, uint64_t batch, uint64_t stack);
 /* The same where nothing but the way home is left. */
 void arch_home_regs(struct arch_regs *regs, uint64_t code, uint64_t batch, uint64_t stack);
+/* Whether registers are those of an agent at `code` that has just made the call of this record. */
+bool arch_agent_has_called(const struct arch_regs *regs, uint64_t code, uint32_t record);
 /* Registers that make one call at `gadget` and return through the words at `stack`. */
 void arch_call_regs(struct arch_regs *regs, uint64_t gadget, uint64_t stack, long number,
 		    const uint64_t a[6]);

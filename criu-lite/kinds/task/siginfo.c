@@ -5,7 +5,12 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "images/pending_signals.pb-c.h"
+#include "images/pending_signals_shared.pb-c.h"
 #include "kinds/task/posix_timers.h"
+
+extern const struct kind pending_signals_kind;
+extern const struct kind pending_signals_shared_kind;
 
 enum {
 	AT_ONCE = 32,		/* read */
@@ -133,4 +138,38 @@ int siginfo_finish(struct restore_thread *t, const ProtobufCBinaryData *fields, 
 			return -1;
 	}
 	return 0;
+}
+
+static uint64_t signals_of(const ProtobufCBinaryData *fields, size_t count)
+{
+	uint64_t set = 0;
+	siginfo_t info;
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (siginfo_from_field(&fields[i], &info))
+			set |= 1ull << (info.si_signo - 1);
+	return set;
+}
+
+uint64_t siginfo_saved(const struct restore_task *t)
+{
+	const PendingSignalsShared *shared;
+	uint64_t set = 0;
+	size_t i;
+
+	/* A helper process has no saved state. */
+	if (!t->state)
+		return 0;
+	shared = (const PendingSignalsShared *)restore_task_state(t, &pending_signals_shared_kind);
+	if (shared)
+		set = signals_of(shared->signals, shared->n_signals);
+	for (i = 0; i < t->threads.count; i++) {
+		const PendingSignals *m = (const PendingSignals *)restore_thread_state(
+			t->threads.items[i], &pending_signals_kind);
+
+		if (m)
+			set |= signals_of(m->signals, m->n_signals);
+	}
+	return set;
 }

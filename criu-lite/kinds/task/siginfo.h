@@ -26,6 +26,9 @@ int siginfo_fields(struct siginfo_list *list, struct error *err);
 /* Reads one field of a message; false when it cannot be a signal that waits. */
 bool siginfo_from_field(const ProtobufCBinaryData *field, siginfo_t *ret);
 
+/* Signals (bit 0 is signal 1) that will wait in the process or one of its threads again. */
+uint64_t siginfo_saved(const struct restore_task *t);
+
 /*
  * Queue the signals of a message again, the thread to itself: rt_tgsigqueueinfo(2), or
  * rt_sigqueueinfo(2) when shared. As many as fit go into the batch of put(); with more than that

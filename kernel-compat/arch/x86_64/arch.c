@@ -111,6 +111,12 @@ void arch_home_regs(struct arch_regs *regs, uint64_t code, uint64_t batch, uint6
 	arch_agent_regs(regs, code + (arch_agent_home - arch_agent_begin), batch, stack);
 }
 
+bool arch_agent_has_called(const struct arch_regs *regs, uint64_t code, uint32_t record)
+{
+	return regs->user.rip == code + arch_agent_call_offset() + SYSCALL_INSN_SIZE &&
+	       regs->user.r13 == record;
+}
+
 void arch_call_regs(struct arch_regs *regs, uint64_t gadget, uint64_t stack, long number,
 		    const uint64_t a[6])
 {
