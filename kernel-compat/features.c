@@ -27,7 +27,8 @@ const struct feature features_table[] = {
 	{ "prctl-mm-map", "heap, stack and argument addresses", NULL, "3.18",
 	  probe_prctl_mm_map },
 	{ "restart-block", "interrupted poll, futex and nanosleep wait for the rest of their time",
-	  "after a restore they wait for all of it again", "6.1", probe_restart_block },
+	  "after a restore they wait for all of it again; EINTR if interrupted before", "6.1",
+	  probe_restart_block },
 	{ "timer-restore-ids", "POSIX timers with their ids",
 	  "timers are made and deleted until the id comes up", "6.15", probe_timer_restore_ids },
 

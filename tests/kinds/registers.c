@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A computation that makes no system call keeps all general registers, flags and its red zone. */
+/* A computation without system calls keeps registers, flags, segment bases and its red zone. */
+#include <asm/prctl.h>
 #include <pthread.h>
 
 #include "testing.h"
@@ -55,9 +56,26 @@ __asm__("	.text\n"
 	"	ret\n"
 	"	.size spin, . - spin\n");
 
+static uint64_t base(int which)
+{
+	uint64_t address = 0;
+
+	test_must(!syscall(SYS_arch_prctl, which, &address));
+	return address;
+}
+
 static void *thread_main(void *unused)
 {
+	static uint64_t word = 0x6773206265677365;
+	uint64_t fs = base(ARCH_GET_FS), read;
+
+	test_must(!syscall(SYS_arch_prctl, ARCH_SET_GS, &word));
 	spin();
+	test_check(base(ARCH_GET_FS) == fs, "the FS base is %#lx, was %#lx", base(ARCH_GET_FS), fs);
+	test_check(base(ARCH_GET_GS) == (uint64_t)&word, "the GS base is %#lx, was %p",
+		   base(ARCH_GET_GS), (void *)&word);
+	__asm__ volatile("mov %%gs:0, %0" : "=r"(read));
+	test_check(read == word, "%%gs:0 reads %#lx", read);
 	return NULL;
 }
 
