@@ -51,10 +51,9 @@ int memory_restore_objects(struct restore *r, struct error *err);
 
 /*
  * Turns the map that a puppet was born with into the saved one. The root's is what it has from
- * this process: all of it but the agent (t->agent) goes, and its vdso is parked. Every other
- * puppet's is that of `t->parent`, whose maps must be restored, or with a parent that has none (a
- * zombie, a helper) what that one was born with. No task changes its map otherwise until the rows
- * "maps" and "mm" are put.
+ * this process: all of it but the agent goes, and its vdso is parked. Every other puppet's is that
+ * of `t->birth`, whose maps must be restored, or if that one has none (a zombie) what it was born
+ * with. No task changes its map otherwise until the rows "maps" and "mm" are put.
  */
 int memory_restore_maps(struct restore_task *t, struct error *err);
 /* Fills the pages that the task's children will share with it: to be called before their birth. */

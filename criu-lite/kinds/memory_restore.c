@@ -8,10 +8,10 @@
 #include <sys/syscall.h>
 
 #include "base/cleanup.h"
+#include "kernel-compat/features.h"
 #include "kinds/maps.h"
 #include "kinds/memory.h"
 #include "kinds/memory_internal.h"
-#include "kernel-compat/features.h"
 #include "kinds/objects.h"
 #include "tracee/batch.h"
 
@@ -20,7 +20,6 @@ enum {
 	RECORDS_FOR_THREADS = 8,
 	/* … nor a userfaultfd. */
 	RECORDS_FOR_UFFD = 16,
-	SETS_MAX = 1 << 22,
 };
 
 #ifndef MADV_COLLAPSE
