@@ -7,7 +7,7 @@
 
 /*
  * A small process that waits for our death and then takes back what outlives us in others: agents
- * and nets in processes, a twin's zombie, the state of a cgroup's freezer, TCP_REPAIR on sockets,
+ * and nets in processes, a twin's zombie, the state of a cgroup's freezer, modes of sockets,
  * files. It is told of each effect before the effect is made, through memory that both share.
  *
  * If the guard itself is killed, guard_check() fails from then on; what it would have done is up to
@@ -47,8 +47,8 @@ int guard_freezer_moves(struct guard *g, int slot, const struct guard_freezer *f
 /* … or is as it shall be. */
 void guard_freezer_rests(struct guard *g, int slot);
 
-/* A socket that is about to have TCP_REPAIR set, and what that overwrites: SO_REUSEADDR, and
- * SO_PEEK_OFF, which is left alone if it is negative. */
+/* A socket that is about to have TCP_REPAIR or SO_PEEK_OFF set, and how it shall be in the end
+ * (repair mode overwrites SO_REUSEADDR). */
 struct guard_socket {
 	int fd, reuse, peek_offset;
 };

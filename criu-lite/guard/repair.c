@@ -48,9 +48,7 @@ static void end_repair(const struct guard_socket *sockets, size_t count)
 	const struct guard_socket *s;
 
 	for (s = sockets; s < sockets + count; s++) {
-		if (s->peek_offset >= 0)
-			setsockopt(s->fd, SOL_SOCKET, SO_PEEK_OFF, &s->peek_offset,
-				   sizeof(s->peek_offset));
+		setsockopt(s->fd, SOL_SOCKET, SO_PEEK_OFF, &s->peek_offset, sizeof(s->peek_offset));
 		setsockopt(s->fd, IPPROTO_TCP, TCP_REPAIR, &off, sizeof(off));
 		setsockopt(s->fd, SOL_SOCKET, SO_REUSEADDR, &s->reuse, sizeof(s->reuse));
 		close(s->fd);

@@ -104,14 +104,14 @@ static int keep(struct peek *p, Datagram ***ret, size_t *ret_count, struct error
 	return 0;
 }
 
-int datagrams_dump(struct dump_file *f, int fd, Datagram ***ret, size_t *ret_count,
-		   struct error *err)
+int datagrams_dump(struct dump *run, struct dump_file *f, int fd, Datagram ***ret,
+		   size_t *ret_count, struct error *err)
 {
 	_cleanup_peek_ struct peek p;
 	size_t offset = 0;
 	int got;
 
-	if (peek_start(&p, fd, err))
+	if (peek_start(&p, run, fd, err))
 		return error_wrap(err, "%s", dump_file_name(f));
 	while ((got = peek_at(&p, offset, 0, err)) > 0) {
 		offset += p.data.size;

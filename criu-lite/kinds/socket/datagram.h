@@ -17,8 +17,8 @@ int multicast_put(int fd, int domain, MulticastGroup *const *groups, size_t coun
 /* ---- queues (datagram.c) ---- */
 
 /* What waits in it; nothing is taken out. */
-int datagrams_dump(struct dump_file *f, int fd, Datagram ***ret, size_t *ret_count,
-		   struct error *err);
+int datagrams_dump(struct dump *run, struct dump_file *f, int fd, Datagram ***ret,
+		   size_t *ret_count, struct error *err);
 
 /*
  * Brings datagrams into a bound socket again, with the addresses of their senders: a raw socket of

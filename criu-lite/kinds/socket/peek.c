@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "guard/guard.h"
+#include "kinds/frozen.h"
 
 #ifndef SCM_PIDFD
 #define SCM_PIDFD 0x04
@@ -17,11 +19,12 @@ static int set_offset(int fd, int offset)
 	return setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof(offset));
 }
 
-int peek_start(struct peek *p, int fd, struct error *err)
+int peek_start(struct peek *p, struct dump *run, int fd, struct error *err)
 {
 	socklen_t size = sizeof(p->offset_before);
 
 	memset(p, 0, sizeof(*p));
+	p->run = run;
 	p->fd = fd;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &p->offset_before, &size)) {
 		/* A socket without it can only be looked at from the start. */
@@ -85,13 +88,28 @@ static ssize_t look(struct peek *p, size_t size)
 	return n;
 }
 
+/* Before SO_PEEK_OFF is changed for the first time. */
+static int prepare(struct peek *p, struct error *err)
+{
+	struct guard_socket told = { .fd = p->fd, .peek_offset = p->offset_before };
+	socklen_t size = sizeof(told.reuse);
+
+	if (getsockopt(p->fd, SOL_SOCKET, SO_REUSEADDR, &told.reuse, &size))
+		return error_set(err, ERROR_TARGET, errno, "SO_REUSEADDR");
+	if (guard_keep_socket(p->run->guard, &told, err) || frozen_stay(p->run, err))
+		return -1;
+	p->moved = true;
+	return 0;
+}
+
 static int move(struct peek *p, size_t offset, struct error *err)
 {
 	/* The first look needs none. From then on even offset 0 does: it skips an empty message
 	 * that has been looked at. */
 	if (!p->looked && !offset && p->offset_before < 0)
 		return 0;
-	p->moved = true;
+	if (!p->moved && prepare(p, err))
+		return -1;
 	p->offset = offset;
 	if (set_offset(p->fd, offset))
 		return error_set(err, ERROR_TARGET, errno, "cannot look behind the first message");
@@ -134,18 +152,22 @@ ssize_t peek_again(struct peek *p, void *buffer, size_t size)
 
 int peek_end(struct peek *p, struct error *err)
 {
-	bool moved = p->moved;
+	int failed;
 
+	if (!p->moved)
+		return 0;
 	p->moved = false;
-	if (moved && set_offset(p->fd, p->offset_before))
-		return error_set(err, ERROR_TARGET, errno, "cannot put SO_PEEK_OFF back");
-	return 0;
+	failed = set_offset(p->fd, p->offset_before);
+	if (frozen_stay_no_more(p->run, err))
+		return -1;
+	return failed ? error_set(err, ERROR_TARGET, errno, "cannot put SO_PEEK_OFF back") : 0;
 }
 
 void peek_release(struct peek *p)
 {
-	if (p->moved)
-		set_offset(p->fd, p->offset_before);
+	_cleanup_error_ struct error ignored = ERROR_INIT;
+
+	peek_end(p, &ignored);
 	drop_fds(p);
 	buffer_release(&p->data);
 }

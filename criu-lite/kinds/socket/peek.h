@@ -7,11 +7,12 @@
 
 #include "base/error.h"
 #include "base/io.h"
+#include "kinds/dump.h"
 
 /*
  * Reading a receive queue without taking anything out: recvmsg(2) with MSG_PEEK. What lies behind
  * the first message is reached by SO_PEEK_OFF, which belongs to the socket and is put back at the
- * end.
+ * end, by the guard if we die: until then the tree stays frozen.
  */
 
 enum {
@@ -20,6 +21,7 @@ enum {
 };
 
 struct peek {
+	struct dump *run;
 	int fd;
 	int offset_before;	/* SO_PEEK_OFF as found; -1 is off */
 	bool moved;		/* it has been changed */
@@ -39,7 +41,7 @@ struct peek {
 	size_t control_size;
 };
 
-int peek_start(struct peek *p, int fd, struct error *err);
+int peek_start(struct peek *p, struct dump *run, int fd, struct error *err);
 /* Looks at what lies `offset` bytes into the queue, at most `size` bytes of it (0: one whole
  * message). Returns 1, 0 when there is nothing, or -1. Descriptors of the message before are
  * closed. */

@@ -72,7 +72,7 @@ static int dump_message(struct dump_files *d, struct dump_file *f, UdpSocket *m,
 	if (inet_address_save(&local, &m->local, err) ||
 	    inet_address_save(&remote, &m->remote, err) ||
 	    multicast_dump(f, fd, m->socket->domain, &m->groups, &m->n_groups, err) ||
-	    datagrams_dump(f, fd, &m->queue, &m->n_queue, err))
+	    datagrams_dump(dump_files_run(d), f, fd, &m->queue, &m->n_queue, err))
 		return -1;
 	return dump_file_message(d, f, &m->base, err);
 }

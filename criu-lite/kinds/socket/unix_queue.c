@@ -157,7 +157,7 @@ int unix_queue_dump(struct dump_files *d, struct dump_file *f, UnixSocket *m, st
 	_cleanup_peek_ struct peek p;
 	int r;
 
-	if (peek_start(&p, dump_file_fd(d, f, err), err))
+	if (peek_start(&p, dump_files_run(d), dump_file_fd(d, f, err), err))
 		return error_wrap(err, "%s", dump_file_name(f));
 	/* A stream that was never connected can hold nothing, and says so by an error. */
 	if (m->socket->type != SOCK_DGRAM && (m->state == UNIX_SOCKET__STATE__UNCONNECTED))
