@@ -80,6 +80,20 @@ static int check_file(const struct fd_scan *scan, const struct kind *kind,
 	return kind->file->check_tree ? kind->file->check_tree(scan, look, blockers, err) : 0;
 }
 
+static int add_outside(const struct fd_file *f, struct blockers *blockers)
+{
+	const struct fd_look *look = &f->file.look;
+	_cleanup_free_ char *who =
+		f->kind->file->outside_who ? f->kind->file->outside_who(look) : NULL;
+	char reason[256];
+
+	snprintf(reason, sizeof(reason), "its other end is held by %s outside of the tree",
+		 who ? who : "a process");
+	return blockers_add(blockers, look->pid, reason,
+			    "save the tree that holds both ends, or let the program close it",
+			    "descriptor %d (%s)", look->number, look->link);
+}
+
 static int judge_file(struct fd_scan *scan, struct fd_file *f, bool in_flight,
 		      struct blockers *blockers, struct error *err)
 {
@@ -91,14 +105,11 @@ static int judge_file(struct fd_scan *scan, struct fd_file *f, bool in_flight,
 		return 0;
 	if (f->kind && !f->blocked)
 		return check_file(scan, f->kind, look, blockers, err);
-	if (f->blocked) {
-		reason = "its other end is held by a process outside of the tree";
-		remedy = "save the tree that holds both ends, or let the program close it";
-	} else {
+	if (!f->blocked)
 		fd_unsupported(look, &reason, &remedy);
-	}
-	if (blockers_add(blockers, look->pid, reason, remedy, "descriptor %d (%s)", look->number,
-			 look->link))
+	if (f->blocked ? add_outside(f, blockers)
+		       : blockers_add(blockers, look->pid, reason, remedy, "descriptor %d (%s)",
+				      look->number, look->link))
 		return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
 	return 0;
 }

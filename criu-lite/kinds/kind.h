@@ -76,6 +76,9 @@ struct file_ops {
 	 * tree. Then a standard descriptor becomes kind "external", and anything else is a blocker.
 	 * May be NULL: such a kind has no other end. */
 	bool (*outside)(const struct fd_scan *scan, const struct fd_look *look);
+	/* Who that is, for people: "process 12 (sshd)"; malloc'ed, NULL when it is not known. May be
+	 * NULL. */
+	char *(*outside_who)(const struct fd_look *look);
 	/* Preflight, with the program running: names what of this descriptor cannot be saved. */
 	int (*check)(const struct fd_look *look, struct blockers *blockers, struct error *err);
 	/* The same, for what can only be said with a view of all descriptors (files.h). */

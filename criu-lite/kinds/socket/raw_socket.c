@@ -120,6 +120,7 @@ static int finish(struct restore_files *r, struct restore_file *f, struct error 
 
 static const struct file_ops raw_socket_file = {
 	.recognise = recognise,
+	.check = socket_common_check,
 	.dump = dump,
 	.create = create,
 	.link = finish,

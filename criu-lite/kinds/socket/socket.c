@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "kinds/socket/socket.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,6 +71,56 @@ void socket_unsupported(const struct fd_look *look, const char **reason, const c
 		}
 }
 
+/* ---- holders ---- */
+
+static bool held_by(const char *pid, const char *socket)
+{
+	_cleanup_dir_ DIR *dir = NULL;
+	struct dirent *item;
+	char path[300], link[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+	dir = opendir(path);
+	while (dir && (item = readdir(dir))) {
+		n = readlinkat(dirfd(dir), item->d_name, link, sizeof(link) - 1);
+		if (n > 0 && (link[n] = 0, !strcmp(link, socket)))
+			return true;
+	}
+	return false;
+}
+
+pid_t socket_holder(ino_t inode)
+{
+	_cleanup_dir_ DIR *dir = opendir("/proc");
+	struct dirent *item;
+	char socket[32];
+
+	snprintf(socket, sizeof(socket), "socket:[%ju]", (uintmax_t)inode);
+	while (dir && (item = readdir(dir)))
+		if (item->d_name[0] >= '1' && item->d_name[0] <= '9' &&
+		    held_by(item->d_name, socket))
+			return strtol(item->d_name, NULL, 10);
+	return 0;
+}
+
+char *socket_holder_text(ino_t inode)
+{
+	_cleanup_buffer_ struct buffer name = { 0 };
+	pid_t pid = inode ? socket_holder(inode) : 0;
+	char path[32], *text;
+
+	if (!pid)
+		return NULL;
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	if (read_file_at(AT_FDCWD, path, &name) || !name.size)
+		return NULL;
+	return asprintf(&text, "process %d (%.*s)", pid, (int)name.size - 1, name.data) < 0 ? NULL :
+											     text;
+}
+
+/* ---- memory of messages ---- */
+
 int socket_bytes(ProtobufCBinaryData *ret, const void *data, size_t size)
 {
 	ret->data = malloc(size + 1);
@@ -115,6 +167,20 @@ static int int_option(int fd, int name, uint32_t *ret)
 	socklen_t size = sizeof(*ret);
 
 	return getsockopt(fd, SOL_SOCKET, name, ret, &size);
+}
+
+int socket_common_check(const struct fd_look *look, struct blockers *blockers, struct error *err)
+{
+	_cleanup_fd_ int fd = fd_look_duplicate(look);
+	socklen_t count = 0;
+
+	if (fd < 0 || !getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &count) || errno != EACCES)
+		return 0;
+	if (blockers_add(blockers, look->pid, "an eBPF program filters it and cannot be read back",
+			 "let the program use a classic filter", "descriptor %d (%s)", look->number,
+			 look->link))
+		return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
+	return 0;
 }
 
 /* An eBPF program cannot be read back; a classic one comes as written. */

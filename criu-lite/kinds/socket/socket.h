@@ -24,8 +24,16 @@ bool socket_protocol_is(const struct fd_look *look, const char *const *names);
 /* Why a socket that no row wants cannot be saved, and what can be done; both are static. */
 void socket_unsupported(const struct fd_look *look, const char **reason, const char **remedy);
 
+/* A process that has the socket with this inode in its descriptor table; 0 when none has, and then
+ * it may wait in the queue of another socket. Looks through all of /proc. */
+pid_t socket_holder(ino_t inode);
+/* "process 12 (sshd)", malloc'ed; NULL when nobody holds it. */
+char *socket_holder_text(ino_t inode);
+
 /* ---- the common part of the messages (socket.c) ---- */
 
+/* Preflight of what all sockets may have: a filter that cannot be read back. */
+int socket_common_check(const struct fd_look *look, struct blockers *blockers, struct error *err);
 /* Domain, type, protocol, owner, options of these levels (ended by -1) and filter. The caller frees
  * *ret with the message that it becomes part of; also after a failure. */
 int socket_common_dump(struct dump_files *d, struct dump_file *f, const int *levels,

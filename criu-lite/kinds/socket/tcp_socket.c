@@ -120,6 +120,20 @@ static bool outside(const struct fd_scan *scan, const struct fd_look *look)
 	return true;
 }
 
+static char *outside_who(const struct fd_look *look)
+{
+	_cleanup_error_ struct error ignored = ERROR_INIT;
+	_cleanup_fd_ int fd = fd_look_duplicate(look);
+	struct other other;
+	char text[64], *who;
+
+	if (fd < 0 || find_other(fd, &other, &ignored))
+		return NULL;
+	if (other.what == OTHER_SOCKET && (who = socket_holder_text(other.inode)))
+		return who;
+	return strdup(inet_text(&other.remote, text));
+}
+
 static int add_blocker(struct blockers *b, const struct fd_look *look, const char *reason,
 		       const char *remedy, struct error *err)
 {
@@ -136,6 +150,8 @@ static int check(const struct fd_look *look, struct blockers *blockers, struct e
 	socklen_t size = sizeof(protocol) - 1;
 	struct tcp_info info;
 
+	if (socket_common_check(look, blockers, err))
+		return -1;
 	if (fd < 0 || tcp_state(fd, &info))
 		return 0;
 	if (!getsockopt(fd, SOL_TCP, TCP_ULP, protocol, &size) && protocol[0] &&
@@ -403,6 +419,7 @@ static int dump(struct dump_files *d, struct dump_file *f, struct error *err)
 static const struct file_ops tcp_socket_file = {
 	.recognise = recognise,
 	.outside = outside,
+	.outside_who = outside_who,
 	.check = check,
 	.dump = dump,
 	.create = tcp_create,

@@ -29,6 +29,8 @@ static int check(const struct fd_look *look, struct blockers *blockers, struct e
 	int encapsulates = 0;
 	socklen_t size = sizeof(encapsulates);
 
+	if (socket_common_check(look, blockers, err))
+		return -1;
 	if (fd < 0 || getsockopt(fd, SOL_UDP, UDP_ENCAP, &encapsulates, &size) || !encapsulates)
 		return 0;
 	if (blockers_add(blockers, look->pid, "the kernel takes packets out of it (UDP_ENCAP)",

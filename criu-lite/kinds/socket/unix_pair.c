@@ -344,7 +344,7 @@ static int connect_outside(struct restore_file *f, struct unix_restore *data, st
 	struct sockaddr_un address;
 	socklen_t size = unix_address(&address, m->peer_address.data, m->peer_address.len);
 
-	if (!m->has_peer_address || !size)
+	if (!m->has_peer_address || !size || address.sun_path[0] != '/')
 		return error_set(err, ERROR_IMAGE, 0, "its peer has no address");
 	if (!connect(f->fd, (struct sockaddr *)&address, size))
 		return 0;
@@ -353,7 +353,12 @@ static int connect_outside(struct restore_file *f, struct unix_restore *data, st
 	return connect_to_gone(f, data, err);
 }
 
-int unix_connect_datagram(struct restore_files *r, struct restore_file *f, struct error *err)
+enum { CHAIN_MAX = 200 };	/* sockets, each connected to the next */
+
+/* A connected socket cannot be connected to any more, except by its peer: those that are connected
+ * to it come first. */
+static int connect_in_order(struct restore_files *r, struct restore_file *f, int depth,
+			    struct error *err)
 {
 	const UnixSocket *m = unix_message(f);
 	struct unix_restore *data = unix_data(f, err);
@@ -364,20 +369,28 @@ int unix_connect_datagram(struct restore_files *r, struct restore_file *f, struc
 	if (data->connected || m->socket->type != SOCK_DGRAM ||
 	    m->state == UNIX_SOCKET__STATE__UNCONNECTED)
 		return 0;
+	if (depth > CHAIN_MAX)
+		return error_set(err, ERROR_IMAGE, 0, "a chain of more than %d datagram sockets",
+				 CHAIN_MAX);
 	data->connected = true;
-	/* A connected socket cannot be connected to any more, except by its peer. */
 	for (size_t i = 0; (w = restore_files_at(r, i)); i++)
 		if (w->kind == f->kind && unix_message(w)->has_peer &&
 		    unix_message(w)->peer == m->socket->inode &&
-		    m->peer != unix_message(w)->socket->inode && unix_connect_datagram(r, w, err))
+		    m->peer != unix_message(w)->socket->inode &&
+		    connect_in_order(r, w, depth + 1, err))
 			return -1;
 	if (m->state == UNIX_SOCKET__STATE__PEER_GONE)
 		return connect_to_gone(f, data, err);
 	if (m->state == UNIX_SOCKET__STATE__OUTSIDE)
 		return connect_outside(f, data, err);
 	w = m->has_peer ? unix_by_inode(r, m->peer) : NULL;
-	if (!w || w == f || m->state != UNIX_SOCKET__STATE__CONNECTED)
+	if (!w || m->state != UNIX_SOCKET__STATE__CONNECTED)
 		return error_set(err, ERROR_IMAGE, 0,
 				 "description %u: its peer is not in the image", f->id);
 	return connect_to_bound(f->fd, w->fd, err);
+}
+
+int unix_connect_datagram(struct restore_files *r, struct restore_file *f, struct error *err)
+{
+	return connect_in_order(r, f, 0, err);
 }

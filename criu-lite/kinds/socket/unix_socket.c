@@ -8,9 +8,7 @@
  */
 #include "kinds/socket/unix.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
@@ -31,39 +29,6 @@ static bool recognise(const struct fd_look *look)
 
 /* ---- preflight ---- */
 
-/* Whether a process holds that socket in its descriptor table. */
-static bool held_by(const char *pid, const char *socket)
-{
-	_cleanup_dir_ DIR *dir = NULL;
-	struct dirent *item;
-	char path[300], link[64];
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
-	dir = opendir(path);
-	while (dir && (item = readdir(dir))) {
-		n = readlinkat(dirfd(dir), item->d_name, link, sizeof(link) - 1);
-		if (n > 0 && (link[n] = 0, !strcmp(link, socket)))
-			return true;
-	}
-	return false;
-}
-
-/* Whether any process holds it; else it waits in the queue of a socket. */
-static bool held(ino_t inode)
-{
-	_cleanup_dir_ DIR *dir = opendir("/proc");
-	struct dirent *item;
-	char socket[32];
-
-	snprintf(socket, sizeof(socket), "socket:[%ju]", (uintmax_t)inode);
-	while (dir && (item = readdir(dir)))
-		if (item->d_name[0] >= '1' && item->d_name[0] <= '9' &&
-		    held_by(item->d_name, socket))
-			return true;
-	return false;
-}
-
 static bool in_tree(const struct fd_scan *scan, const struct fd_look *look, ino_t inode)
 {
 	const struct fd_look *other = NULL;
@@ -72,7 +37,7 @@ static bool in_tree(const struct fd_scan *scan, const struct fd_look *look, ino_
 		return true;
 	while ((other = fd_scan_next(scan, other)))
 		if (other->info.scm_fds)
-			return !held(inode);
+			return !socket_holder(inode);
 	return false;
 }
 
@@ -121,6 +86,19 @@ static bool outside(const struct fd_scan *scan, const struct fd_look *look)
 	if (found.type == SOCK_DGRAM || found.state != TCP_ESTABLISHED)
 		return false;
 	return (found.shutdown & 3) != 3 && !waits_in_tree(scan, look, diag);
+}
+
+/* The peer, or the listener in whose backlog it waits. */
+static char *outside_who(const struct fd_look *look)
+{
+	_cleanup_error_ struct error ignored = ERROR_INIT;
+	_cleanup_unix_diag_ struct unix_diag found = { 0 };
+	_cleanup_fd_ int fd = fd_look_duplicate(look);
+	_cleanup_fd_ int diag = fd < 0 ? -1 : diag_open(fd, &ignored);
+
+	if (diag < 0 || diag_unix(diag, look->st.st_ino, &found, &ignored) <= 0)
+		return NULL;
+	return socket_holder_text(found.peer);
 }
 
 /* ---- dump ---- */
@@ -292,7 +270,7 @@ static int dump_connection(struct dump_files *d, struct dump_file *f, int fd,
 		m->state = datagrams || (found->shutdown & 3) == 3 ?
 				   UNIX_SOCKET__STATE__PEER_GONE :
 				   UNIX_SOCKET__STATE__PENDING;
-	else if (datagrams && !dump_files_by_inode(d, f->look.st.st_dev, found->peer, f))
+	else if (datagrams && !dump_files_by_inode(d, f->look.st.st_dev, found->peer, NULL))
 		m->state = UNIX_SOCKET__STATE__OUTSIDE;
 	else
 		m->state = UNIX_SOCKET__STATE__CONNECTED;
@@ -367,6 +345,8 @@ static int dump(struct dump_files *d, struct dump_file *f, struct error *err)
 static const struct file_ops unix_socket_file = {
 	.recognise = recognise,
 	.outside = outside,
+	.outside_who = outside_who,
+	.check = socket_common_check,
 	.dump = dump,
 	.create = unix_create,
 	.connect = unix_connect,
