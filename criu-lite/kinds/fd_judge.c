@@ -190,7 +190,7 @@ int fd_scan_judge(struct fd_scan *scan, struct blockers *blockers, struct error 
 	if (judge_shared_tables(scan, blockers, err))
 		return -1;
 	array_for(table, &scan->tables)
-		if (judge_threads(table, blockers, err))
+		if (!table->one_thread && judge_threads(table, blockers, err))
 			return -1;
 	return 0;
 }
@@ -228,7 +228,7 @@ static int check_task(struct fd_scan *scan, const struct task_look *look, struct
 			return 0;
 	}
 	return fd_scan_table(scan, NULL, look->pid, tid, thread_fd < 0 ? look->proc_fd : thread_fd,
-			     err);
+			     look->status->threads == 1, err);
 }
 
 int files_check(const struct task_look *tasks, size_t count, struct blockers *blockers,

@@ -258,14 +258,14 @@ bool fd_scan_has_process(const struct fd_scan *scan, pid_t pid)
 }
 
 int fd_scan_table(struct fd_scan *scan, struct dump_task *task, pid_t pid, pid_t tid, int proc_fd,
-		  struct error *err)
+		  bool one_thread, struct error *err)
 {
 	struct fd_table *table = array_add(&scan->tables);
 
 	if (!table)
 		return error_set(err, ERROR_FAILED, ENOMEM, "descriptors");
 	*table = (struct fd_table){ .pid = pid, .tid = tid, .proc_fd = -1, .pidfd = -1,
-				    .task = task };
+				    .task = task, .one_thread = one_thread };
 	/* Looks keep it for as long as the scan lives. */
 	table->proc_fd = fcntl(proc_fd, F_DUPFD_CLOEXEC, 0);
 	if (table->proc_fd < 0)

@@ -31,6 +31,7 @@ struct fd_table {
 	struct dump_task *task;	/* NULL in preflight */
 	ARRAY_OF(struct fd_entry) entries;
 	bool has_locks;		/* file locks were seen at its descriptors */
+	bool one_thread;	/* nobody else of the process can have another table */
 };
 
 /* A description and what the engine alone knows of it. */
@@ -68,9 +69,10 @@ void fd_scan_release(struct fd_scan *scan);
 /* Counts a process to the tree. */
 int fd_scan_process(struct fd_scan *scan, pid_t pid, struct error *err);
 /* Reads the descriptor table of a process through one of its threads, whose /proc directory is
- * proc_fd (stays the caller's), and finds or adds what is behind. task is NULL in preflight. */
+ * proc_fd (stays the caller's), and finds or adds what is behind. task is NULL in preflight.
+ * one_thread: the process has no other. */
 int fd_scan_table(struct fd_scan *scan, struct dump_task *task, pid_t pid, pid_t tid, int proc_fd,
-		  struct error *err);
+		  bool one_thread, struct error *err);
 /* The description behind a descriptor; takes the look's contents over (it is empty afterwards).
  * *ret_new says that it was not known. NULL on error. */
 struct fd_file *fd_scan_find(struct fd_scan *scan, struct fd_look *look, bool *ret_new,

@@ -59,8 +59,9 @@ int dump_files_scan(struct dump_files *d, struct error *err)
 
 		if (fd_scan_process(&d->scan, task->pid, err))
 			return -1;
-		if (!task->zombie && fd_scan_table(&d->scan, task, task->pid, speaker->tid,
-						   speaker->proc_fd, err))
+		if (!task->zombie &&
+		    fd_scan_table(&d->scan, task, task->pid, speaker->tid, speaker->proc_fd,
+				  task->threads.count == 1 && !task->leader_gone, err))
 			return -1;
 	}
 	r = fd_scan_judge(&d->scan, &blockers, err);

@@ -170,15 +170,13 @@ static int children_by_stat(int pid_dir, struct pid_list *list, struct error *er
 	return proc_children_by_parent(proc_dir, stat.pid, list, err);
 }
 
-int proc_children(int pid_dir, struct pid_list *list, struct error *err)
+int proc_children_of(int pid_dir, const struct pid_list *threads, struct pid_list *list,
+		     struct error *err)
 {
-	_cleanup_pid_list_ struct pid_list tasks = { 0 };
 	size_t before = list->pids.count;
 	const pid_t *tid;
 
-	if (proc_list_tasks(pid_dir, &tasks, err))
-		return -1;
-	array_for(tid, &tasks.pids) {
+	array_for(tid, &threads->pids) {
 		switch (children_of_thread(pid_dir, *tid, list, err)) {
 		case CHILDREN_FAILED:
 			return proc_blame(pid_dir, err);
@@ -190,4 +188,13 @@ int proc_children(int pid_dir, struct pid_list *list, struct error *err)
 		}
 	}
 	return 0;
+}
+
+int proc_children(int pid_dir, struct pid_list *list, struct error *err)
+{
+	_cleanup_pid_list_ struct pid_list threads = { 0 };
+
+	if (proc_list_tasks(pid_dir, &threads, err))
+		return -1;
+	return proc_children_of(pid_dir, &threads, list, err);
 }

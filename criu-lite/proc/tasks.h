@@ -30,6 +30,9 @@ int proc_list_processes(int proc_dir, struct pid_list *list, struct error *err);
 /* The children of all threads of a process; zombies are among them. Without
  * CONFIG_PROC_CHILDREN this is proc_children_by_parent() of the same proc mount. */
 int proc_children(int pid_dir, struct pid_list *list, struct error *err);
+/* The same for who has just listed the threads. */
+int proc_children_of(int pid_dir, const struct pid_list *threads, struct pid_list *list,
+		     struct error *err);
 /* Every process whose PPid is `parent`, found by reading the stat of all processes. */
 int proc_children_by_parent(int proc_dir, pid_t parent, struct pid_list *list,
 			    struct error *err);

@@ -124,21 +124,12 @@ static int seize_thread(struct dump_task *task, pid_t tid, struct error *err)
 }
 
 /* Seizes threads that are not held yet; *progress tells whether there were any. */
-static int seize_new_threads(struct dump_task *task, bool *progress, struct error *err)
+static int seize_new_threads(struct dump_task *task, const struct pid_list *tids, bool *progress,
+			     struct error *err)
 {
-	_cleanup_pid_list_ struct pid_list tids = { 0 };
-	struct error gone = ERROR_INIT;
-	pid_t *tid;
+	const pid_t *tid;
 
-	if (proc_list_tasks(task->proc_fd, &tids, &gone)) {
-		if (gone.kind == ERROR_DIED) {
-			error_clear(&gone);
-			return 0;
-		}
-		*err = gone;
-		return -1;
-	}
-	array_for(tid, &tids.pids) {
+	array_for(tid, &tids->pids) {
 		size_t before = task->threads.count;
 
 		if (has_thread(task, *tid))
@@ -151,37 +142,57 @@ static int seize_new_threads(struct dump_task *task, bool *progress, struct erro
 	return 0;
 }
 
+/* Children that are not known yet become tasks of ours. */
+static int add_children(struct dump *d, const struct pid_list *children, bool *progress,
+			struct error *err)
+{
+	const pid_t *pid;
+
+	array_for(pid, &children->pids) {
+		if (find_task(d, *pid))
+			continue;
+		if (!add_task(d, *pid, err)) {
+			if (err->kind != ERROR_DIED)
+				return -1;
+			error_clear(err);
+			continue;
+		}
+		*progress = true;
+	}
+	return 0;
+}
+
+/* Seizes before it looks for children: who is held bears no more. */
+static int extend_task(struct dump_task *task, struct pid_list *children, bool *progress,
+		       struct error *err)
+{
+	_cleanup_pid_list_ struct pid_list tids = { 0 };
+
+	return proc_list_tasks(task->proc_fd, &tids, err) ||
+			       seize_new_threads(task, &tids, progress, err) ||
+			       proc_children_of(task->proc_fd, &tids, children, err) ?
+		       -1 :
+		       0;
+}
+
 /* One pass over the known processes: new threads are seized, new children listed. */
 static int extend(struct dump *d, bool *progress, struct error *err)
 {
-	size_t i, k;
+	size_t i;
 
 	for (i = 0; i < d->tasks.count; i++) {
 		_cleanup_pid_list_ struct pid_list children = { 0 };
 		struct error gone = ERROR_INIT;
 
-		if (seize_new_threads(d->tasks.items[i], progress, err))
-			return -1;
-		if (proc_children(d->tasks.items[i]->proc_fd, &children, &gone)) {
+		if (extend_task(d->tasks.items[i], &children, progress, &gone)) {
 			if (gone.kind != ERROR_DIED) {
 				*err = gone;
 				return -1;
 			}
 			error_clear(&gone);
 		}
-		for (k = 0; k < children.pids.count; k++) {
-			pid_t pid = children.pids.items[k];
-
-			if (find_task(d, pid))
-				continue;
-			if (!add_task(d, pid, err)) {
-				if (err->kind != ERROR_DIED)
-					return -1;
-				error_clear(err);
-				continue;
-			}
-			*progress = true;
-		}
+		if (add_children(d, &children, progress, err))
+			return -1;
 	}
 	return 0;
 }

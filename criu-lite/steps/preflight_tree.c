@@ -15,33 +15,54 @@ static int no_memory(struct error *err)
 	return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
 }
 
-/* A restore puts the tree into its own namespaces, so the tree must be in ours. */
-static int check_namespaces(const struct task_look *look, struct blockers *blockers,
-			    struct error *err)
+static const struct {
+	const char *file, *name;
+} namespaces[] = {
+	{ "ns/mnt", "mount" },
+	{ "ns/net", "network" },
+	{ "ns/ipc", "IPC" },
+	{ "ns/uts", "host name" },
+	{ "ns/pid", "pid" },
+	{ "ns/user", "user" },
+	{ "ns/time", "time" },
+	{ "ns/cgroup", "cgroup" },
+	{ "ns/pid_for_children", "children's pid" },
+	{ "ns/time_for_children", "children's time" },
+};
+
+/* Inode numbers, 0 for a namespace that this kernel does not have. */
+struct own_namespaces {
+	ino_t inodes[ARRAY_SIZE(namespaces)];
+};
+
+static void find_own_namespaces(struct own_namespaces *ret)
 {
-	static const struct {
-		const char *file, *name;
-	} kinds[] = {
-		{ "mnt", "mount" },	{ "net", "network" }, { "ipc", "IPC" }, { "uts", "host name" },
-		{ "pid", "pid" },	{ "user", "user" },   { "time", "time" },
-		{ "cgroup", "cgroup" }, { "pid_for_children", "children's pid" },
-		{ "time_for_children", "children's time" },
-	};
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
-		struct stat ours, its;
+	for (i = 0; i < ARRAY_SIZE(namespaces); i++) {
+		struct stat st;
 		char path[64];
 
-		snprintf(path, sizeof(path), "/proc/self/ns/%s", kinds[i].file);
-		if (stat(path, &ours))
-			continue;
-		snprintf(path, sizeof(path), "ns/%s", kinds[i].file);
-		if (fstatat(look->proc_fd, path, &its, 0) || its.st_ino == ours.st_ino)
+		snprintf(path, sizeof(path), "/proc/self/%s", namespaces[i].file);
+		ret->inodes[i] = stat(path, &st) ? 0 : st.st_ino;
+	}
+}
+
+/* A restore puts the tree into its own namespaces, so the tree must be in ours. */
+static int check_namespaces(const struct task_look *look, const struct own_namespaces *own,
+			    struct blockers *blockers, struct error *err)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(namespaces); i++) {
+		struct stat its;
+
+		if (!own->inodes[i] || fstatat(look->proc_fd, namespaces[i].file, &its, 0) ||
+		    its.st_ino == own->inodes[i])
 			continue;
 		if (blockers_add(blockers, look->pid, "is another one than criu-lite's",
 				 "run criu-lite in the same namespaces", "%s namespace",
-				 kinds[i].name))
+				 namespaces[i].name))
 			return no_memory(err);
 	}
 	return 0;
@@ -113,14 +134,16 @@ static int check_process(const struct task_look *look, struct blockers *blockers
 int preflight_tree(const struct task_look *looks, size_t count, struct blockers *blockers,
 		   struct error *err)
 {
+	struct own_namespaces own;
 	size_t i;
 
+	find_own_namespaces(&own);
 	for (i = 0; i < count; i++) {
 		const struct task_look *parent = find_look(looks, i, looks[i].stat->ppid);
 		struct error gone = ERROR_INIT;
 
 		if (check_process(&looks[i], blockers, err) ||
-		    check_namespaces(&looks[i], blockers, err) ||
+		    check_namespaces(&looks[i], &own, blockers, err) ||
 		    check_sharing(&looks[i], parent, blockers, err))
 			return -1;
 		if (!check_threads(&looks[i], blockers, &gone))
