@@ -377,13 +377,14 @@ int puppet_stop(struct restore_task *t, int signal, struct error *err)
 	if (restore_run(t, &b, err) || tracee_set_sigmask(held, 0, err) ||
 	    tracee_continue(held, signal, err))
 		return -1;
-	/* All threads take part: those that are held have to be let go to their stop. */
-	for (i = 1; i < t->threads.count; i++)
-		if (tracee_continue(&t->threads.items[i]->tracee, 0, err))
-			return -1;
+	/* The others have the stop ahead of them once the first has met it, and not before: then they
+	 * would run. They take part when they are let go. */
 	for (i = 0; i < t->threads.count; i++) {
+		held = &t->threads.items[i]->tracee;
+		if (i > 0 && tracee_continue(held, 0, err))
+			return -1;
 		do {
-			if (tracee_wait(&t->threads.items[i]->tracee, &stop, err))
+			if (tracee_wait(held, &stop, err))
 				return -1;
 		} while (stop.kind != STOP_GROUP && stop.kind != STOP_EVENT_STOP);
 	}
