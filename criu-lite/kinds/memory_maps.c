@@ -40,8 +40,17 @@ struct needed {
 	int fd, number;		/* ours, the puppet's */
 };
 
+/* A segment that is attached where there is room for it, until all its parts are in their places.
+ * What one shmat(2) has attached, one shmdt(2) detaches, though protections or holes divide it. */
+struct attachment {
+	const struct restore_object *o;	/* NULL when there is none */
+	uint64_t home, at, size;	/* where it belongs, where it is */
+	bool writable;
+};
+
 struct edit {
 	struct restore_task *t;
+	struct attachment attached;
 	const struct map_areas *have, *want;
 	struct map_ops ops;
 	ARRAY_OF(struct needed) fds;
@@ -230,32 +239,59 @@ static void protect(struct edit *e, const struct map_op *op, bool account)
 	batch_must(&e->b, SYS_mprotect, op->start, size, a->prot);
 }
 
-/* A segment is attached whole somewhere, and the wanted part moved into place. */
+static void drop_attachment(struct edit *e)
+{
+	if (e->attached.o)
+		batch_must(&e->b, SYS_munmap, e->attached.at, e->attached.size);
+	e->attached = (struct attachment){ 0 };
+}
+
+/* A segment is attached whole somewhere, and the wanted parts moved into place. */
+static int attach_whole(struct edit *e, const struct attachment *wanted, bool exec,
+			struct error *err)
+{
+	uint64_t area = e->t->restore->area;
+	struct map_area agent = { .start = area, .end = area + AGENT_SIZE + MEMORY_PARK_SIZE };
+	struct map_areas ours = { .areas = { &agent, 1, 1 } };
+	const struct map_areas *maps[] = { &ours, e->have, e->want };
+
+	drop_attachment(e);
+	e->attached = *wanted;
+	e->attached.at = map_find_hole(maps, ARRAY_SIZE(maps), LOWEST_HOLE, wanted->size,
+				       HOLE_MARGIN, arch_task_size());
+	if (!e->attached.at)
+		return error_set(err, ERROR_FAILED, 0, "no room for a segment of %llu bytes",
+				 (unsigned long long)wanted->size);
+	batch_must(&e->b, SYS_shmat, ((const SysvShm *)wanted->o->message)->shmid, e->attached.at,
+		   (wanted->writable ? 0 : SHM_RDONLY) | (exec ? SHM_EXEC : 0));
+	return 0;
+}
+
 static int attach(struct edit *e, const struct map_op *op, const struct restore_object *o,
 		  struct error *err)
 {
 	const struct map_area *a = &e->want->areas.items[op->area];
-	uint64_t size = op->end - op->start, segment = (o->size + PAGE - 1) & ~(uint64_t)(PAGE - 1);
-	uint64_t offset = a->offset + op->start - a->start, area = e->t->restore->area, at;
-	struct map_area agent = { .start = area, .end = area + AGENT_SIZE + MEMORY_PARK_SIZE };
-	struct map_areas ours = { .areas = { &agent, 1, 1 } };
-	const struct map_areas *maps[] = { &ours, e->have, e->want };
-	int prot = PROT_READ | (a->flags & AREA_MAY_WRITE ? PROT_WRITE : 0) | (a->prot & PROT_EXEC);
+	uint64_t size = op->end - op->start, offset = a->offset + op->start - a->start;
+	struct attachment wanted = {
+		.o = o,
+		.home = op->start - offset,
+		.size = (o->size + PAGE - 1) & ~(uint64_t)(PAGE - 1),
+		.writable = a->flags & AREA_MAY_WRITE,
+	};
+	bool exec = a->prot & PROT_EXEC;
+	int prot = PROT_READ | (wanted.writable ? PROT_WRITE : 0) | (exec ? PROT_EXEC : 0);
 
-	if (offset > segment || size > segment - offset)
+	if (offset > wanted.size || size > wanted.size - offset)
 		return error_set(err, ERROR_IMAGE, 0, "area %llx is longer than its segment",
 				 (unsigned long long)a->start);
-	at = map_find_hole(maps, ARRAY_SIZE(maps), LOWEST_HOLE, segment, HOLE_MARGIN,
-			   arch_task_size());
-	if (!at)
-		return error_set(err, ERROR_FAILED, 0, "no room for a segment of %llu bytes",
-				 (unsigned long long)segment);
-	batch_must(&e->b, SYS_shmat, ((const SysvShm *)o->message)->shmid, at,
-		   (a->flags & AREA_MAY_WRITE ? 0 : SHM_RDONLY) |
-			   (a->prot & PROT_EXEC ? SHM_EXEC : 0));
-	batch_must(&e->b, SYS_mremap, at + offset, size, size, MREMAP_MAYMOVE | MREMAP_FIXED,
-		   op->start);
-	batch_must(&e->b, SYS_munmap, at, segment);
+	if ((e->attached.o != o || e->attached.home != wanted.home || exec ||
+	     e->attached.writable != wanted.writable) &&
+	    attach_whole(e, &wanted, exec, err))
+		return -1;
+	batch_must(&e->b, SYS_mremap, e->attached.at + offset, size, size,
+		   MREMAP_MAYMOVE | MREMAP_FIXED, op->start);
+	if (exec)
+		drop_attachment(e);
 	if (prot != a->prot)
 		protect(e, op, false);
 	return 0;
@@ -309,6 +345,9 @@ static int map_all(struct edit *e, struct error *err)
 			protect(e, op, op->account);
 		}
 	}
+	if (room(e, 1, err))
+		return -1;
+	drop_attachment(e);
 	array_for(n, &e->fds) {
 		if (room(e, 1, err))
 			return -1;
