@@ -59,7 +59,8 @@ static void expect_echo(void)
 	char got[8] = { 0 };
 
 	test_check(write(held[0], "echo", 4) == 4, "write");
-	test_check(recv(held[0], got, 4, MSG_WAITALL) == 4 && !memcmp(got, "echo", 4), "got '%s'", got);
+	test_check(recv(held[0], got, 4, MSG_WAITALL) == 4 && !memcmp(got, "echo", 4), "got '%s'",
+		   got);
 }
 
 static void make_unix_outside(void)
@@ -210,7 +211,8 @@ static void make_corked(void)
 	socklen_t size = sizeof(a);
 
 	held[1] = socket(AF_INET, SOCK_DGRAM, 0);
-	test_must(!bind(held[1], (void *)&a, sizeof(a)) && !getsockname(held[1], (void *)&a, &size));
+	test_must(!bind(held[1], (void *)&a, sizeof(a)) &&
+		  !getsockname(held[1], (void *)&a, &size));
 	held[0] = socket(AF_INET, SOCK_DGRAM, 0);
 	test_must(!connect(held[0], (void *)&a, sizeof(a)));
 	test_must(send(held[0], "one ", 4, MSG_MORE) == 4);
@@ -220,7 +222,8 @@ static void expect_corked(void)
 {
 	char got[16];
 
-	test_check(send(held[0], "whole", 5, 0) == 5 && recv(held[1], got, 16, 0) == 9, "the datagram");
+	test_check(send(held[0], "whole", 5, 0) == 5 && recv(held[1], got, 16, 0) == 9,
+		   "the datagram");
 }
 
 static void expect_nothing(void)

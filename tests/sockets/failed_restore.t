@@ -55,7 +55,7 @@ PID=$saved
 
 # A later step fails.
 for step in threads state go; do
-	CRIU_LITE_FAULT=$step fails "step $step" 'injected' 
+	CRIU_LITE_FAULT=$step fails "step $step" 'injected'
 done
 
 ok 'restore' restore

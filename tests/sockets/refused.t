@@ -24,8 +24,9 @@ refused() {
 }
 
 # Who holds the other end is told by name.
-refused unix-outside 'process [0-9]+: descriptor [0-9]+ .*held by process [0-9]+ \(odd_socket\) outside'
-refused tcp-outside 'process [0-9]+: descriptor [0-9]+ .*held by process [0-9]+ \(odd_socket\) outside'
+outside='process [0-9]+: descriptor [0-9]+ .*held by process [0-9]+ \(odd_socket\) outside'
+refused unix-outside "$outside"
+refused tcp-outside "$outside"
 refused unix-waiting 'nobody has accepted yet holds data'
 refused tcp-waiting 'nobody has accepted (it )?yet.* (holds|sent) data'
 refused half-open 'its connection is half open'

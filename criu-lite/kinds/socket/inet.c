@@ -51,14 +51,19 @@ bool inet_same(const union inet_address *a, const union inet_address *b)
 	       IN6_ARE_ADDR_EQUAL(&x.v6.sin6_addr, &y.v6.sin6_addr);
 }
 
-bool inet_is_loopback(const union inet_address *a)
+bool inet_is_here(const union inet_address *peer, const union inet_address *own)
 {
-	union inet_address x = *a;
+	union inet_address x = *peer, y = *own;
 
 	inet_unmap(&x);
+	inet_unmap(&y);
 	if (x.any.sa_family == AF_INET)
-		return ntohl(x.v4.sin_addr.s_addr) >> 24 == 127;
-	return x.any.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&x.v6.sin6_addr);
+		return ntohl(x.v4.sin_addr.s_addr) >> 24 == 127 ||
+		       (y.any.sa_family == AF_INET &&
+			x.v4.sin_addr.s_addr == y.v4.sin_addr.s_addr);
+	return x.any.sa_family == AF_INET6 &&
+	       (IN6_IS_ADDR_LOOPBACK(&x.v6.sin6_addr) ||
+		IN6_ARE_ADDR_EQUAL(&x.v6.sin6_addr, &y.v6.sin6_addr));
 }
 
 const char *inet_text(const union inet_address *a, char text[64])

@@ -21,8 +21,8 @@ bool inet_is_empty(const union inet_address *a);
 bool inet_same(const union inet_address *a, const union inet_address *b);
 /* Makes an IPv4 address of a mapped one. */
 void inet_unmap(union inet_address *a);
-/* An address that can only belong to this machine: loopback. */
-bool inet_is_loopback(const union inet_address *a);
+/* Whether the peer's address can only belong to this machine: loopback, or the same as ours. */
+bool inet_is_here(const union inet_address *peer, const union inet_address *own);
 /* "10.0.0.1:80", "[::1]:80" */
 const char *inet_text(const union inet_address *a, char text[64]);
 

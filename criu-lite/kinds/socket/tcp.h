@@ -3,13 +3,44 @@
 #define CL_KINDS_TCP_H
 
 #include "images/tcp_socket.pb-c.h"
-#include "kinds/socket/inet.h"
 #include "kinds/dump.h"
+#include "kinds/socket/inet.h"
 #include "kinds/socket/socket.h"
 
 /* Shared by the files of TCP sockets, tcp(7). */
 
 extern const struct kind tcp_socket_kind;
+
+/* ---- what it is, and who is at the other end (tcp_look.c) ---- */
+
+struct tcp_info;
+int tcp_info_of(int fd, struct tcp_info *ret);
+/* Whether a socket in this state has, or had, an other end. */
+bool tcp_is_connected(int state);
+
+enum tcp_other_end {
+	TCP_OTHER_SOCKET,	/* a socket with an inode: .inode */
+	TCP_OTHER_WAITS,	/* nobody has accepted it yet */
+	TCP_OTHER_CLOSED,	/* its program has closed it, the kernel still talks for it */
+	TCP_OTHER_GONE,		/* nothing is there, though it could only be on this machine */
+	TCP_OTHER_REMOTE,	/* not on this machine */
+};
+
+struct tcp_other {
+	enum tcp_other_end what;
+	ino_t inode;
+	uint32_t unread, unsent;
+	union inet_address local, remote;
+};
+
+/* Asks the kernel for the other end of a connected socket. */
+int tcp_find_other(int fd, struct tcp_other *ret, struct error *err);
+
+/* The parts of file_ops that look. */
+bool tcp_recognise(const struct fd_look *look);
+bool tcp_outside(const struct fd_scan *scan, const struct fd_look *look);
+char *tcp_outside_who(const struct fd_look *look);
+int tcp_check(const struct fd_look *look, struct blockers *blockers, struct error *err);
 
 /* ---- repair mode: TCP_REPAIR, needs CAP_NET_ADMIN ---- */
 
@@ -66,8 +97,12 @@ int tcp_create(struct restore_files *r, struct restore_file *f, struct error *er
 int tcp_connect(struct restore_files *r, struct restore_file *f, struct error *err);
 int tcp_finish(struct restore_files *r, struct restore_file *f, struct error *err);
 
+/* The saved addresses of a connection; ERROR_IMAGE when it has none, or they do not fit. */
+int tcp_addresses(const struct restore_file *f, union inet_address *local,
+		  union inet_address *remote, struct error *err);
 /* The socket at the other end of a saved connection; NULL when the image has none. */
 struct restore_file *tcp_peer(struct restore_files *r, const struct restore_file *f);
+struct restore_file *tcp_by_inode(struct restore_files *r, uint64_t inode);
 /* Makes a connection out of nothing: fd is a fresh or just bound socket, *c what it is in the
  * middle of. It is left in repair mode. */
 int tcp_repair_connect(int fd, const union inet_address *local, const union inet_address *remote,

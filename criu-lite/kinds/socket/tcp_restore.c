@@ -32,8 +32,8 @@ static struct tcp_restore *data_of(struct restore_file *f, struct error *err)
 	return data;
 }
 
-static int addresses_of(const struct restore_file *f, union inet_address *local,
-			union inet_address *remote, struct error *err)
+int tcp_addresses(const struct restore_file *f, union inet_address *local,
+		  union inet_address *remote, struct error *err)
 {
 	const TcpSocket *m = tcp_message(f);
 
@@ -43,23 +43,6 @@ static int addresses_of(const struct restore_file *f, union inet_address *local,
 			       inet_address_load(m->remote, m->socket->domain, remote, err) ?
 		       -1 :
 		       0;
-}
-
-struct restore_file *tcp_peer(struct restore_files *r, const struct restore_file *f)
-{
-	_cleanup_error_ struct error ignored = ERROR_INIT;
-	union inet_address local, remote, its_local, its_remote;
-	struct restore_file *other;
-
-	if (addresses_of(f, &local, &remote, &ignored))
-		return NULL;
-	for (size_t i = 0; (other = restore_files_at(r, i)); i++)
-		if (other->kind == f->kind && other != f &&
-		    tcp_message(other)->state == TCP_SOCKET__STATE__CONNECTED &&
-		    !addresses_of(other, &its_local, &its_remote, &ignored) &&
-		    inet_same(&local, &its_remote) && inet_same(&remote, &its_local))
-			return other;
-	return NULL;
 }
 
 /* ---- leftovers of old connections ---- */
@@ -156,7 +139,7 @@ static int create_gone_peer(struct restore_files *r, struct restore_file *f,
 	mirror.window_snd_wl1 = mirror.window_rcv_wup = mirror.receive_sequence;
 	mirror.window_snd_wnd = mirror.window_max = c->window_rcv_wnd;
 	mirror.window_rcv_wnd = c->window_snd_wnd;
-	if (addresses_of(f, &local, &remote, err))
+	if (tcp_addresses(f, &local, &remote, err))
 		return -1;
 	data->other_end = open_other_end(r, f, err);
 	if (data->other_end < 0)
@@ -190,7 +173,7 @@ static int create_connected(struct restore_files *r, struct restore_file *f, str
 	union inet_address local, remote;
 	uint32_t unsent;
 
-	if (!data || addresses_of(f, &local, &remote, err) || unsent_of(r, f, &unsent, err) ||
+	if (!data || tcp_addresses(f, &local, &remote, err) || unsent_of(r, f, &unsent, err) ||
 	    socket_common_create(r, f, m->socket, err) ||
 	    tcp_repair_connect(f->fd, &local, &remote, m->connection, unsent, err))
 		return -1;
@@ -263,16 +246,6 @@ int tcp_create(struct restore_files *r, struct restore_file *f, struct error *er
 
 /* ---- connect ---- */
 
-static struct restore_file *by_inode(struct restore_files *r, uint64_t inode)
-{
-	struct restore_file *f;
-
-	for (size_t i = 0; (f = restore_files_at(r, i)); i++)
-		if (f->kind == &tcp_socket_kind && tcp_message(f)->socket->inode == inode)
-			return f;
-	return NULL;
-}
-
 /* A true handshake, which takes no time inside one machine. */
 static int connect_waiting(struct restore_file *client, struct error *err)
 {
@@ -281,7 +254,7 @@ static int connect_waiting(struct restore_file *client, struct error *err)
 	char text[64];
 	int failed;
 
-	if (addresses_of(client, &local, &remote, err))
+	if (tcp_addresses(client, &local, &remote, err))
 		return -1;
 	tcp_sweep(client->fd, &local, &remote);
 	failed = connect(client->fd, &remote.any, inet_address_size(&remote));
@@ -310,7 +283,7 @@ int tcp_connect(struct restore_files *r, struct restore_file *f, struct error *e
 	if (failed)
 		return error_set(err, ERROR_FAILED, errno, "cannot listen");
 	for (size_t i = 0; i < m->n_pending; i++) {
-		struct restore_file *client = by_inode(r, m->pending[i]);
+		struct restore_file *client = tcp_by_inode(r, m->pending[i]);
 
 		if (!client || tcp_message(client)->state != TCP_SOCKET__STATE__PENDING)
 			return error_set(err, ERROR_IMAGE, 0,

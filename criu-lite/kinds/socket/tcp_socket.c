@@ -16,155 +16,7 @@
 
 #include "base/cleanup.h"
 
-static const char *const protocols[] = { "TCP", "TCPv6", NULL };
 static const int levels[] = { SOL_SOCKET, SOL_IP, SOL_IPV6, SOL_TCP, -1 };
-
-static bool recognise(const struct fd_look *look)
-{
-	return socket_protocol_is(look, protocols);
-}
-
-static int tcp_state(int fd, struct tcp_info *ret)
-{
-	socklen_t size = sizeof(*ret);
-
-	return getsockopt(fd, SOL_TCP, TCP_INFO, ret, &size);
-}
-
-/* ---- who is at the other end ---- */
-
-enum other_end {
-	OTHER_SOCKET,	/* a socket with an inode: .inode */
-	OTHER_WAITS,	/* nobody has accepted it yet */
-	OTHER_CLOSED,	/* its program has closed it, the kernel still talks for it */
-	OTHER_GONE,	/* nothing is there, though it could only be on this machine */
-	OTHER_REMOTE,	/* not on this machine */
-};
-
-struct other {
-	enum other_end what;
-	ino_t inode;
-	uint32_t unread, unsent;
-	union inet_address local, remote;
-};
-
-static int find_other(int fd, struct other *ret, struct error *err)
-{
-	_cleanup_fd_ int diag = diag_open(fd, err);
-	struct inet_diag_sockid id;
-	struct inet_diag_msg found = { 0 };
-	int family, known;
-
-	if (diag < 0)
-		return -1;
-	if (inet_local(fd, &ret->local) || inet_remote(fd, &ret->remote))
-		return error_set(err, ERROR_TARGET, errno, "cannot read the addresses of a socket");
-	family = inet_sockid(&ret->remote, &ret->local, &id);
-	known = diag_inet(diag, family, IPPROTO_TCP, &id, &found, err);
-	if (known < 0)
-		return -1;
-	ret->inode = found.idiag_inode;
-	ret->unread = found.idiag_rqueue;
-	ret->unsent = found.idiag_wqueue;
-	if (!known || found.idiag_state == TCP_LISTEN)
-		ret->what = inet_is_loopback(&ret->remote) ? OTHER_GONE : OTHER_REMOTE;
-	else if (found.idiag_inode)
-		ret->what = OTHER_SOCKET;
-	else if (found.idiag_state == TCP_ESTABLISHED || found.idiag_state == TCP_CLOSE_WAIT ||
-		 found.idiag_state == TCP_SYN_RECV)
-		ret->what = OTHER_WAITS;
-	else
-		ret->what = OTHER_CLOSED;
-	/* The end of the stream counts as a byte to be read. */
-	if (found.idiag_state == TCP_CLOSE_WAIT && ret->unread)
-		ret->unread--;
-	return 0;
-}
-
-static bool is_connected(int state)
-{
-	return state != TCP_CLOSE && state != TCP_LISTEN && state != TCP_SYN_SENT &&
-	       state != TCP_SYN_RECV;
-}
-
-/* ---- preflight ---- */
-
-static bool listens_on(const struct fd_look *look, const union inet_address *at)
-{
-	_cleanup_fd_ int fd = recognise(look) ? fd_look_duplicate(look) : -1;
-	union inet_address local;
-	struct tcp_info info;
-
-	return fd >= 0 && !tcp_state(fd, &info) && info.tcpi_state == TCP_LISTEN &&
-	       !inet_local(fd, &local) && inet_port(&local) == inet_port(at);
-}
-
-static bool outside(const struct fd_scan *scan, const struct fd_look *look)
-{
-	_cleanup_error_ struct error ignored = ERROR_INIT;
-	_cleanup_fd_ int fd = fd_look_duplicate(look);
-	const struct fd_look *listener = NULL;
-	struct tcp_info info;
-	struct other other;
-
-	if (fd < 0 || tcp_state(fd, &info) || !is_connected(info.tcpi_state) ||
-	    find_other(fd, &other, &ignored))
-		return false;
-	if (other.what == OTHER_SOCKET)
-		return !fd_scan_by_inode(scan, look->st.st_dev, other.inode, NULL);
-	if (other.what != OTHER_WAITS)
-		return other.what == OTHER_REMOTE;
-	while ((listener = fd_scan_next(scan, listener)))
-		if (listens_on(listener, &other.remote))
-			return false;
-	return true;
-}
-
-static char *outside_who(const struct fd_look *look)
-{
-	_cleanup_error_ struct error ignored = ERROR_INIT;
-	_cleanup_fd_ int fd = fd_look_duplicate(look);
-	struct other other;
-	char text[64], *who;
-
-	if (fd < 0 || find_other(fd, &other, &ignored))
-		return NULL;
-	if (other.what == OTHER_SOCKET && (who = socket_holder_text(other.inode)))
-		return who;
-	return strdup(inet_text(&other.remote, text));
-}
-
-static int add_blocker(struct blockers *b, const struct fd_look *look, const char *reason,
-		       const char *remedy, struct error *err)
-{
-	if (blockers_add(b, look->pid, reason, remedy, "descriptor %d (%s)", look->number,
-			 look->link))
-		return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
-	return 0;
-}
-
-static int check(const struct fd_look *look, struct blockers *blockers, struct error *err)
-{
-	_cleanup_fd_ int fd = fd_look_duplicate(look);
-	char protocol[16] = { 0 };
-	socklen_t size = sizeof(protocol) - 1;
-	struct tcp_info info;
-
-	if (socket_common_check(look, blockers, err))
-		return -1;
-	if (fd < 0 || tcp_state(fd, &info))
-		return 0;
-	if (!getsockopt(fd, SOL_TCP, TCP_ULP, protocol, &size) && protocol[0] &&
-	    add_blocker(blockers, look, "its bytes are encrypted by the kernel (TCP_ULP)",
-			"turn kernel TLS off in the program", err))
-		return -1;
-	if (info.tcpi_state == TCP_SYN_SENT || info.tcpi_state == TCP_SYN_RECV)
-		return add_blocker(blockers, look, "its connection is half open",
-				   "try again when it is established", err);
-	return 0;
-}
-
-/* ---- dump ---- */
 
 /* The kernel's own refusals, which preflight could not foresee. */
 static int refuse(struct dump_file *f, const char *what, struct error *err)
@@ -187,14 +39,14 @@ static int dump_addresses(int fd, TcpSocket *m, struct error *err)
 
 /* A client of the tree that waits for this listener. */
 static bool waits_for(struct dump_files *d, struct dump_file *client,
-		      const union inet_address *listener, struct other *other)
+		      const union inet_address *listener, struct tcp_other *other)
 {
 	_cleanup_error_ struct error ignored = ERROR_INIT;
 	union inet_address remote;
-	int fd = recognise(&client->look) ? dump_file_fd(d, client, &ignored) : -1;
+	int fd = tcp_recognise(&client->look) ? dump_file_fd(d, client, &ignored) : -1;
 
 	return fd >= 0 && !inet_remote(fd, &remote) && inet_port(&remote) == inet_port(listener) &&
-	       !find_other(fd, other, &ignored) && other->what == OTHER_WAITS;
+	       !tcp_find_other(fd, other, &ignored) && other->what == TCP_OTHER_WAITS;
 }
 
 static int compare_inodes(const void *a, const void *b)
@@ -211,7 +63,7 @@ static int dump_waiting(struct dump_files *d, struct dump_file *f, int fd,
 {
 	union inet_address local;
 	struct dump_file *client;
-	struct other other;
+	struct tcp_other other;
 
 	/* Of a listener these are the limit of its queue, and how many wait in it. */
 	m->has_backlog = true;
@@ -359,19 +211,19 @@ static int dump_connected(struct dump_files *d, struct dump_file *f, int fd, Tcp
 			  struct error *err)
 {
 	struct dump_file *peer;
-	struct other other;
+	struct tcp_other other;
 	char text[64];
 
-	if (find_other(fd, &other, err))
+	if (tcp_find_other(fd, &other, err))
 		return error_wrap(err, "%s", dump_file_name(f));
 	switch (other.what) {
-	case OTHER_SOCKET:
+	case TCP_OTHER_SOCKET:
 		peer = dump_files_by_inode(d, f->look.st.st_dev, other.inode, f);
 		if (!peer)
 			break;
 		/* The first one of the two has written both. */
 		return peer->id < f->id ? 0 : dump_pair(d, f, m, peer, err);
-	case OTHER_WAITS:
+	case TCP_OTHER_WAITS:
 		m->state = TCP_SOCKET__STATE__PENDING;
 		m->connection = connection_new();
 		if (!m->connection ||
@@ -380,13 +232,13 @@ static int dump_connected(struct dump_files *d, struct dump_file *f, int fd, Tcp
 		if (m->connection->send_queue.len)
 			return refuse(f, "nobody has accepted it yet, but it has sent data", err);
 		return dump_file_message(d, f, &m->base, err);
-	case OTHER_CLOSED:
+	case TCP_OTHER_CLOSED:
 		if (other.unsent > 1)
 			return refuse(f, "its peer was closed and still has data to send", err);
 		return dump_orphan(d, f, fd, m, err);
-	case OTHER_GONE:
+	case TCP_OTHER_GONE:
 		return dump_orphan(d, f, fd, m, err);
-	case OTHER_REMOTE:
+	case TCP_OTHER_REMOTE:
 		break;
 	}
 	return error_set(err, ERROR_BLOCKED, 0, "%s: it is connected to %s, outside of the tree",
@@ -401,11 +253,11 @@ static int dump(struct dump_files *d, struct dump_file *f, struct error *err)
 
 	if (!m || fd < 0)
 		return -1;
-	if (tcp_state(fd, &info))
+	if (tcp_info_of(fd, &info))
 		return error_set(err, ERROR_TARGET, errno, "%s: TCP_INFO", dump_file_name(f));
 	if (info.tcpi_state == TCP_SYN_SENT || info.tcpi_state == TCP_SYN_RECV)
 		return refuse(f, "its connection is half open", err);
-	if (is_connected(info.tcpi_state))
+	if (tcp_is_connected(info.tcpi_state))
 		return dump_connected(d, f, fd, m, err);
 	if (info.tcpi_state == TCP_LISTEN) {
 		m->state = TCP_SOCKET__STATE__LISTENING;
@@ -417,10 +269,10 @@ static int dump(struct dump_files *d, struct dump_file *f, struct error *err)
 }
 
 static const struct file_ops tcp_socket_file = {
-	.recognise = recognise,
-	.outside = outside,
-	.outside_who = outside_who,
-	.check = check,
+	.recognise = tcp_recognise,
+	.outside = tcp_outside,
+	.outside_who = tcp_outside_who,
+	.check = tcp_check,
 	.dump = dump,
 	.create = tcp_create,
 	.connect = tcp_connect,

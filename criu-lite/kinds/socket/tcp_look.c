@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What TCP sockets look like from outside: who is at the other end, and what preflight refuses. */
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "kinds/socket/tcp.h"
+
+static const char *const protocols[] = { "TCP", "TCPv6", NULL };
+
+bool tcp_recognise(const struct fd_look *look)
+{
+	return socket_protocol_is(look, protocols);
+}
+
+int tcp_info_of(int fd, struct tcp_info *ret)
+{
+	socklen_t size = sizeof(*ret);
+
+	return getsockopt(fd, SOL_TCP, TCP_INFO, ret, &size);
+}
+
+/* ---- who is at the other end ---- */
+
+int tcp_find_other(int fd, struct tcp_other *ret, struct error *err)
+{
+	_cleanup_fd_ int diag = diag_open(fd, err);
+	struct inet_diag_sockid id;
+	struct inet_diag_msg found = { 0 };
+	int family, known;
+
+	if (diag < 0)
+		return -1;
+	if (inet_local(fd, &ret->local) || inet_remote(fd, &ret->remote))
+		return error_set(err, ERROR_TARGET, errno, "cannot read the addresses of a socket");
+	family = inet_sockid(&ret->remote, &ret->local, &id);
+	known = diag_inet(diag, family, IPPROTO_TCP, &id, &found, err);
+	if (known < 0)
+		return -1;
+	ret->inode = found.idiag_inode;
+	ret->unread = found.idiag_rqueue;
+	ret->unsent = found.idiag_wqueue;
+	if (!known || found.idiag_state == TCP_LISTEN)
+		ret->what = inet_is_here(&ret->remote, &ret->local) ? TCP_OTHER_GONE :
+								      TCP_OTHER_REMOTE;
+	else if (found.idiag_inode)
+		ret->what = TCP_OTHER_SOCKET;
+	else if (found.idiag_state == TCP_ESTABLISHED || found.idiag_state == TCP_CLOSE_WAIT ||
+		 found.idiag_state == TCP_SYN_RECV)
+		ret->what = TCP_OTHER_WAITS;
+	else
+		ret->what = TCP_OTHER_CLOSED;
+	/* The end of the stream counts as a byte to be read. */
+	if (found.idiag_state == TCP_CLOSE_WAIT && ret->unread)
+		ret->unread--;
+	return 0;
+}
+
+bool tcp_is_connected(int state)
+{
+	return state != TCP_CLOSE && state != TCP_LISTEN && state != TCP_SYN_SENT &&
+	       state != TCP_SYN_RECV;
+}
+
+/* ---- preflight ---- */
+
+static bool listens_on(const struct fd_look *look, const union inet_address *at)
+{
+	_cleanup_fd_ int fd = tcp_recognise(look) ? fd_look_duplicate(look) : -1;
+	union inet_address local;
+	struct tcp_info info;
+
+	return fd >= 0 && !tcp_info_of(fd, &info) && info.tcpi_state == TCP_LISTEN &&
+	       !inet_local(fd, &local) && inet_port(&local) == inet_port(at);
+}
+
+bool tcp_outside(const struct fd_scan *scan, const struct fd_look *look)
+{
+	_cleanup_error_ struct error ignored = ERROR_INIT;
+	_cleanup_fd_ int fd = fd_look_duplicate(look);
+	const struct fd_look *listener = NULL;
+	struct tcp_info info;
+	struct tcp_other other;
+
+	if (fd < 0 || tcp_info_of(fd, &info) || !tcp_is_connected(info.tcpi_state) ||
+	    tcp_find_other(fd, &other, &ignored))
+		return false;
+	if (other.what == TCP_OTHER_SOCKET)
+		return !fd_scan_by_inode(scan, look->st.st_dev, other.inode, NULL);
+	if (other.what != TCP_OTHER_WAITS)
+		return other.what == TCP_OTHER_REMOTE;
+	while ((listener = fd_scan_next(scan, listener)))
+		if (listens_on(listener, &other.remote))
+			return false;
+	return true;
+}
+
+char *tcp_outside_who(const struct fd_look *look)
+{
+	_cleanup_error_ struct error ignored = ERROR_INIT;
+	_cleanup_fd_ int fd = fd_look_duplicate(look);
+	struct tcp_other other;
+	char text[64], *who;
+
+	if (fd < 0 || tcp_find_other(fd, &other, &ignored))
+		return NULL;
+	if (other.what == TCP_OTHER_SOCKET && (who = socket_holder_text(other.inode)))
+		return who;
+	return strdup(inet_text(&other.remote, text));
+}
+
+static int add_blocker(struct blockers *b, const struct fd_look *look, const char *reason,
+		       const char *remedy, struct error *err)
+{
+	if (blockers_add(b, look->pid, reason, remedy, "descriptor %d (%s)", look->number,
+			 look->link))
+		return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
+	return 0;
+}
+
+int tcp_check(const struct fd_look *look, struct blockers *blockers, struct error *err)
+{
+	_cleanup_fd_ int fd = fd_look_duplicate(look);
+	char protocol[16] = { 0 };
+	socklen_t size = sizeof(protocol) - 1;
+	struct tcp_info info;
+
+	if (socket_common_check(look, blockers, err))
+		return -1;
+	if (fd < 0 || tcp_info_of(fd, &info))
+		return 0;
+	if (!getsockopt(fd, SOL_TCP, TCP_ULP, protocol, &size) && protocol[0] &&
+	    add_blocker(blockers, look, "its bytes are encrypted by the kernel (TCP_ULP)",
+			"turn kernel TLS off in the program", err))
+		return -1;
+	if (info.tcpi_state == TCP_SYN_SENT || info.tcpi_state == TCP_SYN_RECV)
+		return add_blocker(blockers, look, "its connection is half open",
+				   "try again when it is established", err);
+	return 0;
+}
+
