@@ -151,6 +151,23 @@ static int judge_shared_tables(struct fd_scan *scan, struct blockers *blockers, 
 	return 0;
 }
 
+/* A root that was cloned with CLONE_FILES and without CLONE_THREAD, by whoever is its parent now. */
+static int judge_root(const struct fd_scan *scan, struct blockers *blockers, struct error *err)
+{
+	const struct fd_table *root = scan->tables.items;
+	_cleanup_error_ struct error ignored = ERROR_INIT;
+	struct proc_stat stat;
+
+	if (!scan->tables.count || proc_read_stat(root->proc_fd, &stat, &ignored) ||
+	    table_order(root->tid, stat.ppid) != 0)
+		return 0;
+	if (blockers_add(blockers, root->pid,
+			 "a descriptor table that a process outside of the tree shares cannot be saved",
+			 NULL, "descriptor table (the same as that of process %d)", stat.ppid))
+		return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
+	return 0;
+}
+
 /* A thread that has called unshare(CLONE_FILES). */
 static int judge_threads(const struct fd_table *table, struct blockers *blockers,
 			 struct error *err)
@@ -187,7 +204,7 @@ int fd_scan_judge(struct fd_scan *scan, struct blockers *blockers, struct error 
 	for (size_t i = 0; i < scan->files.count; i++)
 		if (judge_file(scan, scan->files.items[i], in_flight, blockers, err))
 			return -1;
-	if (judge_shared_tables(scan, blockers, err))
+	if (judge_root(scan, blockers, err) || judge_shared_tables(scan, blockers, err))
 		return -1;
 	array_for(table, &scan->tables)
 		if (!table->one_thread && judge_threads(table, blockers, err))

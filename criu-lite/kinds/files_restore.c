@@ -40,13 +40,28 @@ int restore_fetch(struct restore_files *r, struct restore_task *t, int number, s
 	return puppet_fetch_fd(t, number, err);
 }
 
+/* The path in a message that has one: what an error is about. */
+static ProtobufCBinaryData message_path(const ProtobufCMessage *message)
+{
+	const ProtobufCFieldDescriptor *field =
+		protobuf_c_message_descriptor_get_field_by_name(message->descriptor, "path");
+
+	if (!field || field->type != PROTOBUF_C_TYPE_BYTES ||
+	    field->label == PROTOBUF_C_LABEL_REPEATED)
+		return (ProtobufCBinaryData){ 0 };
+	return *(const ProtobufCBinaryData *)((const char *)message + field->offset);
+}
+
 /* The descriptor that a call of the opener returned, or its error. */
 static int fetch_result(struct restore_files *r, struct restore_file *f, int64_t result,
 			struct error *err)
 {
+	ProtobufCBinaryData path = message_path(f->message);
+
 	if (result < 0)
-		return error_set(err, ERROR_TARGET, -result, "%s (%s)", restore_file_name(f),
-				 f->kind->name);
+		return error_set(err, ERROR_FAILED, -result, "%s (%s)%s%.*s", restore_file_name(f),
+				 f->kind->name, path.len ? ": " : "", (int)path.len,
+				 (const char *)path.data);
 	f->fd = restore_fetch(r, f->opener, result, err);
 	return f->fd < 0 ? -1 : 0;
 }

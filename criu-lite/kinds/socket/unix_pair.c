@@ -19,7 +19,8 @@ static bool same_credentials(const UnixSocket__Credentials *a, const UnixSocket_
 		return a == b;
 	return a->pid == b->pid && a->uid == b->uid && a->gid == b->gid &&
 	       a->n_groups == b->n_groups &&
-	       !memcmp(a->groups, b->groups, a->n_groups * sizeof(a->groups[0]));
+	       (!a->n_groups ||
+		!memcmp(a->groups, b->groups, a->n_groups * sizeof(a->groups[0])));
 }
 
 /* Takes over an end that was made for a description. */
