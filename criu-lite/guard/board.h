@@ -13,7 +13,7 @@
 enum {
 	BOARD_PATH = PATH_MAX,
 	BOARD_WORD = 16,
-	BOARD_FILES = 4096,
+	BOARD_THINGS = 1 << 16,
 	BOARD_NOTES = 1 << 19,	/* address space only: a page is there once it is written */
 };
 
@@ -23,22 +23,25 @@ struct board_freezer {
 	char thaw[BOARD_WORD], freeze[BOARD_WORD];
 };
 
-struct board_file {
-	bool armed, directory;
+struct board_thing {
+	enum guard_thing what;
+	int id;
 	char path[BOARD_PATH];
 };
 
 struct board {
 	bool done;		/* the controller has nothing outside any more */
 	uint32_t dropped;	/* how many orders to close sockets were carried out */
-	uint32_t note_count, file_count;
+	uint32_t note_count, thing_count;
 	struct board_freezer freezers[GUARD_FREEZERS];
-	struct board_file files[BOARD_FILES];
+	struct board_thing things[BOARD_THINGS];
 	struct agent_note notes[BOARD_NOTES];
 };
 
 /* The guard's process: never returns. It owns both descriptors. */
 __attribute__((noreturn)) void guard_run(struct board *board, int controller_pidfd, int socket);
+/* Removes what a restore has made, the latest first. */
+void guard_remove_things(const struct board *board);
 /* Takes everything back. */
 void guard_repair(struct board *board, const struct guard_socket *sockets, size_t socket_count);
 

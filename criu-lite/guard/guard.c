@@ -78,6 +78,11 @@ int guard_start(struct guard **ret, struct error *err)
 	return 0;
 }
 
+pid_t guard_pid(const struct guard *g)
+{
+	return g->pid;
+}
+
 void guard_end(struct guard *g)
 {
 	if (!g)
@@ -219,24 +224,21 @@ int guard_drop_sockets(struct guard *g, struct error *err)
 	return 0;
 }
 
-int guard_note_file(struct guard *g, const char *path, bool directory, struct error *err)
+int guard_will_make(struct guard *g, enum guard_thing thing, int id, const char *path,
+		    struct error *err)
 {
-	struct board_file *f;
+	struct board_thing *t;
 
 	if (!g)
 		return 0;
-	if (g->board->file_count == BOARD_FILES)
-		return error_set(err, ERROR_FAILED, 0, "more than %d files", BOARD_FILES);
-	f = &g->board->files[g->board->file_count];
-	if (put_path(f->path, path, err))
+	if (g->board->thing_count == BOARD_THINGS)
+		return error_set(err, ERROR_FAILED, 0, "more than %d things outside of processes",
+				 BOARD_THINGS);
+	t = &g->board->things[g->board->thing_count];
+	if (path && put_path(t->path, path, err))
 		return -1;
-	f->directory = directory;
-	f->armed = true;
-	return g->board->file_count++;
-}
-
-void guard_keep_file(struct guard *g, int number)
-{
-	if (g)
-		g->board->files[number].armed = false;
+	t->what = thing;
+	t->id = id;
+	g->board->thing_count++;
+	return 0;
 }

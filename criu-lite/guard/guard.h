@@ -18,8 +18,9 @@
 
 struct guard;
 
-/* Forks the guard. To be called while we are single-threaded. */
+/* Forks the guard. Other threads of ours are not in it; it prints nothing. */
 int guard_start(struct guard **ret, struct error *err);
+pid_t guard_pid(const struct guard *g);
 /* Nothing is left to be taken back: ends the guard. */
 void guard_end(struct guard *g);
 /* ERROR_FAILED when the guard is gone. */
@@ -57,10 +58,16 @@ int guard_keep_socket(struct guard *g, const struct guard_socket *s, struct erro
 /* … and closes all of them, which are as they were. Returns when they are closed. */
 int guard_drop_sockets(struct guard *g, struct error *err);
 
-/* A file, or with a directory an empty one, that is to go when we die; `path` is absolute. Returns
- * a number for guard_keep_file(), or -1. */
-int guard_note_file(struct guard *g, const char *path, bool directory, struct error *err);
-/* That file stays after all, or is gone. */
-void guard_keep_file(struct guard *g, int number);
+/* What a restore makes outside of its puppets. */
+enum guard_thing {
+	GUARD_FILE,
+	GUARD_DIRECTORY,	/* a private one: with all that is in it */
+	GUARD_MQUEUE,		/* its path is the name that mq_unlink(3) takes */
+	GUARD_SHM, GUARD_SEM, GUARD_MSG,	/* System V, by id */
+};
+/* A thing that is not there yet, is about to be made, and is to go when we die. Files have an absolute
+ * path, the others an id. */
+int guard_will_make(struct guard *g, enum guard_thing thing, int id, const char *path,
+		    struct error *err);
 
 #endif

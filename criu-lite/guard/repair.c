@@ -55,18 +55,6 @@ static void end_repair(const struct guard_socket *sockets, size_t count)
 	}
 }
 
-static void remove_files(const struct board *board)
-{
-	uint32_t i;
-
-	for (i = board->file_count; i-- > 0;) {
-		const struct board_file *f = &board->files[i];
-
-		if (f->armed && (f->directory ? rmdir(f->path) : unlink(f->path)))
-			continue;
-	}
-}
-
 static void write_freezer(const struct board_freezer *f, const char *word)
 {
 	_cleanup_fd_ int fd = open(f->file, O_WRONLY | O_CLOEXEC);
@@ -276,7 +264,7 @@ void guard_repair(struct board *board, const struct guard_socket *sockets, size_
 	int tries;
 
 	end_repair(sockets, socket_count);
-	remove_files(board);
+	guard_remove_things(board);
 	for (i = 0; i < board->note_count; i++) {
 		struct agent_note *note = &board->notes[i];
 

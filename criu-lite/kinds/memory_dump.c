@@ -58,7 +58,8 @@ static int dump_task_maps(struct dump_task *task, struct dumped_task *mine, stru
 
 		if (vma_is_special(vma))
 			continue;
-		if (vma->inode) {
+		/* The first System V segment of an IPC namespace is number 0. */
+		if (vma->inode || vma->kind == VMA_FILE) {
 			o = dump_objects_of_vma(task->dump->objects, task, vma, err);
 			if (!o)
 				return -1;

@@ -50,6 +50,7 @@ struct restore {
 	struct restore_files *files;
 	struct restore_objects *objects;
 	struct restore_memory *memory;	/* kinds/memory_restore.c */
+	struct guard *guard;
 	int service[2];		/* [0] ours, [1] the one that puppets inherit */
 	struct arch_cpu cpu, saved_cpu;	/* this processor, and that of the image */
 	uint64_t area;		/* address of the agent in all puppets and in us; 0: not yet */

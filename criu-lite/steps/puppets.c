@@ -178,7 +178,7 @@ static int bear(struct restore_task *parent, pid_t wanted, uint64_t flags, int e
 	return restore_run(parent, b, err);
 }
 
-static bool is_saved_id(const struct restore *r, pid_t pid)
+bool puppets_is_saved_id(const struct restore *r, pid_t pid)
 {
 	struct restore_task **t;
 	size_t i;
@@ -202,7 +202,7 @@ static int bear_anywhere(struct restore_task *parent, struct restore_task *child
 	for (pid = HELPER_PID_FIRST; pid < HELPER_PID_FIRST + HELPER_PID_TRIES; pid++) {
 		struct error taken = ERROR_INIT;
 
-		if (is_saved_id(parent->restore, pid))
+		if (puppets_is_saved_id(parent->restore, pid))
 			continue;
 		if (!bear(parent, pid, 0, 0, b, &taken)) {
 			child->pid = pid;

@@ -30,4 +30,7 @@ void puppets_kill(struct restore *r);
 /* Frees the area and the socket. */
 void puppets_release(struct restore *r);
 
+/* Whether a process, thread, group or session of the image has this id. */
+bool puppets_is_saved_id(const struct restore *r, pid_t pid);
+
 #endif

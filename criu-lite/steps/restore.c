@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "guard/guard.h"
 #include "kinds/files.h"
 #include "kinds/memory.h"
 #include "steps/cpu.h"
@@ -19,6 +20,8 @@
 #include "steps/release.h"
 #include "steps/state_restore.h"
 #include "steps/tree_restore.h"
+
+enum { GUARD_TRIES = 8 };
 
 struct restore_run {
 	const struct restore_options *options;
@@ -57,6 +60,31 @@ static void raise_descriptor_limit(void)
 		return;
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* It must not sit on a pid of the image; a second one, made while the first is there, has another. */
+static int start_guard(void *context, struct error *err)
+{
+	struct restore *r = &((struct restore_run *)context)->r;
+	struct guard *sitting[GUARD_TRIES] = { 0 };
+	size_t i, count = 0;
+	int failed = guard_start(&r->guard, err);
+
+	while (!failed && count < GUARD_TRIES && puppets_is_saved_id(r, guard_pid(r->guard))) {
+		sitting[count++] = r->guard;
+		failed = guard_start(&r->guard, err);
+	}
+	for (i = 0; i < count; i++)
+		guard_end(sitting[i]);
+	return failed;
+}
+
+static void end_guard(void *context)
+{
+	struct restore *r = &((struct restore_run *)context)->r;
+
+	guard_end(r->guard);
+	r->guard = NULL;
 }
 
 static int preflight(void *context, struct error *err)
@@ -177,6 +205,20 @@ static int set_registers(void *context, struct error *err)
 	return release_prepare(&run->r, run->tree, err);
 }
 
+/* The guard is somewhere else: it wants absolute paths. */
+static int note_file(struct guard *guard, const char *path, struct error *err)
+{
+	_cleanup_free_ char *directory = *path == '/' ? NULL : getcwd(NULL, 0), *absolute = NULL;
+
+	if (*path == '/')
+		return guard_will_make(guard, GUARD_FILE, 0, path, err);
+	if (!directory || asprintf(&absolute, "%s/%s", directory, path) < 0) {
+		absolute = NULL;
+		return error_set(err, ERROR_FAILED, errno, "%s", path);
+	}
+	return guard_will_make(guard, GUARD_FILE, 0, absolute, err);
+}
+
 static int write_pidfile(void *context, struct error *err)
 {
 	struct restore_run *run = context;
@@ -185,6 +227,8 @@ static int write_pidfile(void *context, struct error *err)
 	run->report->root_pid = run->r.tasks.items[0]->threads.items[0]->tracee.tgid;
 	if (!run->options->pidfile)
 		return 0;
+	if (access(run->options->pidfile, F_OK) && note_file(run->r.guard, run->options->pidfile, err))
+		return -1;
 	file = fopen(run->options->pidfile, "we");
 	if (!file || fprintf(file, "%d\n", run->report->root_pid) < 0 || fflush(file))
 		return error_set(err, ERROR_FAILED, errno, "%s", run->options->pidfile);
@@ -204,12 +248,15 @@ static int go(void *context, struct error *err)
 	struct restore_run *run = context;
 
 	one_processor_end(&run->turns);
+	/* From now on what was made is the program's. */
+	end_guard(run);
 	return release_go(&run->r, run->tree, err);
 }
 
 static const struct step steps[] = {
 	{ "open-image", open_stream, NULL },
 	{ "load", load, NULL },
+	{ "guard", start_guard, end_guard },
 	{ "preflight", preflight, NULL },
 	{ "puppets", make_puppets, end_puppets },
 	{ "pages", fill_pages, NULL },

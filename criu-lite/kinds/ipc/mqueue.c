@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "guard/guard.h"
 
 enum {
 	STATUS_FILE_SIZE = 80,	/* i_size of every queue */
@@ -235,6 +236,17 @@ static int use_existing(struct restore_files *r, struct restore_file *f, const M
 	return error_hint(err, "remove it");
 }
 
+/* Only of one that is not there yet. */
+static int tell_guard(struct guard *guard, const char *name, struct error *err)
+{
+	char path[NAME_MAX + 2];
+	_cleanup_fd_ int there = -1;
+
+	snprintf(path, sizeof(path), "/%s", name);
+	there = mq_open(path, O_RDONLY | O_NONBLOCK);
+	return there < 0 ? guard_will_make(guard, GUARD_MQUEUE, 0, path, err) : 0;
+}
+
 static int make_queue(struct restore_files *r, struct restore_file *f, const Mqueue *m,
 		      struct queue *q, struct error *err)
 {
@@ -242,9 +254,13 @@ static int make_queue(struct restore_files *r, struct restore_file *f, const Mqu
 	int os_error;
 
 	snprintf(q->name, sizeof(q->name), "%.*s", (int)m->name.len, m->name.data);
+	if (tell_guard(f->opener->restore->guard, q->name, err))
+		return -1;
 	q->fd = open_there(r, f, q->name, flags, m, &os_error, err);
 	if (q->fd < 0 && os_error == EEXIST && m->unlinked) {
 		snprintf(q->name, sizeof(q->name), "criu-lite.%d.%u", getpid(), m->id);
+		if (tell_guard(f->opener->restore->guard, q->name, err))
+			return -1;
 		q->fd = open_there(r, f, q->name, flags, m, &os_error, err);
 	}
 	if (q->fd < 0 && os_error == EEXIST && !m->unlinked)

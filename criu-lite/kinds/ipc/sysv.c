@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "guard/guard.h"
 #include "kernel-compat/features.h"
 
 enum { PERMISSIONS = 0777, QUEUE_MAX = RECORD_PAYLOAD_MAX - (1 << 20) };
@@ -255,6 +256,9 @@ int sysv_make(struct restore_task *opener, const struct sysv_making *m, void *ds
 	struct ipc_perm *perm = ds;
 	int made;
 
+	if (guard_will_make(opener->restore->guard, m->control == SYS_semctl ? GUARD_SEM : GUARD_MSG,
+			    m->id, NULL, err))
+		return -1;
 	batch_start(&b, &opener->agent);
 	made = plan_get(&b, m);
 	if (restore_run(opener, &b, err))

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 
 #include "base/cleanup.h"
+#include "guard/guard.h"
 #include "images/sysv_shm.pb-c.h"
 #include "kinds/objects.h"
 #include "tracee/batch.h"
@@ -97,6 +98,8 @@ static int make_segment(struct restore_task *opener, const SysvShm *m, struct er
 	int made, length = snprintf(id, sizeof(id), "%u", m->shmid);
 	struct shmid_ds ds = { 0 };
 
+	if (guard_will_make(opener->restore->guard, GUARD_SHM, m->shmid, NULL, err))
+		return -1;
 	batch_start(&b, &opener->agent);
 	file = batch_must(&b, SYS_openat, AT_FDCWD,
 			  batch_string(&b, "/proc/sys/kernel/shm_next_id"), O_WRONLY | O_CLOEXEC);

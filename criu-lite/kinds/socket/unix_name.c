@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "guard/guard.h"
 #include "kinds/socket/unix.h"
 
 #ifndef SIOCUNIXFILE
@@ -202,17 +203,21 @@ static bool is_abandoned(int dir, const char *base)
 }
 
 /* Moves the bound file to its place, where only the leftover of a dead socket may be. */
-static int move_into_place(int top, int dir, const char *base, bool *ret_made, struct error *err)
+static int move_into_place(struct guard *guard, int top, int dir, const char *path, bool *ret_made,
+			   struct error *err)
 {
+	const char *base = strrchr(path, '/') + 1;
 	struct stat st;
 
 	*ret_made = fstatat(dir, base, &st, AT_SYMLINK_NOFOLLOW);
 	if (!*ret_made && !is_abandoned(dir, base)) {
-		error_set(err, ERROR_FAILED, EADDRINUSE, "cannot bind it to %s", base);
+		error_set(err, ERROR_FAILED, EADDRINUSE, "cannot bind it to %s", path);
 		return error_hint(err, "stop what uses that name, or remove it");
 	}
+	if (*ret_made && guard_will_make(guard, GUARD_FILE, 0, path, err))
+		return -1;
 	if (renameat2(top, ".bound", dir, base, *ret_made ? RENAME_NOREPLACE : 0))
-		return error_set(err, ERROR_FAILED, errno, "cannot move its file to %s", base);
+		return error_set(err, ERROR_FAILED, errno, "cannot move its file to %s", path);
 	return 0;
 }
 
@@ -236,29 +241,48 @@ static void remove_parents(int top, const char *text)
 	}
 }
 
-static int bind_at_path(int fd, const UnixSocket__Name *name, bool *ret_made, struct error *err)
+/* The private directory is made in that of the file, so that the file can be moved. */
+static int make_directory(struct guard *guard, const char *parent, int dir, const char *name,
+			  struct error *err)
+{
+	_cleanup_free_ char *path = NULL;
+
+	if (asprintf(&path, "%s/%s", parent, name) < 0) {
+		path = NULL;
+		return error_set(err, ERROR_FAILED, ENOMEM, "%s", parent);
+	}
+	if (guard_will_make(guard, GUARD_DIRECTORY, 0, path, err))
+		return -1;
+	if (mkdirat(dir, name, 0700))
+		return error_set(err, ERROR_FAILED, errno, "cannot make a directory in %s/", parent);
+	return 0;
+}
+
+static int bind_at_path(struct guard *guard, int fd, const UnixSocket__Name *name, bool *ret_made,
+			struct error *err)
 {
 	_cleanup_free_ char *path = strndup((const char *)name->path.data, name->path.len);
+	_cleanup_free_ char *parent = path ? strdup(path) : NULL;
 	_cleanup_fd_ int dir = -1, top = -1;
-	char *slash = path ? strrchr(path, '/') : NULL;
+	char *slash = parent ? strrchr(parent, '/') : NULL;
 	char temporary[64], text[sizeof(((struct sockaddr_un *)0)->sun_path) + 1] = { 0 };
 	int failed;
 
 	if (!slash || !slash[1] || path[0] != '/')
 		return error_set(err, ERROR_IMAGE, 0, "name without a path");
 	*slash = 0;
-	dir = open(*path ? path : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	dir = open(*parent ? parent : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
-		return error_set(err, ERROR_FAILED, errno, "cannot open directory %s/", path);
+		return error_set(err, ERROR_FAILED, errno, "cannot open directory %s/", parent);
 	snprintf(temporary, sizeof(temporary), ".criu-lite-%d-%d", getpid(), fd);
-	if (mkdirat(dir, temporary, 0700))
-		return error_set(err, ERROR_FAILED, errno, "cannot make a directory in %s/", path);
+	if (make_directory(guard, parent, dir, temporary, err))
+		return -1;
 	memcpy(text, name->address.data, name->address.len);
 	top = openat(dir, temporary, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	failed = top < 0 || bind_in(fd, top, name, err) ||
-		 move_into_place(top, dir, slash + 1, ret_made, err);
+		 move_into_place(guard, top, dir, path, ret_made, err);
 	if (failed)
-		error_set(err, ERROR_FAILED, errno, "cannot use a directory in %s/", path);
+		error_set(err, ERROR_FAILED, errno, "cannot use a directory in %s/", parent);
 	if (failed && top >= 0) {
 		unlinkat(top, ".bound", 0);
 		unlinkat(top, text + (*text == '/'), 0);
@@ -269,8 +293,8 @@ static int bind_at_path(int fd, const UnixSocket__Name *name, bool *ret_made, st
 	return failed ? -1 : 0;
 }
 
-int unix_name_bind(int fd, const UnixSocket__Name *name, const char *who, bool *ret_made,
-		   struct error *err)
+int unix_name_bind(struct guard *guard, int fd, const UnixSocket__Name *name, const char *who,
+		   bool *ret_made, struct error *err)
 {
 	struct sockaddr_un address;
 	socklen_t size = unix_address(&address, name->address.data, name->address.len);
@@ -285,7 +309,8 @@ int unix_name_bind(int fd, const UnixSocket__Name *name, const char *who, bool *
 		return error_set(err, ERROR_FAILED, errno, "%s: cannot bind it to @%.*s", who,
 				 (int)name->address.len - 1, address.sun_path + 1);
 	}
-	if (name->deleted ? bind_deleted(fd, name, err) : bind_at_path(fd, name, ret_made, err))
+	if (name->deleted ? bind_deleted(fd, name, err) :
+			    bind_at_path(guard, fd, name, ret_made, err))
 		return error_wrap(err, "%s", who);
 	return 0;
 }

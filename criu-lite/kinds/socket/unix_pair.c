@@ -93,7 +93,7 @@ static int listen_for_one(struct restore_files *r, const struct ends *e, struct 
 	if (e->server_name) {
 		name.address = *e->server_name;
 		name.deleted = true;
-		if (unix_name_bind(fd, &name, "the listener of a connection", &made, err))
+		if (unix_name_bind(NULL, fd, &name, "the listener of a connection", &made, err))
 			return -1;
 	} else if (bind(fd, (struct sockaddr *)&any, sizeof(any.sun_family))) {
 		return error_set(err, ERROR_FAILED, errno, "cannot bind a socket");
@@ -152,7 +152,7 @@ static int open_client(struct restore_files *r, const struct ends *e, int *ret_o
 	if (e->client_name) {
 		name.address = *e->client_name;
 		name.deleted = true;
-		if (unix_name_bind(*ret_own, &name, "a peer that is gone", &made, err))
+		if (unix_name_bind(NULL, *ret_own, &name, "a peer that is gone", &made, err))
 			return -1;
 	}
 	return *ret_own;
@@ -240,7 +240,7 @@ int unix_stand_in(const ProtobufCBinaryData *name, struct error *err)
 		return steal_fd(&fd);
 	as.address = *name;
 	as.deleted = true;
-	if (unix_name_bind(fd, &as, "a datagram socket that is gone", &made, err))
+	if (unix_name_bind(NULL, fd, &as, "a datagram socket that is gone", &made, err))
 		return -1;
 	return steal_fd(&fd);
 }

@@ -123,7 +123,8 @@ int unix_bind_own(struct restore_file *f, struct error *err)
 	if (!m->name || m->accepted)
 		return 0;
 	snprintf(who, sizeof(who), "description %u", f->id);
-	return unix_name_bind(f->fd, m->name, who, &data->file_made, err);
+	return unix_name_bind(f->opener->restore->guard, f->fd, m->name, who, &data->file_made,
+			      err);
 }
 
 static int create_plain(struct restore_files *r, struct restore_file *f, struct error *err)
