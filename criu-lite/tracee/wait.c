@@ -75,10 +75,12 @@ const char *stop_text(const struct stop *s, char *text, size_t size)
 int child_reap(pid_t child, int *ret_status, int *ret_signal)
 {
 	int status;
-	pid_t got = waitpid(child, &status, WNOHANG);
+	pid_t got = waitpid(child, &status, WNOHANG | WUNTRACED);
 
 	if (got <= 0)
 		return got;
+	if (WIFSTOPPED(status))
+		return 2;
 	*ret_status = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
 	*ret_signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 	return 1;

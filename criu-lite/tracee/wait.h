@@ -23,7 +23,8 @@ const char *stop_text(const struct stop *stop, char *text, size_t size);
 /* Reaps a process if it is our child, of whatever sort, and has ended. */
 void child_forget(pid_t child);
 /* Reaps our own child if it has ended: 1 with its exit status, or with the signal that ended it in
- * *ret_signal (else 0); 0 while it lives, -1 with errno. Does not block. */
+ * *ret_signal (else 0); 2 when job control has stopped it, told once; 0 while it lives, -1 with
+ * errno. Does not block. */
 int child_reap(pid_t child, int *ret_status, int *ret_signal);
 
 #endif

@@ -273,6 +273,28 @@ static int terminal_link(struct restore_files *r, struct restore_file *f, struct
 	return restore_file_set_flags(f, err);
 }
 
+/* Who reads the size of the terminal only when told of a change must be told now. The signal stays
+ * pending in the puppets until the program runs. */
+static void tell_size(struct restore_files *r, const struct restore_file *f)
+{
+	const Terminal *m = (const Terminal *)f->message;
+	struct restore *run = restore_files_run(r);
+	struct restore_task **t;
+	Winsize now;
+
+	if (!m->size || winsize_get(f->fd, &now) ||
+	    (now.rows == m->size->rows && now.columns == m->size->columns))
+		return;
+	array_for(t, &run->tasks) {
+		const ControllingTerminal *terminal = (const ControllingTerminal *)
+			restore_task_state(*t, &controlling_terminal_kind);
+
+		if (terminal && terminal->has_foreground &&
+		    terminal->terminal == CONTROLLING_TERMINAL__TERMINAL__INHERITED)
+			kill(-terminal->foreground, SIGWINCH);
+	}
+}
+
 /* Our own terminal gets the program's settings as late as can be. */
 static int terminal_installed(struct restore_files *r, struct restore_file *f, struct error *err)
 {
@@ -287,6 +309,7 @@ static int terminal_installed(struct restore_files *r, struct restore_file *f, s
 	sigprocmask(SIG_BLOCK, &background, &before);
 	result = terminal_apply(f->fd, m->termios, NULL, err);
 	sigprocmask(SIG_SETMASK, &before, NULL);
+	tell_size(r, f);
 	return result;
 }
 
