@@ -9,6 +9,7 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "cmd/relay.h"
 #include "tracee/wait.h"
 
 /* Signals that a person or a service manager sends to us are meant for the program. */
@@ -94,27 +95,40 @@ static void pass_on(const siginfo_t *info, pid_t root)
 		kill(root, info->si_signo);
 }
 
-int foreground_attend(struct foreground *f, pid_t root, struct error *err)
+/* Waits for signals while the root lives. */
+static int attend(struct foreground *f, pid_t root, int *ret_status, int *ret_signal)
 {
 	sigset_t set;
-	int status = 0;
 
 	forwarded_signals(&set);
 	for (;;) {
-		int signal, ended = child_reap(root, &status, &signal);
+		int ended = child_reap(root, ret_status, ret_signal);
 		siginfo_t info;
 
-		if (ended == 1 && f->has_terminal && getpgid(tcgetpgrp(f->terminal)) < 0)
-			set_group(f->terminal, getpgrp());
-		if (ended == 1 && signal)
-			end_by(signal);
-		if (ended == 1)
-			return status;
-		if (ended < 0 && errno != EINTR)
-			return error_set(err, ERROR_FAILED, errno, "cannot wait for process %d", root);
+		if (ended == 1 || (ended < 0 && errno != EINTR))
+			return ended;
 		if (ended == 2)
 			stop_along(f, root);
 		else if (sigwaitinfo(&set, &info) > 0)
 			pass_on(&info, root);
 	}
+}
+
+int foreground_attend(struct foreground *f, pid_t root, int relay, struct error *err)
+{
+	int status = 0, signal = 0, ended;
+	sigset_t set;
+
+	forwarded_signals(&set);
+	ended = relay < 0 ? attend(f, root, &status, &signal) :
+			    relay_attend(f->terminal, relay, root, &set, &status, &signal);
+	if (ended < 0)
+		return error_set(err, ERROR_FAILED, errno, "cannot wait for process %d", root);
+	/* The group that had our terminal may be gone, and nobody else would take it back. */
+	if (f->has_terminal && kill(-tcgetpgrp(f->terminal), 0) && errno == ESRCH)
+		set_group(f->terminal, getpgrp());
+	fd_close(&f->terminal);
+	if (signal)
+		end_by(signal);
+	return status;
 }

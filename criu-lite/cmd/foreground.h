@@ -24,7 +24,8 @@ void foreground_begin(struct foreground *f, bool attend);
 /* After a restore that has failed: the terminal is as it was. */
 void foreground_give_up(struct foreground *f);
 /* Stays with the root, which is our child, and returns the status with which to exit; a signal that
- * has ended it ends us, too. */
-int foreground_attend(struct foreground *f, pid_t root, struct error *err);
+ * has ended it ends us, too. If relay is not -1 it is the master of the root's terminal, and all
+ * that is typed and printed is passed on between that and ours. */
+int foreground_attend(struct foreground *f, pid_t root, int relay, struct error *err);
 
 #endif

@@ -32,12 +32,14 @@ static void parse_stdio(const char *text, struct restore_options *o)
 	o->stdio_file = text;
 }
 
-static int restore_from(const struct arguments *a, struct restore_report *report, struct error *err)
+static int restore_from(const struct arguments *a, bool relay, struct restore_report *report,
+			struct error *err)
 {
 	struct restore_options options = {
 		.input = STDIN_FILENO,
 		.pidfile = a->pidfile,
 		.jobs = a->jobs ? a->jobs : default_jobs(),
+		.relay = relay,
 	};
 	_cleanup_fd_ int file = -1;
 
@@ -78,13 +80,13 @@ static int run(int argc, char **argv, struct error *err)
 	if (!count)
 		return error_set(err, ERROR_USAGE, 0, "which image?");
 	foreground_begin(&foreground, !a.detach);
-	if (restore_from(&a, &report, err)) {
+	if (restore_from(&a, !a.detach && foreground.has_terminal, &report, err)) {
 		foreground_give_up(&foreground);
 		return -1;
 	}
 	if (a.stats)
 		report_restore(&report);
-	return a.detach ? 0 : foreground_attend(&foreground, report.root_pid, err);
+	return a.detach ? 0 : foreground_attend(&foreground, report.root_pid, report.relay, err);
 }
 
 const struct command restore_command = {

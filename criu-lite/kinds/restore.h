@@ -52,6 +52,10 @@ struct restore {
 	struct restore_memory *memory;	/* kinds/memory_restore.c */
 	struct guard *guard;
 	int service[2];		/* [0] ours, [1] the one that puppets inherit */
+	/* A session whose terminal is outside gets a pseudo-terminal in its place, if somebody will
+	 * copy between that and ours: its master, -1 while there is none. */
+	bool relays;
+	int relay;
 	struct arch_cpu cpu, saved_cpu;	/* this processor, and that of the image */
 	uint64_t area;		/* address of the agent in all puppets and in us; 0: not yet */
 };

@@ -288,11 +288,16 @@ int restore(const struct restore_options *options, struct restore_report *report
 	int result;
 
 	_Static_assert(ARRAY_SIZE(steps) <= RESTORE_STEPS_MAX, "room for all times");
-	*report = (struct restore_report){ .steps = ARRAY_SIZE(steps) };
+	*report = (struct restore_report){ .steps = ARRAY_SIZE(steps), .relay = -1 };
+	run.r.relays = options->relay;
+	run.r.relay = -1;
 	run.r.options = options;
 	run.r.service[0] = run.r.service[1] = -1;
 	result = steps_run(steps, ARRAY_SIZE(steps), &run, report->times, err);
 	count_tasks(&run.r, report);
+	if (result)
+		fd_close(&run.r.relay);
+	report->relay = run.r.relay;
 	stream_reader_free(run.r.in);
 	restore_files_free(run.r.files);
 	memory_restore_free(&run.r);

@@ -14,6 +14,8 @@ struct restore_report {
 	size_t steps;
 	pid_t root_pid;
 	size_t processes, threads;
+	int relay;	/* master of the terminal that the tree got in place of the caller's, or -1;
+			 * the caller's to close */
 };
 
 /* Brings the tree of options->input back; when it returns 0 the tree runs, its root a child of this

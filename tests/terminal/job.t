@@ -2,27 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A job started from a terminal is restored onto the terminal of the restorer, as its job."""
 
-import errno
-import fcntl
 import os
-import pty
-import re
-import select
-import shutil
-import signal
-import struct
-import subprocess
 import sys
-import tempfile
-import termios
-import time
-import tty
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.dont_write_bytecode = True
-import harness
+from harness import CRIU_LITE
+from terminals import Terminal, command, main, test
 
-TIMEOUT = 20
 JOB = r"""
 import os, signal, sys, termios, tty
 def say(text):
@@ -44,85 +31,9 @@ while True:
 sys.exit(7)
 """
 
-number = failures = 0
-
-
-def test(name, good, *notes):
-    global number, failures
-    number += 1
-    failures += not good
-    print(f"{'ok' if good else 'not ok'} {number} - {name}", flush=True)
-    if not good:
-        for note in notes:
-            print("\n".join("# " + line for line in str(note).splitlines()), file=sys.stderr)
-
-
-class Terminal:
-    """A terminal with an interactive shell in it, as a person has one."""
-
-    def __init__(self, columns):
-        self.text = ""
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            harness.reset_signals()
-            os.closerange(3, 1024)
-            os.execve("/bin/bash", ["bash", "--norc", "--noprofile", "-i"],
-                      {**os.environ, "PS1": "prompt> ", "TERM": "dumb"})
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-        os.set_blocking(self.fd, False)
-        self.expect("prompt> ")
-        self.type("bind 'set enable-bracketed-paste off'; stty -echo; set +o emacs\n", "prompt> ")
-
-    def read(self, seconds=0.0):
-        if select.select([self.fd], [], [], seconds)[0]:
-            try:
-                self.text += os.read(self.fd, 4096).decode(errors="replace")
-            except OSError as problem:
-                if problem.errno != errno.EIO:
-                    raise
-
-    def expect(self, wanted):
-        """Waits until the pattern appears, forgets all up to it, and returns the match."""
-        deadline = time.monotonic() + TIMEOUT
-        while not (found := re.search(wanted, self.text)):
-            if time.monotonic() > deadline:
-                return None
-            self.read(0.05)
-        self.text = self.text[found.end():]
-        return found
-
-    def type(self, text, wanted=None):
-        os.write(self.fd, text.encode())
-        return self.expect(wanted) if wanted else None
-
-    def hang_up(self):
-        os.close(self.fd)
-        os.waitpid(self.pid, 0)
-
-
-def command(*arguments):
-    done = subprocess.run([harness.CRIU_LITE, *arguments], stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True)
-    return done.returncode, done.stderr
-
-
-def main():
-    harness.become_subreaper()
-    harness.own(["terminals"])
-    scratch = tempfile.mkdtemp(prefix="criu-lite-job-")
-    image = os.path.join(scratch, "image")
+def run(scratch, image):
     with open(os.path.join(scratch, "job.py"), "w") as file:
         file.write(JOB)
-    try:
-        run(scratch, image)
-    finally:
-        harness.kill_descendants()
-        shutil.rmtree(scratch)
-    print(f"1..{number}")
-    return 1 if failures else 0
-
-
-def run(scratch, image):
     first = Terminal(80)
     found = first.type(f"python3 {scratch}/job.py\n", r"job (\d+)\r\n")
     test("the job runs", found, first.text)
@@ -134,8 +45,12 @@ def run(scratch, image):
     first.hang_up()
 
     second = Terminal(100)
+    test("a restore that fails leaves the terminal to the shell",
+         second.type(f"CRIU_LITE_FAULT=registers {CRIU_LITE} restore {image}\n",
+                     r"fault injected(.|\s)*prompt> ") and
+         second.type("stty -a | tr ';' '\\n' | grep intr\n", r"intr = \^C\s"), second.text)
     test("the job is told that its terminal has another size",
-         second.type(f"{harness.CRIU_LITE} restore {image}\n", "resized to 100"), second.text)
+         second.type(f"{CRIU_LITE} restore {image}\n", "resized to 100"), second.text)
     test("it is in the foreground of another terminal",
          second.type("two\n", "got two, foreground"), second.text)
     test("with its settings: no echo, ^G interrupts",
@@ -156,4 +71,4 @@ def run(scratch, image):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(run))

@@ -241,11 +241,13 @@ static int open_ours(uint32_t flags, struct error *err)
 static int open_outside(struct restore_files *r, struct restore_file *f, struct error *err)
 {
 	const Terminal *m = (const Terminal *)f->message;
+	int relay = restore_files_run(r)->relay;
 	const char *file = "/dev/null";
 
 	if (restore_files_stdio(r, &file) == STDIO_INHERIT) {
-		f->fd = open_ours(m->common->flags, err);
-		return f->fd < 0 ? -1 : 0;
+		f->fd = relay < 0 ? open_ours(m->common->flags, err) :
+				    ioctl(relay, TIOCGPTPEER, peer_flags(m));
+		return f->fd >= 0 ? 0 : error_set(err, ERROR_FAILED, errno, "the new terminal");
 	}
 	if (restore_files_stdio(r, &file) == STDIO_NULL)
 		file = "/dev/null";
@@ -273,6 +275,15 @@ static int terminal_link(struct restore_files *r, struct restore_file *f, struct
 	return restore_file_set_flags(f, err);
 }
 
+static void tell_group(const struct restore *run, uint32_t group)
+{
+	struct restore_task **t;
+
+	array_for(t, &run->tasks)
+		if (!(*t)->zombie && (uint32_t)(*t)->pgid == group)
+			kill((*t)->threads.items[0]->tracee.tgid, SIGWINCH);
+}
+
 /* Who reads the size of the terminal only when told of a change must be told now. The signal stays
  * pending in the puppets until the program runs. */
 static void tell_size(struct restore_files *r, const struct restore_file *f)
@@ -290,8 +301,8 @@ static void tell_size(struct restore_files *r, const struct restore_file *f)
 			restore_task_state(*t, &controlling_terminal_kind);
 
 		if (terminal && terminal->has_foreground &&
-		    terminal->terminal == CONTROLLING_TERMINAL__TERMINAL__INHERITED)
-			kill(-terminal->foreground, SIGWINCH);
+		    terminal->terminal != CONTROLLING_TERMINAL__TERMINAL__INSIDE)
+			tell_group(run, terminal->foreground);
 	}
 }
 
@@ -300,6 +311,7 @@ static int terminal_installed(struct restore_files *r, struct restore_file *f, s
 {
 	const Terminal *m = (const Terminal *)f->message;
 	sigset_t background, before;
+	bool ours = restore_files_run(r)->relay < 0;
 	int result;
 
 	if (!m->outside || !isatty(f->fd))
@@ -307,9 +319,10 @@ static int terminal_installed(struct restore_files *r, struct restore_file *f, s
 	sigemptyset(&background);
 	sigaddset(&background, SIGTTOU);
 	sigprocmask(SIG_BLOCK, &background, &before);
-	result = terminal_apply(f->fd, m->termios, NULL, err);
+	result = terminal_apply(f->fd, m->termios, ours ? NULL : m->size, err);
 	sigprocmask(SIG_SETMASK, &before, NULL);
-	tell_size(r, f);
+	if (ours)
+		tell_size(r, f);
 	return result;
 }
 

@@ -139,15 +139,43 @@ static int begin_inside(struct restore_task *leader, const ControllingTerminal *
 	return r > 0 ? error_set(err, ERROR_FAILED, r, "/dev/pts/%u: TIOCSCTTY", m->index) : r;
 }
 
+/* A terminal cannot have two sessions, and ours has one: the leader gets a new one, between which and
+ * ours our caller copies. */
+static int begin_outside(struct restore_task *leader, struct error *err)
+{
+	struct restore *run = leader->restore;
+	_cleanup_fd_ int slave = -1;
+	const char *file;
+	int unlock = 0, r;
+
+	if (restore_files_stdio(run->files, &file) != STDIO_INHERIT)
+		return 0;
+	if (run->relay >= 0)
+		return error_set(err, ERROR_FAILED, 0, "two sessions want our terminal");
+	if (!run->relays) {
+		error_set(err, ERROR_FAILED, 0, "its session wants a terminal, and we cannot stand "
+			  "between it and ours");
+		return error_hint(err, "restore it in the foreground of a terminal, without --detach, "
+				  "or with --stdio null or --stdio FILE");
+	}
+	run->relay = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (run->relay < 0 || ioctl(run->relay, TIOCSPTLCK, &unlock) ||
+	    (slave = ioctl(run->relay, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0)
+		return error_set(err, ERROR_FAILED, errno, "cannot make a pseudo-terminal");
+	r = ioctl_there(leader, slave, TIOCSCTTY, 0, err);
+	return r > 0 ? error_set(err, ERROR_FAILED, r, "TIOCSCTTY") : r;
+}
+
 int controlling_terminal_begin(struct restore_task *leader, struct error *err)
 {
 	const ControllingTerminal *m = terminal_of(leader);
+	int r = 0;
 
-	if (!m || m->terminal != CONTROLLING_TERMINAL__TERMINAL__INSIDE)
-		return 0;
-	if (begin_inside(leader, m, err))
-		return error_wrap(err, "process %d: controlling terminal", leader->pid);
-	return 0;
+	if (m && m->terminal == CONTROLLING_TERMINAL__TERMINAL__INSIDE)
+		r = begin_inside(leader, m, err);
+	else if (m && m->terminal == CONTROLLING_TERMINAL__TERMINAL__OUTSIDE)
+		r = begin_outside(leader, err);
+	return r ? error_wrap(err, "process %d: controlling terminal", leader->pid) : 0;
 }
 
 static void plan_give_up(struct batch *b)
@@ -161,22 +189,28 @@ static void plan_give_up(struct batch *b)
 }
 
 /* A group may have lost its last member by now; the kernel refuses it then. */
-static int put_foreground(struct restore_task *t, const ControllingTerminal *m, struct error *err)
+static int put_foreground(struct restore_task *t, int terminal, uint32_t group, struct error *err)
 {
-	struct pty_pair **slot = pty_pair_slot(t->restore->files, m->index, err);
-	int r;
+	int r = ioctl_there(t, terminal, TIOCSPGRP, group, err);
 
-	if (!slot || !*slot)
-		return slot ? error_set(err, ERROR_IMAGE, 0, "no /dev/pts/%u", m->index) : -1;
-	r = ioctl_there(t, pty_pair_master(*slot), TIOCSPGRP, m->foreground, err);
 	if (r > 0)
-		log_info("process %d: group %u is not in the foreground of /dev/pts/%u: %s", t->pid,
-			 m->foreground, m->index, strerror(r));
+		log_info("process %d: group %u is not in the foreground: %s", t->pid, group,
+			 strerror(r));
 	return r < 0 ? -1 : 0;
 }
 
+static int put_foreground_inside(struct restore_task *t, const ControllingTerminal *m,
+				 struct error *err)
+{
+	struct pty_pair **slot = pty_pair_slot(t->restore->files, m->index, err);
+
+	if (!slot || !*slot)
+		return slot ? error_set(err, ERROR_IMAGE, 0, "no /dev/pts/%u", m->index) : -1;
+	return put_foreground(t, pty_pair_master(*slot), m->foreground, err);
+}
+
 /* The restorer shares session and terminal with the tree, so it can do this itself. */
-static int put_foreground_outside(const ControllingTerminal *m, struct error *err)
+static int put_foreground_inherited(const ControllingTerminal *m, struct error *err)
 {
 	sigset_t background, before;
 	_cleanup_fd_ int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -205,14 +239,18 @@ static int controlling_terminal_put(struct restore_thread *t, const ProtobufCMes
 {
 	const ControllingTerminal *m = (const ControllingTerminal *)message;
 
-	switch (m->terminal) {
-	case CONTROLLING_TERMINAL__TERMINAL__NONE:
+	if (m->terminal == CONTROLLING_TERMINAL__TERMINAL__NONE)
 		plan_give_up(b);
+	if (!m->has_foreground)
 		return 0;
+	switch (m->terminal) {
 	case CONTROLLING_TERMINAL__TERMINAL__INSIDE:
-		return m->has_foreground ? put_foreground(t->task, m, err) : 0;
+		return put_foreground_inside(t->task, m, err);
+	case CONTROLLING_TERMINAL__TERMINAL__OUTSIDE:
+		return t->task->restore->relay < 0 ? 0 :
+			put_foreground(t->task, t->task->restore->relay, m->foreground, err);
 	case CONTROLLING_TERMINAL__TERMINAL__INHERITED:
-		return m->has_foreground ? put_foreground_outside(m, err) : 0;
+		return put_foreground_inherited(m, err);
 	default:
 		return 0;
 	}
