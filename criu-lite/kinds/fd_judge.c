@@ -151,7 +151,7 @@ static int judge_shared_tables(struct fd_scan *scan, struct blockers *blockers, 
 	return 0;
 }
 
-/* A root that was cloned with CLONE_FILES and without CLONE_THREAD, by whoever is its parent now. */
+/* A root that was cloned with CLONE_FILES, but is no thread, by whoever is its parent now. */
 static int judge_root(const struct fd_scan *scan, struct blockers *blockers, struct error *err)
 {
 	const struct fd_table *root = scan->tables.items;
@@ -161,9 +161,10 @@ static int judge_root(const struct fd_scan *scan, struct blockers *blockers, str
 	if (!scan->tables.count || proc_read_stat(root->proc_fd, &stat, &ignored) ||
 	    table_order(root->tid, stat.ppid) != 0)
 		return 0;
-	if (blockers_add(blockers, root->pid,
-			 "a descriptor table that a process outside of the tree shares cannot be saved",
-			 NULL, "descriptor table (the same as that of process %d)", stat.ppid))
+	if (blockers_add(
+		    blockers, root->pid,
+		    "a descriptor table that a process outside of the tree shares cannot be saved",
+		    NULL, "descriptor table (the same as that of process %d)", stat.ppid))
 		return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
 	return 0;
 }

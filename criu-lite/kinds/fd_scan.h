@@ -12,7 +12,8 @@
 /* A name in /proc/PID/fd or task as a number; -1 when it is none. */
 int fd_number(const char *name);
 /* Reads what /proc tells of descriptor `number`. Of `holder`, only who it is counts: pid, proc_fd
- * and pidfd. Returns 1, or 0 when the descriptor or the process is gone. The caller releases *ret. */
+ * and pidfd. Returns 1, or 0 when the descriptor or the process is gone. The caller releases
+ * *ret. */
 int fd_look_read(struct fd_look *ret, const struct fd_look *holder, int number, struct error *err);
 /* A pidfd of a process, or of a thread whose leader has exited; -1 with errno. */
 int fd_look_pidfd(pid_t pid);

@@ -62,8 +62,8 @@ bool dump_files_have_locks(const struct dump_files *d, pid_t pid);
 /* "process 12: descriptor 7 (socket:[1234])" for messages; in a buffer of the description. */
 const char *dump_file_name(struct dump_file *f);
 
-/* Every description of the tree that has this inode (but for eventfds): call with after = NULL first, then with the
- * last answer. NULL after the last. */
+/* Every description of the tree that has this inode (but for eventfds): call with after = NULL
+ * first, then with the last answer. NULL after the last. */
 const struct fd_look *fd_scan_by_inode(const struct fd_scan *scan, dev_t dev, ino_t ino,
 				       const struct fd_look *after);
 /* Every description of the tree in turn, called likewise. */

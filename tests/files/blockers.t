@@ -5,7 +5,7 @@
 
 reason() {
 	case $1 in
-	shared-table) echo 'descriptor table (the same as that of process [0-9]*): .* cannot be saved' ;;
+	shared-table) echo 'descriptor table (the same as that of process [0-9]*): .* cannot be' ;;
 	thread-table) echo 'thread [0-9]*: threads with descriptor tables of their own' ;;
 	io_uring) echo "descriptor $2 (anon_inode:\[io_uring\]): io_uring" ;;
 	fanotify) echo "descriptor $2 (.*): fanotify" ;;
