@@ -38,10 +38,12 @@ diag() {
 	printf '%s\n' "$*" | sed 's/^/# /' >&2
 }
 
-# Ends the script at once: what follows makes no sense without this.
+# Ends the script at once: what follows makes no sense without this. (TAP's "Bail out!" would end
+# the other scripts, too.)
 bail() {
 	diag "$*"
-	echo "Bail out! $*"
+	result "${*%%$'\n'*}" 1
+	echo "1..$tests_done"
 	exit 1
 }
 
