@@ -169,16 +169,37 @@ restore() {
 	PID=$(cat "$SCRATCH/.restored") && [ -e "/proc/$PID" ]
 }
 
+# How often cycles and snapshots do it.
+CYCLES=${CYCLES:-$((SOAK ? 50 : 8))}
+
 # cycles NAME COMMAND…: checkpoint and restore of PID, some times in a row (many in soak); after
 # each the command, which must succeed, tells whether the program is right.
 cycles() {
 	local i
 
-	for i in $(seq ${CYCLES:-$((SOAK ? 50 : 3))}); do
+	for i in $(seq "$CYCLES"); do
 		ok "checkpoint $i" checkpoint "$PID" || bail "cannot go on"
 		ok "restore $i" restore || bail "cannot go on"
 		ok "$1 after restore $i" "${@:2}" || bail "cannot go on"
 	done
+}
+
+# snapshots NAME COMMAND…: the same with images beside which the program runs on.
+snapshots() {
+	local i
+
+	for i in $(seq "$CYCLES"); do
+		ok "snapshot $i" checkpoint "$PID" --leave-running || bail "cannot go on"
+		ok "$1 after snapshot $i" "${@:2}" || bail "cannot go on"
+	done
+}
+
+# turn_back NAME COMMAND…: the program is killed and goes on where the last snapshot has it. Only
+# for programs whose files do not care.
+turn_back() {
+	ok "the program is killed" kill_tree "$PID" || bail "cannot go on"
+	ok "restore of the snapshot" restore || bail "cannot go on"
+	ok "$1 after the turn back" "${@:2}"
 }
 
 # drive NAME [ARGUMENT…]: starts tests/programs/NAME_driver.*, a program that starts others and puts

@@ -18,5 +18,6 @@ check() {
 }
 ok 'numbers and squares' check
 cycles 'numbers and squares go on' check
+snapshots 'numbers and squares go on' check
 kill_tree "$PID"
 done_testing

@@ -16,7 +16,6 @@ start /usr/bin/python3 "$ROOT/tests/programs/counter.py" "$log"
 wait_until "[ -s '$log' ]" || bail "the job does not start"
 ok 'the job counts' check
 cycles 'the job goes on' check
-ok 'a snapshot of the running job' checkpoint "$PID" --leave-running
-ok 'the job goes on beside its snapshot' check
+snapshots 'the job goes on' check
 kill_tree "$PID"
 done_testing

@@ -6,5 +6,7 @@ need rclone
 
 drive go "$(free_port)"
 cycles 'server and clients are right' ask
+snapshots 'server and clients are right' ask
+turn_back 'server and clients are right' ask
 kill_tree "$PID"
 done_testing

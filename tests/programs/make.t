@@ -34,7 +34,7 @@ built() {
 goes_on() {
 	wait_until "[ \$(built) -gt $before ] || [ $before = 41 ]"
 }
-for i in $(seq ${CYCLES:-$((SOAK ? 30 : 6))}); do
+for i in $(seq $CYCLES); do
 	sleep 0.0$((RANDOM % 10))
 	before=$(built)
 	ok "checkpoint $i, with $before built" checkpoint "$PID" || bail 'cannot go on'

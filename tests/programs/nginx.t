@@ -10,6 +10,7 @@ drive nginx "$port"
 master=$(cat "$SCRATCH/nginx.pid")
 workers=$(cat "/proc/$master/task/$master/children")
 cycles 'clients and pages are right' ask
+snapshots 'clients and pages are right' ask
 is 'the workers are the same' "$(cat "/proc/$master/task/$master/children")" "$workers"
 
 # The connections of the old workers stay until their clients have gone.

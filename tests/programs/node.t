@@ -8,5 +8,6 @@ need node
 export UV_USE_IO_URING=0
 drive node "$(free_port)"
 cycles 'server, clients and workers are right' ask
+snapshots 'server, clients and workers are right' ask
 kill_tree "$PID"
 done_testing

@@ -19,6 +19,7 @@ grows() {
 	wait_until "[ \$(stat -c %s '$SCRATCH/copy') -gt $((size + 1000000)) ]"
 }
 cycles 'bytes flow' grows
+snapshots 'bytes flow' grows
 
 : >"$SCRATCH/stop"
 ok 'the pipeline ends' wait_until "[ -s '$SCRATCH/status' ]"

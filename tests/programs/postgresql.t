@@ -7,6 +7,7 @@ id postgres >/dev/null 2>&1 || skip_all "no user postgres here"
 
 drive postgresql
 cycles 'the transaction commits and the balance is right' ask
+snapshots 'the transaction commits and the balance is right' ask
 
 ok 'the server shuts down in order' kill -INT "$(head -n 1 "$SCRATCH/data/postmaster.pid")"
 ok 'its log says so' wait_until "grep -q 'database system is shut down' '$SCRATCH'/output.*"

@@ -5,5 +5,7 @@
 
 drive python_processes
 cycles 'all processes go on' ask
+snapshots 'all processes go on' ask
+turn_back 'all processes go on' ask
 kill_tree "$PID"
 done_testing

@@ -5,5 +5,6 @@
 
 drive python_threads
 cycles 'all threads go on' ask
+snapshots 'all threads go on' ask
 kill_tree "$PID"
 done_testing

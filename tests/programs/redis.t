@@ -8,6 +8,8 @@ port=$(free_port)
 socket=$SCRATCH/redis.socket
 drive redis "$port" --save ''
 cycles 'clients and keys are right' ask
+snapshots 'clients and keys are right' ask
+turn_back 'clients and keys are right' ask
 
 is 'a new client is answered over the Unix socket' \
 	"$(redis-cli -s "$socket" get key:4711)" "value $((4711 * 7919)) of key 4711"

@@ -11,6 +11,7 @@ drive redis "$port" --save '1 1' --appendonly yes --appendfsync everysec
 # While a child saves, its pages are shared with the server's, copy-on-write.
 redis-cli -s "$socket" bgsave >/dev/null
 cycles 'clients and keys are right' ask
+snapshots 'clients and keys are right' ask
 
 # The clients keep writing until they are killed: let one marker be the judge.
 ok 'a marker is written' redis-cli -s "$socket" set marker "$$"

@@ -58,6 +58,7 @@ check() {
 
 ok 'jobs and panes are right' check
 cycles 'jobs and panes are right' check
+snapshots 'jobs and panes are right' check
 type main:shell 'fg'
 shows main:shell 'sleep 1000'
 t send-keys -t main:shell C-c
