@@ -56,6 +56,23 @@ static void choose_place(const struct tracee *t, const struct vma_list *maps, st
 	}
 }
 
+/* Reads what is where the net will lie. Below a stack that is used to its end there is nothing yet: a
+ * write through /proc/pid/mem lets it grow, as a signal would. */
+static int read_place(const struct tracee *t, const struct agent_net *net, void *data,
+		      struct error *err)
+{
+	_cleanup_error_ struct error refused = ERROR_INIT;
+	const char nothing = 0;
+
+	if (tracee_peek(t, net->place, data, net->size) == 0)
+		return 0;
+	if (errno == EFAULT)
+		tracee_poke(t, net->place, &nothing, sizeof(nothing), &refused);
+	if (tracee_read(t, net->place, data, net->size, err))
+		return error_hint(err, "its stack has no room for a signal frame");
+	return 0;
+}
+
 int net_spread(struct agent *a, struct tracee *t, const struct agent_site *site, struct error *err)
 {
 	_cleanup_free_ char *bytes = NULL;
@@ -75,8 +92,8 @@ int net_spread(struct agent *a, struct tracee *t, const struct agent_site *site,
 	memcpy(bytes, &chosen.sigreturn, sizeof(chosen.sigreturn));
 	arch_frame_build(bytes + FRAME_OFFSET, chosen.place + FRAME_OFFSET, &t->saved, t->xstate,
 			 t->xstate_size, t->sigmask);
-	if (tracee_read(t, chosen.place, a->net_saved, chosen.size, err))
-		return error_hint(err, "its stack has no room for a signal frame");
+	if (read_place(t, &chosen, a->net_saved, err))
+		return -1;
 	if (a->note)
 		a->note->net = chosen;
 	*net = chosen;
