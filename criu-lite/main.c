@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/array.h"
 #include "base/log.h"
@@ -36,6 +37,17 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
+/* We hold several descriptors for each task of a tree, and every one that the tree itself has. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int main(int argc, char **argv)
 {
 	_cleanup_error_ struct error err = { 0 };
@@ -45,6 +57,7 @@ int main(int argc, char **argv)
 	/* A reader that goes away and a full quota are errors of write(2), not our death. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
+	raise_descriptor_limit();
 	for (; first < argc && (!strcmp(argv[first], "-v") || !strcmp(argv[first], "-vv")); first++)
 		log_set_level(argv[first][2] ? LOG_DEBUG : LOG_INFO);
 	if (first < argc && (!strcmp(argv[first], "help") || !strcmp(argv[first], "--help"))) {

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -51,17 +50,6 @@ static int load(void *context, struct error *err)
 	return load_up_to_pages(&run->r, &run->tree, err);
 }
 
-/* Descriptors of the tree come on top of our own: we hold each description once. */
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 /* It must not sit on a pid of the image; a second one, made while the first is there, has another. */
 static int start_guard(void *context, struct error *err)
 {
@@ -98,7 +86,6 @@ static int preflight(void *context, struct error *err)
 	if (run->image->page_size != (uint32_t)sysconf(_SC_PAGESIZE))
 		return error_set(err, ERROR_BLOCKED, 0, "the image has pages of %u bytes",
 				 run->image->page_size);
-	raise_descriptor_limit();
 	if (cpu_check(&run->r, run->image->cpu, err))
 		return -1;
 	return restore_files_check(run->r.files, err) || tree_check_ids(&run->r, err) ? -1 : 0;
