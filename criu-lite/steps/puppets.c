@@ -379,7 +379,7 @@ int puppet_stop(struct restore_task *t, int signal, struct error *err)
 		return -1;
 	/* The others have the stop ahead of them once the first has met it, and not before: then they
 	 * would run. They take part when they are let go. */
-	for (i = 0; i < t->threads.count; i++) {
+	for (i = 0; i < t->threads.count - t->leader_gone; i++) {
 		held = &t->threads.items[i]->tracee;
 		if (i > 0 && tracee_continue(held, 0, err))
 			return -1;

@@ -84,6 +84,8 @@ static void fill_task(TreeTask *m, const struct dump_task *task, bool root, uint
 		/* The kernel keeps the status of a stop until the parent has taken it. */
 		m->has_stop_reported = true;
 		m->stop_reported = task->stat.exit_code == 0;
+		/* It hides how the first thread has ended. */
+		m->exit_code = 0;
 	}
 	m->tids = tids;
 	array_for(t, &task->threads)

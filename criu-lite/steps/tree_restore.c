@@ -260,10 +260,10 @@ int tree_restore_exits(struct restore *r, const Tree *tree, struct error *err)
 
 		if ((t->zombie || saved->leader_gone) && name_zombie(t, saved, err))
 			return error_wrap(err, "process %d", t->pid);
-		if (t->zombie	       ? puppet_exit(t, saved->exit_code, err) :
-		    saved->leader_gone ? puppet_exit_leader(t, saved->exit_code, err) :
-		    saved->stopped     ? stop_task(t, saved, err) :
-					 0)
+		if (t->zombie ? puppet_exit(t, saved->exit_code, err) :
+				(saved->leader_gone &&
+				 puppet_exit_leader(t, saved->exit_code, err)) ||
+					(saved->stopped && stop_task(t, saved, err)))
 			return error_wrap(err, "process %d", t->pid);
 	}
 	return 0;
