@@ -22,6 +22,7 @@ enum {
 	MSS_MAX = 32767,	/* that TCP_MAXSEG takes */
 	MSS_MIN = 88,
 	CHUNK = 64 << 10,
+	ROOM = 16 << 20,
 	QUEUE_MAX = 7 << 20,	/* of each direction, so that the message fits into a record */
 };
 
@@ -198,6 +199,11 @@ static int try_snapshot(int fd, TcpSocket__Connection *c, int peer_fd, TcpSocket
 	    (peer && position_of(peer_fd, &b_after))) {
 		if (errno == EAGAIN)
 			return 1;
+		if (errno == EMSGSIZE) {
+			error_set(err, ERROR_BLOCKED, 0,
+				  "more than %d MiB wait in a TCP connection", QUEUE_MAX >> 20);
+			return error_hint(err, "try again when the program has read it");
+		}
 		return error_set(err, ERROR_TARGET, errno,
 				 "cannot read the state of a TCP connection");
 	}
@@ -254,8 +260,6 @@ static int prepare(int fd, const TcpSocket__Connection *c, struct error *err)
 	uint32_t mss = c->mss > MSS_MAX ? MSS_MAX : c->mss < MSS_MIN ? MSS_MIN : c->mss;
 
 	if (set_int(fd, SOL_TCP, TCP_REPAIR, REPAIR_ON) || set_int(fd, SOL_TCP, TCP_MAXSEG, mss) ||
-	    set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20) ||
-	    set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, 16 << 20) ||
 	    set_sequence(fd, TCP_QUEUE_RECEIVE, c->receive_sequence - c->receive_queue.len) ||
 	    set_sequence(fd, TCP_QUEUE_SEND, c->send_sequence - c->send_queue.len))
 		return error_set(err, ERROR_FAILED, errno, "cannot prepare a TCP connection");
@@ -281,6 +285,16 @@ static int negotiate(int fd, const TcpSocket__Connection *c, struct error *err)
 	    (c->has_timestamp && set_int(fd, SOL_TCP, TCP_TIMESTAMP, c->timestamp)))
 		return error_set(err, ERROR_FAILED, errno,
 				 "cannot set the options of a TCP connection");
+	return 0;
+}
+
+/* Room for all that waited. Not before connect(), which derives the window from it. */
+static int make_room(int fd, struct error *err)
+{
+	if (set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, ROOM) ||
+	    set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, ROOM))
+		return error_set(err, ERROR_FAILED, errno,
+				 "cannot make room for the queues of a TCP connection");
 	return 0;
 }
 
@@ -351,7 +365,7 @@ int tcp_repair_connect(int fd, const union inet_address *local, const union inet
 	if (failed)
 		return error_set(err, ERROR_FAILED, errno, "cannot connect a socket to %s",
 				 inet_text(remote, text));
-	if (negotiate(fd, c, err) ||
+	if (negotiate(fd, c, err) || make_room(fd, err) ||
 	    refill(fd, TCP_QUEUE_RECEIVE, c->receive_queue.data, c->receive_queue.len, err) ||
 	    refill(fd, TCP_QUEUE_SEND, c->send_queue.data, c->send_queue.len - unsent, err))
 		return -1;

@@ -307,11 +307,16 @@ static int let_go(int fd, struct error *err)
 
 static int let_file_go(struct restore_file *f, struct error *err)
 {
+	int room = socket_option_saved(tcp_message(f)->socket, SOL_SOCKET, SO_RCVBUF, 0);
 	struct tcp_restore *data = f->data;
 
 	if (!data || !data->repaired)
 		return 0;
 	data->repaired = false;
+	/* A window once offered is not taken back: it is never to be larger than it was. The kernel
+	 * doubles the size. */
+	if (room > 0 && set_int(f->fd, SOL_SOCKET, SO_RCVBUFFORCE, room / 2))
+		return error_set(err, ERROR_FAILED, errno, "SO_RCVBUFFORCE");
 	return let_go(f->fd, err);
 }
 
