@@ -25,7 +25,8 @@ struct restart_block {
 	enum restart_call call;
 	bool timed;
 	int64_t remaining_ns; /* of a timed one, at the moment of reading; negative when it is over.
-				 * A FUTEX_WAIT_BITSET that waits by CLOCK_REALTIME has no use of it. */
+				 * A FUTEX_WAIT_BITSET that waits by CLOCK_REALTIME has no use of
+				 * it. */
 	int clock;		/* RESTART_SLEEP: what its end is measured by */
 	uint64_t address;	/* where a sleep's rest goes (or 0), the pollfds, the futex word */
 	uint32_t value;		/* number of pollfds, value of the futex */
@@ -41,7 +42,8 @@ struct restart_reader {
 /* Loads the program, about a millisecond; once only, afterwards it repeats its answer. Returns 0 or
  * an errno value. */
 int restart_reader_open(struct restart_reader *r);
-/* Reads the block of a thread that is stopped in an interrupted call. Returns 0 or an errno value. */
+/* Reads the block of a thread that is stopped in an interrupted call. Returns 0 or an errno
+ * value. */
 int restart_reader_read(struct restart_reader *r, pid_t tid, struct restart_block *ret);
 void restart_reader_close(struct restart_reader *r);
 

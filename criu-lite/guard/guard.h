@@ -65,8 +65,8 @@ enum guard_thing {
 	GUARD_MQUEUE,		/* its path is the name that mq_unlink(3) takes */
 	GUARD_SHM, GUARD_SEM, GUARD_MSG,	/* System V, by id */
 };
-/* A thing that is not there yet, is about to be made, and is to go when we die. Files have an absolute
- * path, the others an id. */
+/* A thing that is not there yet, is about to be made, and is to go when we die. Files have an
+ * absolute path, the others an id. */
 int guard_will_make(struct guard *g, enum guard_thing thing, int id, const char *path,
 		    struct error *err);
 

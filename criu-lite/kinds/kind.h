@@ -76,8 +76,8 @@ struct file_ops {
 	 * tree. Then a standard descriptor becomes kind "external", and anything else is a blocker.
 	 * May be NULL: such a kind has no other end. */
 	bool (*outside)(const struct fd_scan *scan, const struct fd_look *look);
-	/* Who that is, for people: "process 12 (sshd)"; malloc'ed, NULL when it is not known. May be
-	 * NULL. */
+	/* Who that is, for people: "process 12 (sshd)"; malloc'ed, NULL when it is not known. May
+	 * be NULL. */
 	char *(*outside_who)(const struct fd_look *look);
 	/* Preflight, with the program running: names what of this descriptor cannot be saved. */
 	int (*check)(const struct fd_look *look, struct blockers *blockers, struct error *err);
@@ -111,8 +111,8 @@ struct object_ops {
 	/* Dump: makes the message and hands it to dump_object_message(). */
 	int (*dump)(struct dump_objects *d, struct dump_object *o, const struct object_look *look,
 		    struct error *err);
-	/* Restore: must leave o->fd open on the object (readable, and writable where it has content),
-	 * made by the opener; contents are filled in afterwards. */
+	/* Restore: must leave o->fd open on the object (readable, and writable where it has
+	 * content), made by the opener; contents are filled in afterwards. */
 	int (*create)(struct restore_objects *r, struct restore_object *o, struct error *err);
 	/* After everything else was restored, just before the program runs (seals, unlink …). */
 	int (*finish)(struct restore_objects *r, struct restore_object *o, struct error *err);

@@ -13,8 +13,8 @@
 
 /* The first record. *ret is owned by the caller. */
 int load_header(struct restore *r, Image **ret, struct error *err);
-/* Everything up to the contents of objects: the tree (*ret, owned by the caller) with r->tasks made of it,
- * objects, maps, descriptions, state. */
+/* Everything up to the contents of objects: the tree (*ret, owned by the caller) with r->tasks made
+ * of it, objects, maps, descriptions, state. */
 int load_up_to_pages(struct restore *r, Tree **ret, struct error *err);
 /* With the contents of objects read: what stands before the pages of the tasks. */
 int load_up_to_task_pages(struct restore *r, struct error *err);

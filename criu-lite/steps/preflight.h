@@ -29,7 +29,8 @@ int preflight_look(struct preflight *p, pid_t root, struct blockers *blockers, s
  */
 bool preflight_flags(const struct preflight *p, pid_t pid, uint64_t start_time,
 		     struct vma_list *maps);
-/* The pids that were seen, root first, without zombies; added to *list, which the caller releases. */
+/* The pids that were seen, root first, without zombies; added to *list, which the caller
+ * releases. */
 int preflight_pids(const struct preflight *p, struct pid_list *list, struct error *err);
 void preflight_release(struct preflight *p);
 

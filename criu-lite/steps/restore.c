@@ -50,7 +50,8 @@ static int load(void *context, struct error *err)
 	return load_up_to_pages(&run->r, &run->tree, err);
 }
 
-/* It must not sit on a pid of the image; a second one, made while the first is there, has another. */
+/* It must not sit on a pid of the image; a second one, made while the first is there, has
+ * another. */
 static int start_guard(void *context, struct error *err)
 {
 	struct restore *r = &((struct restore_run *)context)->r;
@@ -214,7 +215,8 @@ static int write_pidfile(void *context, struct error *err)
 	run->report->root_pid = run->r.tasks.items[0]->threads.items[0]->tracee.tgid;
 	if (!run->options->pidfile)
 		return 0;
-	if (access(run->options->pidfile, F_OK) && note_file(run->r.guard, run->options->pidfile, err))
+	if (access(run->options->pidfile, F_OK) &&
+	    note_file(run->r.guard, run->options->pidfile, err))
 		return -1;
 	file = fopen(run->options->pidfile, "we");
 	if (!file || fprintf(file, "%d\n", run->report->root_pid) < 0 || fflush(file))

@@ -12,8 +12,8 @@
 /* Whether copies can stand in for all processes of the held tree; says in *why what is against it,
  * then the pages are read from the frozen program. */
 bool snapshot_possible(const struct dump *d, const char **why);
-/* Makes the copies; the pages are read from them afterwards. When one cannot be made there are none,
- * and *made is false: no error unless the program itself is in doubt. */
+/* Makes the copies; the pages are read from them afterwards. When one cannot be made there are
+ * none, and *made is false: no error unless the program itself is in doubt. */
 int snapshot_take(struct dump *d, bool *made, struct error *err);
 /* Ends the copies and lets the program reap them. The program may run. */
 void snapshot_drop(struct dump *d);

@@ -10,9 +10,9 @@ struct verify_report {
 	uint32_t processes, threads;
 };
 
-/* Reads the whole image on `input`: every checksum, every reference between its records, every bound
- * of its pages, the plan of its tree and the seal. Nothing of this machine matters, nothing is
- * made. ERROR_IMAGE says what is wrong. */
+/* Reads the whole image on `input`: every checksum, every reference between its records, every
+ * bound of its pages, the plan of its tree and the seal. Nothing of this machine matters, nothing
+ * is made. ERROR_IMAGE says what is wrong. */
 int verify(int input, int jobs, struct verify_report *report, struct error *err);
 
 #endif

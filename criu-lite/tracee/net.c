@@ -56,8 +56,8 @@ static void choose_place(const struct tracee *t, const struct vma_list *maps, st
 	}
 }
 
-/* Reads what is where the net will lie. Below a stack that is used to its end there is nothing yet: a
- * write through /proc/pid/mem lets it grow, as a signal would. */
+/* Reads what is where the net will lie. Below a stack that is used to its end there is nothing yet:
+ * a write through /proc/pid/mem lets it grow, as a signal would. */
 static int read_place(const struct tracee *t, const struct agent_net *net, void *data,
 		      struct error *err)
 {

@@ -48,9 +48,9 @@ enum arch_interrupted {
 enum arch_interrupted arch_interrupted(const struct arch_regs *regs);
 long arch_call_number(const struct arch_regs *regs);
 void arch_call_arguments(const struct arch_regs *regs, uint64_t a[6]);
-/* Makes the interrupted call, which is `number`, start anew when the task runs on; a signal that has
- * a handler comes first and ends it with EINTR. That is for the registers of a task in a ptrace stop:
- * the kernel acts on it when the task leaves that stop. */
+/* Makes the interrupted call, which is `number`, start anew when the task runs on; a signal that
+ * has a handler comes first and ends it with EINTR. That is for the registers of a task in a ptrace
+ * stop: the kernel acts on it when the task leaves that stop. */
 void arch_restart(struct arch_regs *regs, long number);
 /* The same by the program counter alone, for registers that do not pass through such a stop: after
  * a signal handler the call starts anew too. */

@@ -129,7 +129,8 @@ class Victim:
         with open(os.path.join(self.scratch, "output"), "wb") as output:
             self.process = subprocess.Popen([VICTIM, self.scratch], stdin=subprocess.DEVNULL,
                                             stdout=output, stderr=output,
-                                            start_new_session=True, preexec_fn=harness.reset_signals)
+                                            start_new_session=True,
+                                            preexec_fn=harness.reset_signals)
         self.pid = self.process.pid
         self.wait_for("it does not start", lambda: os.path.exists(self.file("ready")))
         self.pids = harness.tree(self.pid)

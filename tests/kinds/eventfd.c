@@ -28,7 +28,8 @@ int main(int argc, char **argv)
 	test_must((shared = dup(counter)) >= 0);
 	for (int i = 0; i < 4; i++) {
 		test_must((few[i][0] = eventfd(i, i % 2 ? EFD_NONBLOCK : 0)) >= 0);
-		test_must((few[i][1] = eventfd(i, EFD_SEMAPHORE | (i % 2 ? 0 : EFD_NONBLOCK))) >= 0);
+		few[i][1] = eventfd(i, EFD_SEMAPHORE | (i % 2 ? 0 : EFD_NONBLOCK));
+		test_must(few[i][1] >= 0);
 	}
 
 	test_checkpoint_here();

@@ -100,7 +100,8 @@ static void check_guarded(void)
 		test_check(deadly(guarded + i * PAGE) == guard, "page %d is %sa guard", i,
 			   guard ? "not " : "");
 		test_check(guard || guarded[i * PAGE] == i + 1, "page %d beside guards", i);
-		test_check(!guarded_shared || deadly(guarded_shared + i * PAGE) == (i == 8 || i == 9),
+		test_check(!guarded_shared ||
+				   deadly(guarded_shared + i * PAGE) == (i == 8 || i == 9),
 			   "shared page %d is %sa guard", i, i == 8 || i == 9 ? "not " : "");
 	}
 }

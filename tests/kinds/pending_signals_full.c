@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A process is saved though no more signals may be queued for it, or nearly all kinds of them are. */
+/* A process is saved though no more signals may be queued for it, or nearly all kinds of them
+ * are. */
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>

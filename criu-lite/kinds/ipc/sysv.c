@@ -254,10 +254,9 @@ int sysv_make(struct restore_task *opener, const struct sysv_making *m, void *ds
 	_cleanup_batch_ struct batch b = { 0 };
 	struct sysv_making got = *m;
 	struct ipc_perm *perm = ds;
-	int made;
+	int sort = m->control == SYS_semctl ? GUARD_SEM : GUARD_MSG, made;
 
-	if (guard_will_make(opener->restore->guard, m->control == SYS_semctl ? GUARD_SEM : GUARD_MSG,
-			    m->id, NULL, err))
+	if (guard_will_make(opener->restore->guard, sort, m->id, NULL, err))
 		return -1;
 	batch_start(&b, &opener->agent);
 	made = plan_get(&b, m);

@@ -140,4 +140,3 @@ int tcp_check(const struct fd_look *look, struct blockers *blockers, struct erro
 				   "try again when it is established", err);
 	return 0;
 }
-

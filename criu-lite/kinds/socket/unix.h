@@ -20,8 +20,8 @@ size_t unix_address_name(const struct sockaddr_un *address, socklen_t size, cons
 /* Dump: the socket's own name, NULL in *ret when it has none. `who` names it in errors. */
 int unix_name_dump(int fd, const char *who, UnixSocket__Name **ret, struct error *err);
 /* Restore: binds the socket. A file appears where it was, with its owner and mode, or, when it was
- * deleted, nowhere. *ret_made tells whether the file system has something that it had not; the guard
- * (NULL for a deleted file) is told before. */
+ * deleted, nowhere. *ret_made tells whether the file system has something that it had not; the
+ * guard (NULL for a deleted file) is told before. */
 struct guard;
 int unix_name_bind(struct guard *guard, int fd, const UnixSocket__Name *name, const char *who,
 		   bool *ret_made, struct error *err);

@@ -139,8 +139,8 @@ static int begin_inside(struct restore_task *leader, const ControllingTerminal *
 	return r > 0 ? error_set(err, ERROR_FAILED, r, "/dev/pts/%u: TIOCSCTTY", m->index) : r;
 }
 
-/* A terminal cannot have two sessions, and ours has one: the leader gets a new one, between which and
- * ours our caller copies. */
+/* A terminal cannot have two sessions, and ours has one: the leader gets a new one, between which
+ * and ours our caller copies. */
 static int begin_outside(struct restore_task *leader, struct error *err)
 {
 	struct restore *run = leader->restore;
