@@ -377,8 +377,8 @@ int puppet_stop(struct restore_task *t, int signal, struct error *err)
 	if (restore_run(t, &b, err) || tracee_set_sigmask(held, 0, err) ||
 	    tracee_continue(held, signal, err))
 		return -1;
-	/* The others have the stop ahead of them once the first has met it, and not before: then they
-	 * would run. They take part when they are let go. */
+	/* The others have the stop ahead of them once the first has met it, and not before: then
+	 * they would run. They take part when they are let go. */
 	for (i = 0; i < t->threads.count - t->leader_gone; i++) {
 		held = &t->threads.items[i]->tracee;
 		if (i > 0 && tracee_continue(held, 0, err))
@@ -410,7 +410,8 @@ void puppets_kill(struct restore *r)
 	for (i = r->tasks.count; i-- > 0;) {
 		struct restore_task *t = r->tasks.items[i];
 
-		/* The leader is waited for last: its end shows when there is no other thread left. */
+		/* The leader is waited for last: its end shows when there is no other thread left.
+		 * */
 		for (k = t->threads.count - t->leader_gone; k-- > 0;)
 			tracee_kill(&t->threads.items[k]->tracee);
 		if (t->leader_gone)
