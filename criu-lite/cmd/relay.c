@@ -97,15 +97,15 @@ static int relay(struct relay *r, int signals, int *ret_status, int *ret_signal)
 int relay_attend(int terminal, int master, pid_t root, const sigset_t *signals, int *ret_status,
 		 int *ret_signal)
 {
-	struct relay r = { .terminal = terminal, .master = master, .root = root };
 	/* As long as the slave is open somewhere, reading the master does not end. */
 	_cleanup_fd_ int slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	_cleanup_fd_ int signal_fd = signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	_cleanup_fd_ int owned = master;
+	struct relay r = { .terminal = terminal, .master = owned, .root = root };
 	struct termios settings, raw;
 	int result;
 
-	if (slave < 0 || signal_fd < 0 || fcntl(master, F_SETFL, O_RDWR | O_NONBLOCK) ||
+	if (slave < 0 || signal_fd < 0 || fcntl(owned, F_SETFL, O_RDWR | O_NONBLOCK) ||
 	    tcgetattr(terminal, &settings))
 		return -1;
 	raw = settings;
