@@ -56,6 +56,10 @@ const struct feature features_table[] = {
 	{ "inet-diag", "TCP and UDP sockets", "such sockets are refused", "2.6.14",
 	  probe_inet_diag },
 	{ "tcp-repair", "TCP connections", "connections are refused", "3.5", probe_tcp_repair },
+	{ "sock-destroy", "ports of connections that have just ended",
+	  "such a port must time out first", "4.5", probe_sock_destroy },
+	{ "private-mount", "Unix sockets whose file was deleted", "a directory in /tmp", "5.2",
+	  probe_private_mount },
 	{ "pty-peer", "pseudo-terminals", "pseudo-terminals are refused", "4.13", probe_pty_peer },
 
 	/* System V IPC */

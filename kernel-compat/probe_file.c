@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/msg.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -47,8 +48,8 @@ int probe_fdinfo_eventfd_semaphore(void)
 	return fdinfo_has("\neventfd-semaphore: 1");
 }
 
-/* Sends a sock_diag(7) dump request and looks whether the answer is an error. */
-static int sock_diag(const void *request, size_t size)
+/* Sends a sock_diag(7) request and looks whether the answer is an error. */
+static int sock_diag(uint16_t type, uint16_t flags, const void *request, size_t size)
 {
 	_cleanup_fd_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 	struct {
@@ -57,8 +58,8 @@ static int sock_diag(const void *request, size_t size)
 	} message = {
 		.head = {
 			.nlmsg_len = NLMSG_LENGTH(size),
-			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
-			.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+			.nlmsg_type = type,
+			.nlmsg_flags = NLM_F_REQUEST | flags,
 		},
 	};
 	char answer[16384] __attribute__((aligned(NLMSG_ALIGNTO)));
@@ -85,7 +86,7 @@ int probe_unix_diag(void)
 		.udiag_states = 1 << 10,	/* TCP_LISTEN, which is used for Unix sockets too */
 	};
 
-	return sock_diag(&request, sizeof(request));
+	return sock_diag(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request, sizeof(request));
 }
 
 int probe_inet_diag(void)
@@ -96,7 +97,7 @@ int probe_inet_diag(void)
 		.idiag_states = 1 << TCP_LISTEN,
 	};
 
-	return sock_diag(&request, sizeof(request));
+	return sock_diag(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request, sizeof(request));
 }
 
 int probe_tcp_repair(void)
@@ -107,6 +108,31 @@ int probe_tcp_repair(void)
 	if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on)))
 		return errno;
 	return 0;
+}
+
+int probe_sock_destroy(void)
+{
+	struct inet_diag_req_v2 request = {
+		.sdiag_family = AF_INET,
+		.sdiag_protocol = IPPROTO_TCP,
+		.idiag_states = 1 << TCP_TIME_WAIT,
+		.id.idiag_cookie = { INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE },
+	};
+	int r = sock_diag(SOCK_DESTROY, NLM_F_ACK, &request, sizeof(request));
+
+	/* There is no socket between port 0 and port 0. */
+	return r == ENOENT ? 0 : r;
+}
+
+int probe_private_mount(void)
+{
+	_cleanup_fd_ int context = fsopen("tmpfs", FSOPEN_CLOEXEC);
+	_cleanup_fd_ int mount = -1;
+
+	if (context < 0 || fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		return errno;
+	mount = fsmount(context, FSMOUNT_CLOEXEC, 0);
+	return mount < 0 ? errno : 0;
 }
 
 int probe_pty_peer(void)

@@ -33,6 +33,8 @@ int probe_fdinfo_eventfd_semaphore(void);
 int probe_unix_diag(void);
 int probe_inet_diag(void);
 int probe_tcp_repair(void);
+int probe_sock_destroy(void);
+int probe_private_mount(void);
 int probe_pty_peer(void);
 int probe_ipc_next_id(void);
 int probe_msg_copy(void);

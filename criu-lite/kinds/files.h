@@ -42,6 +42,9 @@ int dump_files_scan(struct dump_files *d, struct error *err);
  * for each task by dump_state(). */
 int dump_files_save(struct dump_files *d, struct error *err);
 
+/* Before the tree is ended: connections end without a word. What cannot be silenced is logged. */
+void dump_files_silence(struct dump_files *d);
+
 /* ---- dump: for the kinds ---- */
 
 /* Fills the generic part of a message: flags, position, and who gets signals for it. *ret is

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "images/descriptors.pb-c.h"
 #include "kernel-compat/calls.h"
 #include "kinds/fd_scan.h"
@@ -295,6 +296,17 @@ int dump_files_save(struct dump_files *d, struct error *err)
 		if (save_table(d, table, err))
 			return -1;
 	return 0;
+}
+
+void dump_files_silence(struct dump_files *d)
+{
+	for (size_t i = 0; i < d->scan.files.count; i++) {
+		_cleanup_error_ struct error failed = ERROR_INIT;
+		struct dump_file *f = &d->scan.files.items[i]->file;
+
+		if (f->kind && f->kind->file->silence && f->kind->file->silence(d, f, &failed))
+			log_info("%s", failed.message);
+	}
 }
 
 static const struct state_ops descriptors_state = { 0 };

@@ -86,6 +86,9 @@ struct file_ops {
 			  struct blockers *blockers, struct error *err);
 	/* Dump: makes the message and hands it to dump_file_message(). */
 	int (*dump)(struct dump_files *d, struct dump_file *f, struct error *err);
+	/* The tree is about to be ended, because its image is complete: nobody else shall be told
+	 * that this description is closed. May be NULL. */
+	int (*silence)(struct dump_files *d, struct dump_file *f, struct error *err);
 
 	/* Create, simple form: appends calls to the opener's batch; returns the index of the record
 	 * whose result is the descriptor, FILE_NOT_PLANNED (files.h), or -1. */

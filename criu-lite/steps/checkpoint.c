@@ -160,6 +160,7 @@ static void release_tree(struct checkpoint_run *run)
 		return;
 	switch (run->options->afterwards) {
 	case AFTERWARDS_KILL:
+		dump_files_silence(run->dump.files);
 		hold_kill(&run->dump);
 		break;
 	case AFTERWARDS_RUN:

@@ -12,12 +12,16 @@ unix.bind(scratch + "/listener")
 unix.listen(1)
 tcp = socket.socket()
 tcp.bind(("127.0.0.1", 0))
-tcp.listen(1)
+tcp.listen(2)
+connected = socket.create_connection(tcp.getsockname())
+accepted = tcp.accept()[0]
 with open(scratch + "/port", "w") as port:
     port.write(str(tcp.getsockname()[1]))
 open(scratch + "/ready", "w").close()
 while not os.path.exists(scratch + "/go"):
     time.sleep(0.01)
+accepted.send(b"hello")
+assert connected.recv(5) == b"hello"
 for listener in unix, tcp:
     client = socket.socket(listener.family)
     client.connect(listener.getsockname())

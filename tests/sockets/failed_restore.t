@@ -30,14 +30,14 @@ s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 s.bind('$dir/listener'); s.listen(1); time.sleep(60)"
 other=$PID PID=$saved
 wait_until "test -S $dir/listener" || bail 'no listener'
-fails 'path in use' 'cannot bind it to listener.*in use'
+fails 'path in use' 'cannot bind it to .*listener.*in use'
 kill_tree "$other"
 PID=$saved
 
 # A file that is no socket.
 rm "$dir/listener"
 echo precious >"$dir/listener"
-fails 'path taken by a file' 'cannot bind it to listener.*in use'
+fails 'path taken by a file' 'cannot bind it to .*listener.*in use'
 is 'the file is untouched' "$(cat "$dir/listener")" precious
 rm "$dir/listener"
 

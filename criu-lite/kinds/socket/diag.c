@@ -204,7 +204,8 @@ static bool gather(const char *answer, ssize_t size, uint16_t port, struct id_li
 
 		if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR)
 			return false;
-		if (h->nlmsg_len < NLMSG_LENGTH(sizeof(*m)) || m->id.idiag_sport != port)
+		if (h->nlmsg_len < NLMSG_LENGTH(sizeof(*m)) || m->id.idiag_sport != port ||
+		    m->idiag_inode)
 			continue;
 		id = array_add(&ret->ids);
 		if (!id)
@@ -225,7 +226,7 @@ void diag_inet_destroy_waiting(int diag, int family, int protocol, uint16_t port
 	ssize_t n;
 
 	request.h.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	request.r.idiag_states = 1 << TCP_TIME_WAIT;
+	request.r.idiag_states = 1 << TCP_TIME_WAIT | 1 << TCP_FIN_WAIT2;
 	if (sendto(diag, &request, sizeof(request), 0, (struct sockaddr *)&kernel,
 		   sizeof(kernel)) < 0)
 		return;

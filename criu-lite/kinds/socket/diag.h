@@ -36,7 +36,8 @@ int diag_inet(int diag, int family, int protocol, const struct inet_diag_sockid 
 	      struct inet_diag_msg *ret, struct error *err);
 /* SOCK_DESTROY of such a socket, needs CONFIG_INET_DIAG_DESTROY. 0, or -1 with errno. */
 int diag_inet_destroy(int diag, int family, int protocol, const struct inet_diag_sockid *id);
-/* The same for all in TIME_WAIT with this local port (network order). */
+/* The same for all with this local port (network order) that have nothing to send any more and only
+ * wait for their end: TIME_WAIT, FIN_WAIT2 without an owner. */
 void diag_inet_destroy_waiting(int diag, int family, int protocol, uint16_t port);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "kernel-compat/features.h"
 #include "kinds/socket/tcp.h"
 
 static const char *const protocols[] = { "TCP", "TCPv6", NULL };
@@ -135,6 +136,10 @@ int tcp_check(const struct fd_look *look, struct blockers *blockers, struct erro
 	    add_blocker(blockers, look, "its bytes are encrypted by the kernel (TCP_ULP)",
 			"turn kernel TLS off in the program", err))
 		return -1;
+	if (tcp_is_connected(info.tcpi_state) &&
+	    (!feature_works("inet-diag") || !feature_works("tcp-repair")))
+		return add_blocker(blockers, look, "this kernel does not let connections be saved",
+				   "it lacks inet_diag or TCP_REPAIR: see criu-lite check", err);
 	if (info.tcpi_state == TCP_SYN_SENT || info.tcpi_state == TCP_SYN_RECV)
 		return add_blocker(blockers, look, "its connection is half open",
 				   "try again when it is established", err);

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "kernel-compat/features.h"
 #include "kinds/socket/tcp.h"
 
 static int set_int(int fd, int level, int name, int value)
@@ -58,7 +59,8 @@ static void sweep_one(int diag, const union inet_address *local, const union ine
 	    found.idiag_state == TCP_ESTABLISHED || found.idiag_state == TCP_CLOSE_WAIT ||
 	    found.idiag_state == TCP_LISTEN)
 		return;
-	if (diag_inet_destroy(diag, family, IPPROTO_TCP, &id))
+	if (!feature_works("sock-destroy") ||
+	    diag_inet_destroy(diag, family, IPPROTO_TCP, &id))
 		log_info("an old connection in state %u cannot be removed: %s", found.idiag_state,
 			 strerror(errno));
 }
@@ -80,7 +82,7 @@ static void sweep_port(int fd, const union inet_address *local)
 	_cleanup_error_ struct error ignored = ERROR_INIT;
 	_cleanup_fd_ int diag = diag_open(fd, &ignored);
 
-	if (diag >= 0)
+	if (diag >= 0 && feature_works("sock-destroy"))
 		diag_inet_destroy_waiting(diag, local->any.sa_family, IPPROTO_TCP,
 					  htons(inet_port(local)));
 }
@@ -117,10 +119,11 @@ static int bind_to(struct restore_file *f, struct error *err)
 		sweep_port(f->fd, &local);
 		failed = bind(f->fd, &local.any, inet_address_size(&local));
 	}
-	if (failed)
-		return error_set(err, ERROR_FAILED, errno, "cannot bind a socket to %s",
-				 inet_text(&local, text));
-	return 0;
+	if (!failed)
+		return 0;
+	error_set(err, ERROR_FAILED, errno, "cannot bind a socket to %s", inet_text(&local, text));
+	return error_hint(err, "see who has it: ss -tanp; a connection that has just ended "
+			  "keeps its port for a minute");
 }
 
 /* The other end of a connection whose peer has gone: it has got all, and sends nothing. */

@@ -268,12 +268,35 @@ static int dump(struct dump_files *d, struct dump_file *f, struct error *err)
 	return failed ? -1 : dump_file_message(d, f, &m->base, err);
 }
 
+/* Closed in repair mode, a connection vanishes; its addresses are free at once. One whose other end
+ * is closed already ends as it would anyway: then the kernel forgets that end too. */
+static int silence(struct dump_files *d, struct dump_file *f, struct error *err)
+{
+	int fd = dump_file_fd(d, f, err);
+	struct tcp_repair repair;
+	struct tcp_other other;
+	struct tcp_info info;
+	int failed = 0;
+
+	if (fd < 0)
+		return -1;
+	if (!tcp_info_of(fd, &info) && tcp_is_connected(info.tcpi_state) &&
+	    !tcp_find_other(fd, &other, err) && other.what != TCP_OTHER_CLOSED &&
+	    other.what != TCP_OTHER_GONE)
+		failed = tcp_repair_begin(&repair, fd, dump_files_run(d)->guard, err);
+	/* The tree holds it until its end. */
+	if (f->task)
+		fd_close(&f->fd);
+	return failed;
+}
+
 static const struct file_ops tcp_socket_file = {
 	.recognise = tcp_recognise,
 	.outside = tcp_outside,
 	.outside_who = tcp_outside_who,
 	.check = tcp_check,
 	.dump = dump,
+	.silence = silence,
 	.create = tcp_create,
 	.connect = tcp_connect,
 	.link = tcp_finish,

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "guard/guard.h"
+#include "kernel-compat/features.h"
 #include "kinds/socket/unix.h"
 
 #ifndef SIOCUNIXFILE
@@ -106,20 +107,19 @@ struct binder {
 	int top;	/* the empty directory */
 	const UnixSocket__Name *name;
 	char text[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
+	size_t up;	/* directories made for ".." to climb out of */
 	int os_error;
 };
 
-/* Makes the directories of a relative or absolute name; each ".." of a relative one climbs out of
- * a directory that is made for it. */
+/* Makes the directories of a relative or absolute name. There is no way out of the root directory,
+ * but a relative name shall not get there. */
 static int make_parents(struct binder *b)
 {
-	size_t up = 0;
-
-	for (const char *p = b->text; *b->text != '/' && (p = strstr(p, "..")); p += 2)
-		up++;
-	for (; up; up--)
-		if ((mkdir("d", 0755) && errno != EEXIST) || chdir("d"))
+	for (const char *p = b->text; *b->text != '/' && (p = strstr(p, "..")); p += 2) {
+		if (mkdir("d", 0755) || chdir("d"))
 			return -1;
+		b->up++;
+	}
 	for (char *slash = strchr(b->text + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		int failed;
 
@@ -132,17 +132,37 @@ static int make_parents(struct binder *b)
 	return 0;
 }
 
+/* Leaves nothing but the bound file; those that cannot be removed are not ours to remove. */
+static void remove_parents(struct binder *b)
+{
+	for (char *slash = strrchr(b->text, '/'); slash && slash > b->text;
+	     slash = strrchr(b->text, '/')) {
+		*slash = 0;
+		if (rmdir(b->text))
+			continue;
+	}
+	for (; b->up; b->up--)
+		if (chdir("..") || rmdir("d"))
+			return;
+}
+
 static void *bind_below(void *argument)
 {
 	struct binder *b = argument;
 	struct sockaddr_un address;
 	socklen_t size = unix_address(&address, b->name->address.data, b->name->address.len);
 
-	if (unshare(CLONE_FS) || fchdir(b->top) || chroot(".") || make_parents(b) ||
-	    bind(b->fd, (struct sockaddr *)&address, size) ||
-	    chown(b->text, b->name->uid, b->name->gid) ||
-	    chmod(b->text, b->name->mode & 07777) || rename(b->text, "/.bound"))
+	if (unshare(CLONE_FS) || fchdir(b->top) || chroot(".")) {
 		b->os_error = errno;
+		return NULL;
+	}
+	if (make_parents(b) || bind(b->fd, (struct sockaddr *)&address, size) ||
+	    chown(b->text, b->name->uid, b->name->gid) ||
+	    chmod(b->text, b->name->mode & 07777) || rename(b->text, "/.bound")) {
+		b->os_error = errno;
+		unlink(b->text);
+	}
+	remove_parents(b);
 	return NULL;
 }
 
@@ -158,32 +178,47 @@ static int bind_in(int fd, int top, const UnixSocket__Name *name, struct error *
 	if (r)
 		return error_set(err, ERROR_FAILED, r, "cannot start a thread");
 	pthread_join(thread, NULL);
-	return b.os_error ? error_set(err, ERROR_FAILED, b.os_error, "cannot bind it to %s", b.text)
-			  : 0;
+	return b.os_error ? error_set(err, ERROR_FAILED, b.os_error, "cannot bind it to %.*s",
+				      (int)name->address.len, name->address.data) :
+			    0;
 }
 
-/* A file system that nobody else sees, gone with the descriptor. */
-static int private_directory(struct error *err)
+/* A file system that nobody else sees, gone with the descriptor; -1 where there is none such. */
+static int private_directory(void)
 {
-	_cleanup_fd_ int context = fsopen("tmpfs", FSOPEN_CLOEXEC);
-	int mount = -1;
+	_cleanup_fd_ int context = feature_works("private-mount") ?
+					   fsopen("tmpfs", FSOPEN_CLOEXEC) :
+					   -1;
 
-	if (context >= 0 && !fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
-		mount = fsmount(context, FSMOUNT_CLOEXEC, 0);
-	if (mount < 0)
-		return error_set(err, ERROR_FAILED, errno, "cannot make a private file system");
-	return mount;
+	if (context < 0 || fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		return -1;
+	return fsmount(context, FSMOUNT_CLOEXEC, 0);
 }
 
-static int bind_deleted(int fd, const UnixSocket__Name *name, struct error *err)
+static int bind_in_and_delete(int fd, int top, const UnixSocket__Name *name, struct error *err)
 {
-	_cleanup_fd_ int top = private_directory(err);
-
-	if (top < 0 || bind_in(fd, top, name, err))
+	if (bind_in(fd, top, name, err))
 		return -1;
 	if (unlinkat(top, ".bound", 0))
 		return error_set(err, ERROR_FAILED, errno, "cannot delete its file again");
 	return 0;
+}
+
+static int bind_deleted(int fd, const UnixSocket__Name *name, struct error *err)
+{
+	char temporary[] = "/tmp/.criu-lite-XXXXXX";
+	_cleanup_fd_ int top = private_directory();
+	int failed;
+
+	if (top >= 0)
+		return bind_in_and_delete(fd, top, name, err);
+	if (!mkdtemp(temporary))
+		return error_set(err, ERROR_FAILED, errno, "%s", temporary);
+	top = open(temporary, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	failed = top < 0 ? error_set(err, ERROR_FAILED, errno, "%s", temporary) :
+			   bind_in_and_delete(fd, top, name, err);
+	rmdir(temporary);
+	return failed;
 }
 
 /* Whether no socket is bound to the file at path (relative to dir): a socket of another type than
@@ -221,26 +256,6 @@ static int move_into_place(struct guard *guard, int top, int dir, const char *pa
 	return 0;
 }
 
-/* Removes the directories that make_parents() made, deepest first. */
-static void remove_parents(int top, const char *text)
-{
-	_cleanup_free_ char *path = NULL;
-	size_t up = 0;
-
-	for (const char *p = text; *text != '/' && (p = strstr(p, "..")); p += 2)
-		up++;
-	path = malloc(2 * up + strlen(text) + 2);
-	if (!path)
-		return;
-	for (size_t i = 0; i < up; i++)
-		memcpy(path + 2 * i, "d/", 2);
-	memcpy(path + 2 * up, text + (*text == '/'), strlen(text) + (*text != '/'));
-	for (char *slash = strrchr(path, '/'); slash; slash = strrchr(path, '/')) {
-		*slash = 0;
-		unlinkat(top, path, AT_REMOVEDIR);
-	}
-}
-
 /* The private directory is made in that of the file, so that the file can be moved. */
 static int make_directory(struct guard *guard, const char *parent, int dir, const char *name,
 			  struct error *err)
@@ -254,7 +269,8 @@ static int make_directory(struct guard *guard, const char *parent, int dir, cons
 	if (guard_will_make(guard, GUARD_DIRECTORY, 0, path, err))
 		return -1;
 	if (mkdirat(dir, name, 0700))
-		return error_set(err, ERROR_FAILED, errno, "cannot make a directory in %s/", parent);
+		return error_set(err, ERROR_FAILED, errno, "cannot make a directory in %s/",
+				 parent);
 	return 0;
 }
 
@@ -265,7 +281,7 @@ static int bind_at_path(struct guard *guard, int fd, const UnixSocket__Name *nam
 	_cleanup_free_ char *parent = path ? strdup(path) : NULL;
 	_cleanup_fd_ int dir = -1, top = -1;
 	char *slash = parent ? strrchr(parent, '/') : NULL;
-	char temporary[64], text[sizeof(((struct sockaddr_un *)0)->sun_path) + 1] = { 0 };
+	char temporary[64];
 	int failed;
 
 	if (!slash || !slash[1] || path[0] != '/')
@@ -277,18 +293,13 @@ static int bind_at_path(struct guard *guard, int fd, const UnixSocket__Name *nam
 	snprintf(temporary, sizeof(temporary), ".criu-lite-%d-%d", getpid(), fd);
 	if (make_directory(guard, parent, dir, temporary, err))
 		return -1;
-	memcpy(text, name->address.data, name->address.len);
 	top = openat(dir, temporary, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	failed = top < 0 || bind_in(fd, top, name, err) ||
 		 move_into_place(guard, top, dir, path, ret_made, err);
 	if (failed)
 		error_set(err, ERROR_FAILED, errno, "cannot use a directory in %s/", parent);
-	if (failed && top >= 0) {
+	if (failed && top >= 0)
 		unlinkat(top, ".bound", 0);
-		unlinkat(top, text + (*text == '/'), 0);
-	}
-	if (top >= 0)
-		remove_parents(top, text);
 	unlinkat(dir, temporary, AT_REMOVEDIR);
 	return failed ? -1 : 0;
 }

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "kernel-compat/features.h"
 
 static const char *const protocols[] = { "UNIX", "UNIX-STREAM", "UNIX-DGRAM", NULL };
 static const int levels[] = { SOL_SOCKET, -1 };
@@ -99,6 +100,16 @@ static char *outside_who(const struct fd_look *look)
 	if (diag < 0 || diag_unix(diag, look->st.st_ino, &found, &ignored) <= 0)
 		return NULL;
 	return socket_holder_text(found.peer);
+}
+
+static int check(const struct fd_look *look, struct blockers *blockers, struct error *err)
+{
+	if (!feature_works("unix-diag") &&
+	    blockers_add(blockers, look->pid, "this kernel does not tell who its peer is",
+			 "it lacks unix_diag: modprobe unix_diag", "descriptor %d (%s)",
+			 look->number, look->link))
+		return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
+	return socket_common_check(look, blockers, err);
 }
 
 /* ---- dump ---- */
@@ -346,7 +357,7 @@ static const struct file_ops unix_socket_file = {
 	.recognise = recognise,
 	.outside = outside,
 	.outside_who = outside_who,
-	.check = socket_common_check,
+	.check = check,
 	.dump = dump,
 	.create = unix_create,
 	.connect = unix_connect,
