@@ -28,6 +28,7 @@ struct dump_thread {
 	pid_t tid;
 	int proc_fd;		/* /proc/PID/task/TID */
 	struct tracee tracee;
+	struct restart_block restart;	/* of its call, kinds/task/interrupted.h */
 	struct proc_status status;	/* as read while held */
 };
 

@@ -14,6 +14,7 @@
 #include "kernel-compat/calls.h"
 #include "proc/tasks.h"
 #include "kinds/frozen.h"
+#include "kinds/task/interrupted.h"
 #include "steps/vfork.h"
 
 enum {
@@ -303,6 +304,7 @@ static int read_thread(struct dump_thread *t, struct error *err)
 	t->proc_fd = open_proc(t->task->pid, t->tid);
 	if (t->proc_fd < 0)
 		return error_set(err, ERROR_TARGET, errno, "task %d", t->tid);
+	interrupted_look(t);
 	return proc_read_status(t->proc_fd, &t->status, err);
 }
 

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "kinds/enter.h"
+#include "kinds/task/interrupted.h"
 #include "tracee/wait.h"
 
 enum { STOP_TIMEOUT_MS = 2000 };
@@ -115,6 +116,7 @@ static int reap_copy(struct dump_task *task, pid_t copy, struct error *err)
 	     tracee_wait_stopped(&speaker->tracee, STOP_TIMEOUT_MS, err) ||
 	     tracee_save(&speaker->tracee, err)))
 		return -1;
+	interrupted_look(speaker);
 	/* It ran on: its areas may be others now. */
 	vma_list_release(&task->maps);
 	if (proc_read_maps(task->proc_fd, &task->maps, err))

@@ -23,7 +23,8 @@ struct batch_header {
 	uint32_t failed;	/* that failed record, or NOTHING_FAILED */
 	uint32_t unused;
 	uint64_t home;		/* address of the way home */
-	char reserved[40];
+	uint32_t signals_end;	/* arch_signals_end() */
+	char room[36];		/* for the agent */
 };
 
 enum {
@@ -78,6 +79,7 @@ static int write_batch(struct agent *a, struct tracee *t, struct batch *b, int r
 		.resume = resume,
 		.failed = NOTHING_FAILED,
 		.home = agent_frame_address(a),
+		.signals_end = arch_signals_end(&t->saved),
 	};
 	char frame[AGENT_FRAME_SIZE];
 	struct iovec local[4] = {
@@ -99,8 +101,7 @@ static int write_batch(struct agent *a, struct tracee *t, struct batch *b, int r
 			return error_set(err, ERROR_TARGET, 0,
 					 "task %d: extended registers of %zu bytes", t->tid,
 					 t->xstate_size);
-		size = arch_frame_build(frame, agent_frame_address(a), &t->saved, t->xstate,
-					t->xstate_size, t->sigmask);
+		size = tracee_frame(t, frame, agent_frame_address(a));
 		local[3] = (struct iovec){ frame, size };
 		remote[3] = (struct iovec){ (void *)agent_frame_address(a), size };
 		total += size;

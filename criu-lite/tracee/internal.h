@@ -12,6 +12,9 @@ int tracee_error(const struct tracee *t, int os_error, struct error *err, const 
 /* tracee_read without an error: -1 when the bytes are not all readable. */
 int tracee_peek(const struct tracee *t, uint64_t address, void *data, size_t size);
 
+/* arch_frame_build() of what was saved of the thread. */
+size_t tracee_frame(const struct tracee *t, void *frame, uint64_t address);
+
 /* Addresses of `syscall; ret` and of a signal return trampoline in the process's code. */
 int gadgets_find(const struct tracee *t, const struct agent_site *site, uint64_t *ret_call,
 		 uint64_t *ret_sigreturn, struct error *err);

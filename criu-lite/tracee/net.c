@@ -78,8 +78,7 @@ int net_spread(struct agent *a, struct tracee *t, const struct agent_site *site,
 	_cleanup_free_ char *bytes = NULL;
 	struct agent_net *net = &a->net;
 	struct agent_net chosen = {
-		.size = arch_frame_build(NULL, 0, &t->saved, t->xstate, t->xstate_size, 0) +
-			FRAME_OFFSET,
+		.size = tracee_frame(t, NULL, 0) + FRAME_OFFSET,
 	};
 
 	if (gadgets_find(t, site, &chosen.call, &chosen.sigreturn, err))
@@ -90,8 +89,7 @@ int net_spread(struct agent *a, struct tracee *t, const struct agent_site *site,
 	if (!bytes || !a->net_saved)
 		return error_set(err, ERROR_FAILED, ENOMEM, "task %d: safety net", t->tid);
 	memcpy(bytes, &chosen.sigreturn, sizeof(chosen.sigreturn));
-	arch_frame_build(bytes + FRAME_OFFSET, chosen.place + FRAME_OFFSET, &t->saved, t->xstate,
-			 t->xstate_size, t->sigmask);
+	tracee_frame(t, bytes + FRAME_OFFSET, chosen.place + FRAME_OFFSET);
 	if (read_place(t, &chosen, a->net_saved, err))
 		return -1;
 	if (a->note)

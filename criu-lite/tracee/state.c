@@ -260,6 +260,7 @@ int tracee_save(struct tracee *t, struct error *err)
 	if (ptrace(PTRACE_GETSIGMASK, t->tid, sizeof(t->sigmask), &t->sigmask))
 		return tracee_error(t, errno, err, "cannot read the signal mask");
 	t->saved = found;
+	t->call = 0;
 	if (refuse_caught_calls(t, err) || abort_rseq(t, err))
 		return -1;
 	undo_eintr(t);
@@ -267,6 +268,16 @@ int tracee_save(struct tracee *t, struct error *err)
 	if (memcmp(&found, &t->saved, sizeof(found)))
 		return tracee_set_regs(t, &t->saved, err);
 	return 0;
+}
+
+size_t tracee_frame(const struct tracee *t, void *frame, uint64_t address)
+{
+	struct arch_regs home = t->saved;
+
+	/* A return from a signal frame makes the kernel forget what restart_syscall(2) needs. */
+	if (t->call)
+		arch_restart(&home, t->call);
+	return arch_frame_build(frame, address, &home, t->xstate, t->xstate_size, t->sigmask);
 }
 
 int tracee_restore(struct tracee *t, struct error *err)

@@ -43,6 +43,7 @@ struct tracee {
 	bool hijacked;			/* live registers are not the found ones */
 	bool seccomp_off;		/* seized with TRACEE_SECCOMP_OFF */
 	struct arch_regs saved;		/* general registers as found (EINTR of our stop undone) */
+	long call;	/* what to make anew in place of restart_syscall(2) in .saved; 0: nothing */
 	void *xstate; /* extended state (XSAVE layout) as found; owned; NULL until read */
 	size_t xstate_size;
 	uint64_t sigmask;		/* blocked signals as found */

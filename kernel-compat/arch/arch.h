@@ -46,6 +46,8 @@ enum arch_interrupted {
 	ARCH_EINTR,		/* would return EINTR */
 };
 enum arch_interrupted arch_interrupted(const struct arch_regs *regs);
+/* For the header of a batch: whether the way home has to look for signals that end the call. */
+uint32_t arch_signals_end(const struct arch_regs *regs);
 long arch_call_number(const struct arch_regs *regs);
 void arch_call_arguments(const struct arch_regs *regs, uint64_t a[6]);
 /* Makes the interrupted call, which is `number`, start anew when the task runs on; a signal that

@@ -17,6 +17,7 @@
 enum {
 	NS_PER_S = 1000000000,
 	NS_PER_MS = 1000000,
+	CLOCKS_MAX = 4096,	/* clock ids are below, addresses above */
 };
 
 /* ---- dump ---- */
@@ -45,6 +46,12 @@ void interrupted_prepare(struct dump *d, pid_t root)
 	}
 }
 
+static bool is_sleep(const struct restart_block *block, long call, const uint64_t a[6])
+{
+	return (call == SYS_nanosleep || call == SYS_clock_nanosleep) &&
+	       (!block->address || block->address == a[call == SYS_nanosleep ? 1 : 3]);
+}
+
 /* Which call a block belongs to, by the arguments that are still in the registers: the number in
  * them is that of restart_syscall(2) if it was interrupted before. 0: the block is not about what
  * the registers say. */
@@ -54,13 +61,10 @@ static long call_of(const struct restart_block *block, long number, const uint64
 
 	switch (block->call) {
 	case RESTART_SLEEP:
-		if ((again || number == SYS_clock_nanosleep) &&
-		    (!block->address || block->address == a[3]))
-			return SYS_clock_nanosleep;
-		if ((again || number == SYS_nanosleep) &&
-		    (!block->address || block->address == a[1]))
-			return SYS_nanosleep;
-		return 0;
+		/* The first argument of one is an address, that of the other a small number. */
+		if (again)
+			number = a[0] < CLOCKS_MAX ? SYS_clock_nanosleep : SYS_nanosleep;
+		return is_sleep(block, number, a) ? number : 0;
 	case RESTART_POLL:
 		if ((again || number == SYS_poll) && block->address == a[0] &&
 		    block->value == (uint32_t)a[1])
@@ -75,6 +79,25 @@ static long call_of(const struct restart_block *block, long number, const uint64
 		return 0;
 	}
 	return 0;
+}
+
+void interrupted_look(struct dump_thread *t)
+{
+	const struct arch_regs *regs = &t->tracee.saved;
+	uint64_t a[6];
+	int unknown;
+
+	t->restart = (struct restart_block){ 0 };
+	t->tracee.call = 0;
+	if (arch_interrupted(regs) != ARCH_RESTART_BLOCK)
+		return;
+	unknown = restart_reader_read(&t->task->dump->restarts, t->tid, &t->restart);
+	if (unknown)
+		log_debug("task %d: the rest of its timeout is unknown: %s", t->tid,
+			  strerror(unknown));
+	arch_call_arguments(regs, a);
+	if (arch_call_number(regs) == SYS_restart_syscall)
+		t->tracee.call = call_of(&t->restart, SYS_restart_syscall, a);
 }
 
 static bool is_futex_wait(const uint64_t a[6])
@@ -132,25 +155,20 @@ static bool take_rest(const struct dump_thread *t, long number, const uint64_t a
 	return true;
 }
 
-bool interrupted_take(struct dump_thread *t, struct arch_regs *regs, TimedWait *ret)
+bool interrupted_take(const struct dump_thread *t, struct arch_regs *regs, TimedWait *ret)
 {
-	struct restart_block block;
 	long number = arch_call_number(regs), call;
 	uint64_t a[6];
-	int unknown;
 
 	*ret = (TimedWait)TIMED_WAIT__INIT;
 	if (arch_interrupted(regs) != ARCH_RESTART_BLOCK)
 		return false;
 	arch_call_arguments(regs, a);
-	unknown = restart_reader_read(&t->task->dump->restarts, t->tid, &block);
-	call = unknown ? 0 : call_of(&block, number, a);
+	call = call_of(&t->restart, number, a);
 	if (call)
-		return take_block(&block, call, a, regs, ret);
+		return take_block(&t->restart, call, a, regs, ret);
 	if (take_rest(t, number, a, ret))
 		return true;
-	log_debug("task %d: the rest of its timeout is unknown (%s)", t->tid,
-		  unknown ? strerror(unknown) : "a call of another kind");
 	if (number == SYS_restart_syscall)
 		arch_end_call(regs, -EINTR);
 	else

@@ -16,9 +16,13 @@
 /* Before the tree is stopped: loads what reads the rest of timeouts if the root process seems to
  * need it. */
 void interrupted_prepare(struct dump *d, pid_t root);
+/* Dump, thread just held: finds out what the kernel keeps of its call, t->restart. A call that was
+ * interrupted before shows as restart_syscall(2); which one it is, is then also told to the way home
+ * that has to make it anew should we die (tracee.h). */
+void interrupted_look(struct dump_thread *t);
 /* Dump: whether the call goes on with the rest in *ret. Else *regs (the thread's, for the image)
  * say how it starts anew. */
-bool interrupted_take(struct dump_thread *t, struct arch_regs *regs, TimedWait *ret);
+bool interrupted_take(const struct dump_thread *t, struct arch_regs *regs, TimedWait *ret);
 /* Restore: has the puppet start the wait with its rest, so that the kernel keeps the end of it
  * again. *regs are the thread's final ones; a wait that is over at once shows its result there. The
  * thread cannot run batches in between this and its final registers. */

@@ -2,9 +2,12 @@
 /*
  * The agent: walks the records of a batch and makes their calls. rbx is the batch header:
  * +0 u32 count, +4 u32 index to go on with after a failed BATCH_MUST, +8 u32 index of that failed
- * record, +16 u64 address of the signal frame for the way home; records of 64 bytes follow at +64.
+ * record, +16 u64 address of the signal frame for the way home, +24 u32 whether signals end the call
+ * in it (frame.h), +32 room for 32 bytes; records of 64 bytes follow at +64.
  * No stack, no relocations, nothing but rax, rcx, r11 is changed by a system call.
  */
+#include "kernel-compat/arch/x86_64/frame.h"
+
 	.section .rodata
 	.globl arch_agent_begin, arch_agent_end, arch_agent_call, arch_agent_home
 	.globl arch_agent_expand
@@ -66,7 +69,36 @@ result:
 home:
 arch_agent_home:
 	mov	16(%rbx), %rsp
-	mov	$15, %eax
+	cmpl	$HOME_NEVER, 24(%rbx)
+	je	return
+	mov	$127, %eax	# rt_sigpending
+	lea	32(%rbx), %rdi
+	mov	$8, %esi
+	syscall
+	mov	FRAME_SIGMASK(%rsp), %r12
+	not	%r12
+	and	32(%rbx), %r12	# what will be delivered
+look:
+	bsf	%r12, %rdi
+	jz	return
+	btr	%rdi, %r12
+	inc	%edi
+	xor	%esi, %esi
+	lea	32(%rbx), %rdx
+	mov	$8, %r10d
+	mov	$13, %eax	# rt_sigaction
+	syscall
+	cmpq	$1, 32(%rbx)	# SIG_DFL, SIG_IGN
+	jbe	look
+	cmpl	$HOME_ALWAYS, 24(%rbx)
+	je	interrupted
+	testl	$0x10000000, 40(%rbx)	# SA_RESTART
+	jnz	look
+interrupted:
+	movq	$-4, FRAME_AX(%rsp)	# EINTR, behind the instruction
+	addq	$2, FRAME_IP(%rsp)
+return:
+	mov	$15, %eax	# rt_sigreturn
 	syscall
 	hlt
 arch_agent_expand:	# uses a tile, which makes room for its data, and goes on with the batch

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "kernel-compat/arch/arch.h"
+#include "kernel-compat/arch/x86_64/frame.h"
 
 #include <cpuid.h>
 #include <errno.h>
@@ -56,6 +57,10 @@ struct kernel_frame {
 	uint64_t err, trapno, oldmask, cr2, fpstate, reserved[8];
 	uint64_t sigmask;
 };
+
+_Static_assert(offsetof(struct kernel_frame, ax) == FRAME_AX, "frame.h");
+_Static_assert(offsetof(struct kernel_frame, ip) == FRAME_IP, "frame.h");
+_Static_assert(offsetof(struct kernel_frame, sigmask) == FRAME_SIGMASK, "frame.h");
 
 /* agent.S */
 extern const unsigned char arch_agent_call[], arch_agent_home[], arch_agent_expand[];
@@ -167,6 +172,20 @@ void arch_call_arguments(const struct arch_regs *regs, uint64_t a[6])
 	a[3] = regs->user.r10;
 	a[4] = regs->user.r8;
 	a[5] = regs->user.r9;
+}
+
+uint32_t arch_signals_end(const struct arch_regs *regs)
+{
+	if ((long)regs->user.orig_rax < 0)
+		return HOME_NEVER;
+	switch (-(long)regs->user.rax) {
+	case ERESTARTNOHAND:
+	case ERESTART_RESTARTBLOCK:
+		return HOME_ALWAYS;
+	case ERESTARTSYS:
+		return HOME_WITHOUT_SA_RESTART;
+	}
+	return HOME_NEVER;
 }
 
 void arch_restart(struct arch_regs *regs, long number)
