@@ -235,6 +235,8 @@ static int check_table(struct restore_files *r, size_t order, rlim_t limit, stru
 	}
 	if (!table->n_entries)
 		return 0;
+	if (r->run->only_look)
+		return 0;
 	/* The hand-over socket needs a number too. */
 	if (table->entries[table->n_entries - 1]->number >= limit || table->n_entries >= limit) {
 		error_set(err, ERROR_FAILED, 0, "process %d: descriptor %u is above the limit of "
@@ -259,11 +261,35 @@ static int raise_limit(struct restore_files *r, rlim_t *ret, struct error *err)
 	return 0;
 }
 
+static int check_limit(struct restore_files *r, rlim_t *ret, struct error *err)
+{
+	enum { OUR_OWN = 100 };
+
+	if (raise_limit(r, ret, err))
+		return -1;
+	if (r->files.count + OUR_OWN <= *ret)
+		return 0;
+	error_set(err, ERROR_FAILED, 0, "%zu open files are too many for the limit of open files, "
+		  "%llu", r->files.count, (unsigned long long)*ret);
+	return error_hint(err, "raise the hard limit (ulimit -Hn) of criu-lite restore");
+}
+
+static int verify_file(struct restore_files *r, struct restore_file *f, struct error *err)
+{
+	if (restore_file_common(f)->position < 0)
+		return error_set(err, ERROR_IMAGE, 0, "%s (%s): position %lld",
+				 restore_file_name(f), f->kind->name,
+				 (long long)restore_file_common(f)->position);
+	if (f->kind->file->verify && f->kind->file->verify(r, f, err))
+		return error_wrap(err, "%s (%s)", restore_file_name(f), f->kind->name);
+	return 0;
+}
+
 int restore_files_check(struct restore_files *r, struct error *err)
 {
 	rlim_t limit = 0;
 
-	if (raise_limit(r, &limit, err) || index_files(r, err))
+	if ((!r->run->only_look && check_limit(r, &limit, err)) || index_files(r, err))
 		return -1;
 	for (size_t i = 0; i < r->run->tasks.count; i++)
 		if (!r->run->tasks.items[i]->zombie && check_table(r, i, limit, err))
@@ -272,5 +298,8 @@ int restore_files_check(struct restore_files *r, struct error *err)
 		if (!r->files.items[i]->file.opener)
 			r->files.items[i]->file.opener = r->run->tasks.items[0];
 	qsort(r->by_opener, r->files.count, sizeof(*r->by_opener), sort_opener);
+	for (size_t i = 0; i < r->files.count; i++)
+		if (verify_file(r, &r->files.items[i]->file, err))
+			return -1;
 	return 0;
 }

@@ -7,42 +7,24 @@
 #include "base/log.h"
 #include "kinds/restore_set.h"
 
-static int group_of(struct restore_task *t, pid_t *ret, struct error *err)
-{
-	_cleanup_batch_ struct batch b = { 0 };
-	int record;
-
-	batch_start(&b, &t->agent);
-	record = batch_must(&b, SYS_getpgid, 0);
-	if (restore_run(t, &b, err))
-		return -1;
-	*ret = batch_result(&b, record);
-	return 0;
-}
-
-/* Signals may only go to who was restored: by now a stranger may have the id of somebody else.
- * Returns 1, 0 or -1. */
-static int owner_restored(const struct restore *run, const FileCommon *common, struct error *err)
+/* Signals may only go to who was restored: by now a stranger may have the id of somebody else. */
+static bool owner_restored(const struct restore *run, const FileCommon *common)
 {
 	for (size_t i = 0; i < run->tasks.count; i++) {
-		struct restore_task *t = run->tasks.items[i];
-		pid_t group;
+		const struct restore_task *t = run->tasks.items[i];
 
 		if (common->owner_type == FILE_COMMON__OWNER_TYPE__PROCESS &&
 		    t->pid == common->owner)
-			return 1;
+			return true;
+		if (common->owner_type == FILE_COMMON__OWNER_TYPE__GROUP &&
+		    t->pgid == common->owner)
+			return true;
 		for (size_t k = 0; k < t->threads.count; k++)
 			if (common->owner_type == FILE_COMMON__OWNER_TYPE__THREAD &&
 			    t->threads.items[k]->tid == common->owner)
-				return 1;
-		if (common->owner_type != FILE_COMMON__OWNER_TYPE__GROUP || t->zombie)
-			continue;
-		if (group_of(t, &group, err))
-			return -1;
-		if (group == common->owner)
-			return 1;
+				return true;
 	}
-	return 0;
+	return false;
 }
 
 static int owner_kind(const FileCommon *common)
@@ -64,10 +46,8 @@ static int put_owner(struct restore_files *r, struct restore_slot *slot, struct 
 	struct f_owner_ex owner = { .type = owner_kind(common), .pid = common->owner };
 	struct restore_task *t = slot->file.opener;
 	_cleanup_batch_ struct batch b = { 0 };
-	int restored = common->has_owner ? owner_restored(r->run, common, err) : 0;
+	bool restored = common->has_owner && owner_restored(r->run, common);
 
-	if (restored < 0)
-		return -1;
 	if (common->has_owner && !restored)
 		log_info("%s: its signals went to process %d outside of the tree",
 			 restore_file_name(&slot->file), common->owner);

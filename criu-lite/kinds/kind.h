@@ -90,6 +90,9 @@ struct file_ops {
 	 * that this description is closed. May be NULL. */
 	int (*silence)(struct dump_files *d, struct dump_file *f, struct error *err);
 
+	/* Restore and verify, before anything is made: checks the message's references and bounds;
+	 * ERROR_IMAGE. May be NULL. */
+	int (*verify)(struct restore_files *r, struct restore_file *f, struct error *err);
 	/* Create, simple form: appends calls to the opener's batch; returns the index of the record
 	 * whose result is the descriptor, FILE_NOT_PLANNED (files.h), or -1. */
 	int (*plan)(struct restore_files *r, struct restore_file *f, struct batch *b,

@@ -162,6 +162,20 @@ static int epoll_dump(struct dump_files *d, struct dump_file *f, struct error *e
 
 /* ---- restore ---- */
 
+static int epoll_verify(struct restore_files *r, struct restore_file *f, struct error *err)
+{
+	const Epoll *m = (const Epoll *)f->message;
+
+	for (size_t i = 0; i < m->n_items; i++) {
+		struct restore_file *target = restore_files_get(r, m->items[i]->file);
+
+		if (!target || target == f || m->items[i]->number >= INT32_MAX)
+			return error_set(err, ERROR_IMAGE, 0, "item %u watches description %u",
+					 m->items[i]->number, m->items[i]->file);
+	}
+	return 0;
+}
+
 static int epoll_plan(struct restore_files *r, struct restore_file *f, struct batch *b,
 		      struct error *err)
 {
@@ -322,12 +336,11 @@ static int place_items(struct restore_files *r, struct restore_file *f, Epoll__I
 	if (!places)
 		return error_set(err, ERROR_FAILED, ENOMEM, "epoll");
 	for (size_t i = 0; i < count; i++) {
-		struct restore_file *target = restore_files_get(r, items[i]->file);
-
-		if (!target || target == f)
-			return error_set(err, ERROR_IMAGE, 0, "item %u watches description %u",
-					 items[i]->number, items[i]->file);
-		places[i] = (struct placement){ target->fd, items[i]->number, true };
+		places[i] = (struct placement){
+			.fd = restore_files_get(r, items[i]->file)->fd,
+			.number = items[i]->number,
+			.cloexec = true,
+		};
 		if ((int)items[i]->number == epoll)
 			epoll++;
 	}
@@ -387,9 +400,6 @@ static int epoll_link(struct restore_files *r, struct restore_file *f, struct er
 {
 	const Epoll *m = (const Epoll *)f->message;
 
-	for (size_t i = 0; i < m->n_items; i++)
-		if (m->items[i]->number >= INT32_MAX)
-			return error_set(err, ERROR_IMAGE, 0, "item %u", m->items[i]->number);
 	if (link_items(r, f, true, err) || link_items(r, f, false, err))
 		return -1;
 	return m->n_items ? restore_clear(f->opener, err) : 0;
@@ -399,6 +409,7 @@ static const struct file_ops epoll_file = {
 	.recognise = epoll_recognise,
 	.check_tree = epoll_check_tree,
 	.dump = epoll_dump,
+	.verify = epoll_verify,
 	.plan = epoll_plan,
 	.link = epoll_link,
 };

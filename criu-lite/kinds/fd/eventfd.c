@@ -92,6 +92,14 @@ static int eventfd_dump(struct dump_files *d, struct dump_file *f, struct error 
 	return dump_file_message(d, f, &m.base, err);
 }
 
+static int eventfd_verify(struct restore_files *r, struct restore_file *f, struct error *err)
+{
+	/* One more than the largest: a write of it would wait for ever. */
+	if (((const Eventfd *)f->message)->count == UINT64_MAX)
+		return error_set(err, ERROR_IMAGE, 0, "bad count");
+	return 0;
+}
+
 /* The system call takes 32 bits of the count; the rest is written. */
 static int eventfd_plan(struct restore_files *r, struct restore_file *f, struct batch *b,
 			struct error *err)
@@ -104,9 +112,6 @@ static int eventfd_plan(struct restore_files *r, struct restore_file *f, struct 
 	made = batch_must(b, SYS_eventfd2, first,
 			  EFD_CLOEXEC | (m->common->flags & O_NONBLOCK) |
 				  (m->semaphore ? EFD_SEMAPHORE : 0));
-	/* The largest count is one less than what fits; a write beyond it would wait for ever. */
-	if (m->count == UINT64_MAX)
-		return error_set(err, ERROR_IMAGE, 0, "bad count");
 	if (rest)
 		batch_from(b, batch_must(b, SYS_write, 0, batch_put(b, &rest, sizeof(rest)),
 					 sizeof(rest)), 0, made);
@@ -116,6 +121,7 @@ static int eventfd_plan(struct restore_files *r, struct restore_file *f, struct 
 static const struct file_ops eventfd_file = {
 	.recognise = eventfd_recognise,
 	.dump = eventfd_dump,
+	.verify = eventfd_verify,
 	.plan = eventfd_plan,
 };
 

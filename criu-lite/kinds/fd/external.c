@@ -48,14 +48,21 @@ static int inherit(const External *m)
 	return own < 0 ? steal_fd(&fd) : own;
 }
 
+static int external_verify(struct restore_files *r, struct restore_file *f, struct error *err)
+{
+	const External *m = (const External *)f->message;
+
+	if (m->standard > STDERR_FILENO)
+		return error_set(err, ERROR_IMAGE, 0, "%u is no standard descriptor", m->standard);
+	return 0;
+}
+
 static int external_create(struct restore_files *r, struct restore_file *f, struct error *err)
 {
 	const External *m = (const External *)f->message;
 	int mode = m->common->flags & O_ACCMODE;
 	const char *file = "/dev/null";
 
-	if (m->standard > STDERR_FILENO)
-		return error_set(err, ERROR_IMAGE, 0, "%u is no standard descriptor", m->standard);
 	switch (restore_files_stdio(r, &file)) {
 	case STDIO_INHERIT:
 		f->fd = inherit(m);
@@ -86,6 +93,7 @@ static int external_create(struct restore_files *r, struct restore_file *f, stru
 
 static const struct file_ops external_file = {
 	.dump = external_dump,
+	.verify = external_verify,
 	.create = external_create,
 };
 

@@ -53,10 +53,6 @@ static int open_handle(int mount_fd, uint32_t type, const void *data, size_t siz
 		char room[sizeof(struct file_handle) + FDINFO_HANDLE_MAX];
 	} u;
 
-	if (size > FDINFO_HANDLE_MAX) {
-		errno = EINVAL;
-		return -1;
-	}
 	u.handle.handle_bytes = size;
 	u.handle.handle_type = type;
 	memcpy(u.handle.f_handle, data, size);
@@ -238,6 +234,24 @@ static int inotify_dump(struct dump_files *d, struct dump_file *f, struct error 
 
 /* ---- restore ---- */
 
+static int inotify_verify(struct restore_files *r, struct restore_file *f, struct error *err)
+{
+	const Inotify *m = (const Inotify *)f->message;
+
+	for (size_t i = 0; i < m->n_watches; i++) {
+		const Inotify__Watch *watch = m->watches[i];
+
+		if (!watch->wd || watch->wd >= INT32_MAX ||
+		    (i && watch->wd <= m->watches[i - 1]->wd) ||
+		    watch->handle.len > FDINFO_HANDLE_MAX)
+			return error_set(err, ERROR_IMAGE, 0, "watch %u", watch->wd);
+		if (path_file_verify_path(watch->has_path ? &watch->path : &watch->mount_path,
+					  err))
+			return error_wrap(err, "watch %u", watch->wd);
+	}
+	return 0;
+}
+
 /* Watches that wait in a batch for the puppet to add them. */
 struct adding {
 	struct batch batch;
@@ -303,8 +317,6 @@ static int add_watches(struct restore_file *f, int number, struct adding *adding
 		const Inotify__Watch *watch = m->watches[i];
 		uint64_t path;
 
-		if (!watch->wd || watch->wd >= INT32_MAX)
-			return error_set(err, ERROR_IMAGE, 0, "watch %u", watch->wd);
 		if (!batch_has_room(b, 2, FILE_PLAN_DATA) && run_added(f, adding, i, err))
 			return -1;
 		if (!watch->has_path) {
@@ -344,6 +356,7 @@ static const struct file_ops inotify_file = {
 	.recognise = inotify_recognise,
 	.check = inotify_check,
 	.dump = inotify_dump,
+	.verify = inotify_verify,
 	.create = inotify_create,
 };
 

@@ -73,26 +73,33 @@ static int namespace_file_dump(struct dump_files *d, struct dump_file *f, struct
 	return dump_file_message(d, f, &m.base, err);
 }
 
+static int namespace_file_verify(struct restore_files *r, struct restore_file *f,
+				 struct error *err)
+{
+	const NamespaceFile *m = (const NamespaceFile *)f->message;
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if (!strcmp(m->type, types[i]))
+			return 0;
+	return error_set(err, ERROR_IMAGE, 0, "there is no kind of namespace '%s'", m->type);
+}
+
 static int namespace_file_plan(struct restore_files *r, struct restore_file *f, struct batch *b,
 			       struct error *err)
 {
 	const NamespaceFile *m = (const NamespaceFile *)f->message;
 	char path[64];
 
-	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
-		if (strcmp(m->type, types[i]))
-			continue;
-		snprintf(path, sizeof(path), "/proc/self/ns/%s", types[i]);
-		return batch_must(b, SYS_openat, AT_FDCWD, batch_string(b, path),
-				  O_RDONLY | O_CLOEXEC | (m->common->flags & O_NONBLOCK));
-	}
-	return error_set(err, ERROR_IMAGE, 0, "there is no kind of namespace '%s'", m->type);
+	snprintf(path, sizeof(path), "/proc/self/ns/%s", m->type);
+	return batch_must(b, SYS_openat, AT_FDCWD, batch_string(b, path),
+			  O_RDONLY | O_CLOEXEC | (m->common->flags & O_NONBLOCK));
 }
 
 static const struct file_ops namespace_file_ops = {
 	.recognise = namespace_file_recognise,
 	.check = namespace_file_check,
 	.dump = namespace_file_dump,
+	.verify = namespace_file_verify,
 	.plan = namespace_file_plan,
 };
 

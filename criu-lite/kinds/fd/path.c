@@ -14,6 +14,7 @@ static const struct file_ops path_ops = {
 	.recognise = path_recognise,
 	.check = path_file_check,
 	.dump = path_file_dump,
+	.verify = path_file_verify,
 	.plan = path_file_plan,
 	.connect = path_file_connect,
 };

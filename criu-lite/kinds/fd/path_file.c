@@ -54,15 +54,25 @@ int path_file_dump(struct dump_files *d, struct dump_file *f, struct error *err)
 	return dump_file_message(d, f, &m.base, err);
 }
 
+int path_file_verify_path(const ProtobufCBinaryData *path, struct error *err)
+{
+	if (path->len && path->len < PATH_MAX && !memchr(path->data, '\0', path->len) &&
+	    path->data[0] == '/')
+		return 0;
+	return error_set(err, ERROR_IMAGE, 0, "bad path");
+}
+
+int path_file_verify(struct restore_files *r, struct restore_file *f, struct error *err)
+{
+	return path_file_verify_path(&((const PathFile *)f->message)->path, err);
+}
+
 uint64_t path_file_string(const ProtobufCBinaryData *path, struct batch *b, struct error *err)
 {
 	char text[PATH_MAX];
 
-	if (!path->len || path->len >= sizeof(text) || memchr(path->data, '\0', path->len) ||
-	    path->data[0] != '/') {
-		error_set(err, ERROR_IMAGE, 0, "bad path");
+	if (path_file_verify_path(path, err))
 		return 0;
-	}
 	memcpy(text, path->data, path->len);
 	text[path->len] = '\0';
 	return batch_string(b, text);

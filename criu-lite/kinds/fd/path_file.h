@@ -12,6 +12,9 @@
 /* Names a path under which the same file is not found any more. */
 int path_file_check(const struct fd_look *look, struct blockers *blockers, struct error *err);
 int path_file_dump(struct dump_files *d, struct dump_file *f, struct error *err);
+/* ERROR_IMAGE for a path that is none. */
+int path_file_verify_path(const ProtobufCBinaryData *path, struct error *err);
+int path_file_verify(struct restore_files *r, struct restore_file *f, struct error *err);
 /* openat(2) by the opener. */
 int path_file_plan(struct restore_files *r, struct restore_file *f, struct batch *b,
 		   struct error *err);

@@ -69,17 +69,22 @@ static int pidfd_dump(struct dump_files *d, struct dump_file *f, struct error *e
 	return dump_file_message(d, f, &m.base, err);
 }
 
+static int pidfd_verify(struct restore_files *r, struct restore_file *f, struct error *err)
+{
+	const Pidfd *m = (const Pidfd *)f->message;
+	struct restore *run = restore_files_run(r);
+
+	for (size_t i = 0; i < run->tasks.count; i++)
+		if (run->tasks.items[i]->pid == (pid_t)m->pid)
+			return 0;
+	return error_set(err, ERROR_IMAGE, 0, "there is no process %u", m->pid);
+}
+
 static int pidfd_plan(struct restore_files *r, struct restore_file *f, struct batch *b,
 		      struct error *err)
 {
 	const Pidfd *m = (const Pidfd *)f->message;
-	struct restore *run = restore_files_run(r);
-	bool found = false;
 
-	for (size_t i = 0; i < run->tasks.count; i++)
-		found |= run->tasks.items[i]->pid == (pid_t)m->pid;
-	if (!found)
-		return error_set(err, ERROR_IMAGE, 0, "there is no process %u", m->pid);
 	return batch_must(b, SYS_pidfd_open, m->pid,
 			  m->common->flags & (O_NONBLOCK | THREAD_FLAG));
 }
@@ -88,6 +93,7 @@ static const struct file_ops pidfd_file = {
 	.recognise = pidfd_recognise,
 	.check_tree = pidfd_check_tree,
 	.dump = pidfd_dump,
+	.verify = pidfd_verify,
 	.plan = pidfd_plan,
 };
 

@@ -266,16 +266,19 @@ static struct pipe_ends *ends_of(struct restore_files *r, const Pipe *m, struct 
 }
 
 /* The message that carries the contents. */
-static const Pipe *first_of(struct restore_files *r, const Pipe *m, struct error *err)
+static const Pipe *first_of(struct restore_files *r, const Pipe *m)
 {
-	struct restore_file *first = restore_files_get(r, m->pipe);
-	const Pipe *carrier = first && first->kind == &pipe_kind ? (Pipe *)first->message : NULL;
+	return (const Pipe *)restore_files_get(r, m->pipe)->message;
+}
 
-	if (!carrier || carrier->pipe != carrier->id) {
-		error_set(err, ERROR_IMAGE, 0, "there is no pipe %u", m->pipe);
-		return NULL;
-	}
-	return carrier;
+static int pipe_verify(struct restore_files *r, struct restore_file *f, struct error *err)
+{
+	const Pipe *m = (const Pipe *)f->message;
+	struct restore_file *first = restore_files_get(r, m->pipe);
+
+	if (!first || first->kind != &pipe_kind || first_of(r, m)->pipe != m->pipe)
+		return error_set(err, ERROR_IMAGE, 0, "there is no pipe %u", m->pipe);
+	return m->has_path ? path_file_verify_path(&m->path, err) : 0;
 }
 
 static int open_fifo(struct restore_files *r, struct restore_file *f, const Pipe *first,
@@ -346,8 +349,8 @@ static int take_end(struct pipe_ends *ends, uint32_t mode)
 
 static int pipe_create(struct restore_files *r, struct restore_file *f, struct error *err)
 {
-	const Pipe *m = (const Pipe *)f->message, *first = first_of(r, m, err);
-	struct pipe_ends *ends = first ? ends_of(r, m, err) : NULL;
+	const Pipe *m = (const Pipe *)f->message, *first = first_of(r, m);
+	struct pipe_ends *ends = ends_of(r, m, err);
 
 	if (!ends)
 		return -1;
@@ -413,6 +416,7 @@ static const struct file_ops pipe_file = {
 	.outside = pipe_outside,
 	.check = pipe_check,
 	.dump = pipe_dump,
+	.verify = pipe_verify,
 	.create = pipe_create,
 	.fill = pipe_fill,
 };

@@ -41,6 +41,7 @@ static const struct file_ops procfile_file = {
 	.recognise = procfile_recognise,
 	.check = path_file_check,
 	.dump = path_file_dump,
+	.verify = path_file_verify,
 	.plan = path_file_plan,
 	.connect = path_file_connect,
 };

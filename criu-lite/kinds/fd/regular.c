@@ -47,6 +47,15 @@ static int regular_dump(struct dump_files *d, struct dump_file *f, struct error 
 	return dump_file_message(d, f, &m.base, err);
 }
 
+static int regular_verify(struct restore_files *r, struct restore_file *f, struct error *err)
+{
+	const Regular *m = (const Regular *)f->message;
+
+	if (restore_objects_get(restore_files_run(r)->objects, m->object))
+		return 0;
+	return error_set(err, ERROR_IMAGE, 0, "there is no object %u", m->object);
+}
+
 static int regular_create(struct restore_files *r, struct restore_file *f, struct error *err)
 {
 	const Regular *m = (const Regular *)f->message;
@@ -55,8 +64,6 @@ static int regular_create(struct restore_files *r, struct restore_file *f, struc
 	/* A nameless file keeps O_TMPFILE, which would make another one. */
 	int flags = m->common->flags & ~(O_ASYNC | O_TMPFILE);
 
-	if (!object)
-		return error_set(err, ERROR_IMAGE, 0, "there is no object %u", m->object);
 	f->fd = restore_object_open(objects, object, f->opener, flags, err);
 	if (f->fd < 0)
 		return -1;
@@ -70,6 +77,7 @@ static const struct file_ops regular_file = {
 	.recognise = regular_recognise,
 	.check = regular_check,
 	.dump = regular_dump,
+	.verify = regular_verify,
 	.create = regular_create,
 };
 
