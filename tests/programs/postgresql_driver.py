@@ -101,7 +101,10 @@ def main():
             return done[0] > before
         inside.wait_for(grown, "pgbench does not go on")
         inside.same("balance", reader.query(BALANCE), ["t|t|t"])
-        inside.same("a new session", Session().query("select 6 * 7;"), ["42"])
+        late = Session()
+        inside.same("a new session", late.query("select 6 * 7;"), ["42"])
+        late.process.stdin.close()
+        inside.same("its end", late.process.wait(), 0)
         transaction.begin()
 
     check()
