@@ -102,6 +102,10 @@ int stream_writer_seal(struct stream_writer *w, struct error *err);
 /* Bytes of payload taken in and bytes written so far. */
 void stream_writer_sizes(const struct stream_writer *w, uint64_t *ret_unpacked,
 			 uint64_t *ret_stored);
+/* Takes back all that was written, so that another image can begin there: possible in a regular
+ * file, and in a pipe as long as nothing has left our buffer. The writer is of no use any more but
+ * to be freed. */
+bool stream_writer_undo(struct stream_writer *w);
 /* Ends the workers and frees; without a seal the image stays visibly incomplete. NULL-safe. */
 void stream_writer_free(struct stream_writer *w);
 

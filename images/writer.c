@@ -281,6 +281,18 @@ void stream_writer_sizes(const struct stream_writer *w, uint64_t *ret_unpacked,
 	*ret_stored = w->offset;
 }
 
+bool stream_writer_undo(struct stream_writer *w)
+{
+	struct stat st;
+
+	pool_cancel(&w->pool);
+	w->failed = true;
+	if (!w->regular)
+		return w->offset == w->buffered;
+	return !fstat(w->fd, &st) &&
+	       ((uint64_t)st.st_size <= w->base || !ftruncate(w->fd, w->base));
+}
+
 void stream_writer_free(struct stream_writer *w)
 {
 	if (!w)

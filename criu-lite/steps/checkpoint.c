@@ -27,6 +27,12 @@
 #include "steps/state_dump.h"
 #include "steps/tree_dump.h"
 
+enum {
+	/* A tree that is held can show what is over in a moment; it is let go in between. */
+	ATTEMPTS = 8,
+	FIRST_PAUSE_NS = 4000000,	/* and twice as long each time */
+};
+
 struct checkpoint_run {
 	const struct checkpoint_options *options;
 	struct checkpoint_report *report;
@@ -286,8 +292,17 @@ static void count_tasks(const struct dump *d, struct checkpoint_report *report)
 		report->threads += (*task)->threads.count;
 }
 
-int checkpoint(const struct checkpoint_options *options, struct checkpoint_report *report,
-	       struct error *err)
+/* Preflight has found nothing, and yet something was in the way once the tree was held: a connection
+ * that was just being made, a process that was just ending. */
+static bool may_pass(const struct checkpoint_run *run, const struct error *err)
+{
+	return run->seized_ns && !run->released &&
+	       (err->kind == ERROR_BLOCKED || err->kind == ERROR_DIED) &&
+	       (!run->dump.out || stream_writer_undo(run->dump.out));
+}
+
+static int attempt(const struct checkpoint_options *options, struct checkpoint_report *report,
+		   bool *again, struct error *err)
 {
 	struct checkpoint_run run = { .options = options, .report = report };
 	int r;
@@ -296,6 +311,7 @@ int checkpoint(const struct checkpoint_options *options, struct checkpoint_repor
 	*report = (struct checkpoint_report){ .steps = ARRAY_SIZE(steps) };
 	run.dump.options = options;
 	r = steps_run(steps, ARRAY_SIZE(steps), &run, report->times, err);
+	*again = r && may_pass(&run, err);
 	if (run.dump.out)
 		stream_writer_sizes(run.dump.out, &report->bytes_in, &report->bytes_out);
 	count_tasks(&run.dump, report);
@@ -309,4 +325,22 @@ int checkpoint(const struct checkpoint_options *options, struct checkpoint_repor
 	restart_reader_close(&run.dump.restarts);
 	buffer_release(&run.dump.state);
 	return r;
+}
+
+int checkpoint(const struct checkpoint_options *options, struct checkpoint_report *report,
+	       struct error *err)
+{
+	struct timespec moment = { .tv_nsec = FIRST_PAUSE_NS };
+	bool again;
+	int i;
+
+	for (i = 1; attempt(options, report, &again, err); i++) {
+		if (!again || i == ATTEMPTS)
+			return -1;
+		log_info("%s; once more", err->message);
+		error_clear(err);
+		nanosleep(&moment, NULL);
+		moment.tv_nsec *= 2;
+	}
+	return 0;
 }
