@@ -335,8 +335,8 @@ static int empty(void **slot, size_t message_size, struct error *err)
 static int send_saved(const Mqueue *m, const struct queue *q, struct error *err)
 {
 	for (size_t i = 0; i < m->n_messages; i++)
-		if (mq_send(q->fd, (char *)m->messages[i]->text.data, m->messages[i]->text.len,
-			    m->messages[i]->priority))
+		if (mq_send(q->fd, (char *)m->messages[i]->text.data ?: "",
+			    m->messages[i]->text.len, m->messages[i]->priority))
 			return error_set(err, ERROR_FAILED, errno, "message queue /%s: message %zu",
 					 q->name, i);
 	return 0;

@@ -194,7 +194,7 @@ static bool holds_these(const SysvMsg *m)
 		const SysvMsg__Waiting *a = m->messages[i], *b = there.messages[i];
 
 		same = a->type == b->type && a->text.len == b->text.len &&
-		       !memcmp(a->text.data, b->text.data, a->text.len);
+		       (!a->text.len || !memcmp(a->text.data, b->text.data, a->text.len));
 	}
 	free_messages(&there);
 	error_clear(&unreadable);
@@ -226,7 +226,8 @@ static int drain(struct restore_object *o, int id, struct error *err)
 static void lay_out(const SysvMsg__Waiting *w, struct message *ret)
 {
 	ret->type = w->type;
-	memcpy(ret->text, w->text.data, w->text.len);
+	if (w->text.len)
+		memcpy(ret->text, w->text.data, w->text.len);
 }
 
 /* One that is too long for a batch. */

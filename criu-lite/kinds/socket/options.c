@@ -282,7 +282,7 @@ static bool option_is(int fd, const struct socket_option *o, const ProtobufCBina
 	socklen_t size;
 
 	return !option_get(fd, o, now, &size) && size == value->len &&
-	       !memcmp(now, value->data, value->len);
+	       (!size || !memcmp(now, value->data, size));
 }
 
 static int option_set(int fd, const struct socket_option *o, const ProtobufCBinaryData *value)

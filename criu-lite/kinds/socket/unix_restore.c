@@ -92,7 +92,7 @@ struct restore_file *unix_by_inode(struct restore_files *r, uint64_t inode)
 
 bool unix_same_name(const ProtobufCBinaryData *a, const ProtobufCBinaryData *b)
 {
-	return a->len == b->len && !memcmp(a->data, b->data, a->len);
+	return a->len == b->len && (!a->len || !memcmp(a->data, b->data, a->len));
 }
 
 struct restore_file *unix_by_name(struct restore_files *r, uint32_t type,
