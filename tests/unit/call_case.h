@@ -251,6 +251,19 @@ static inline void let_go(struct child *c)
 	must(tracee_detach(&c->thread.tracee, &err), &err);
 }
 
+static inline void start(struct child *c, const struct call *call, struct told *told)
+{
+	memset(c, 0, sizeof(*c));
+	c->call = call;
+	c->told = told;
+	c->task.pid = fork();
+	if (!c->task.pid)
+		run_child(call, told);
+	c->task.dump = &c->dump;
+	c->thread.task = &c->task;
+	c->thread.tid = c->task.pid;
+}
+
 /* One for each call, all of them in it for a while. */
 static inline void start_all(struct child all[CALLS])
 {
@@ -258,19 +271,8 @@ static inline void start_all(struct child all[CALLS])
 				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	assert_ptr_not_equal(told, MAP_FAILED);
-	for (int i = 0; i < CALLS; i++) {
-		struct child *c = &all[i];
-
-		memset(c, 0, sizeof(*c));
-		c->call = &calls[i];
-		c->told = &told[i];
-		c->task.pid = fork();
-		if (!c->task.pid)
-			run_child(c->call, c->told);
-		c->task.dump = &c->dump;
-		c->thread.task = &c->task;
-		c->thread.tid = c->task.pid;
-	}
+	for (int i = 0; i < CALLS; i++)
+		start(&all[i], &calls[i], &told[i]);
 	for (int i = 0; i < CALLS; i++)
 		while (!__atomic_load_n(&told[i].begin_ns, __ATOMIC_SEQ_CST))
 			usleep(1000);

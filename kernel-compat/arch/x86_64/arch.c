@@ -239,13 +239,18 @@ static uint64_t word_at(const void *area, size_t offset)
 	return word;
 }
 
-/* The kernel puts XCR0 into the software bytes of the regset. */
+/* The kernel puts XCR0 into the software bytes of the regset. Tiles are left out when not in use:
+ * their data need a permission. */
 static uint64_t frame_features(const void *xstate)
 {
+	const uint64_t config = 1ull << XSTATE_TILE_CONFIG, data = 1ull << XSTATE_TILE_DATA;
 	uint64_t features = word_at(xstate, XSTATE_SW_RESERVED);
+	uint64_t in_use = word_at(xstate, XSTATE_BV);
 
-	if (!(word_at(xstate, XSTATE_BV) >> XSTATE_TILE_DATA & 1))
-		features &= ~(1ull << XSTATE_TILE_CONFIG | 1ull << XSTATE_TILE_DATA);
+	if (!(in_use & data))
+		features &= ~data;
+	if (!(in_use & (config | data)))
+		features &= ~config;
 	return features;
 }
 
