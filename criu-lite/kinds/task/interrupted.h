@@ -17,8 +17,8 @@
  * need it. */
 void interrupted_prepare(struct dump *d, pid_t root);
 /* Dump, thread just held: finds out what the kernel keeps of its call, t->restart. A call that was
- * interrupted before shows as restart_syscall(2); which one it is, is then also told to the way home
- * that has to make it anew should we die (tracee.h). */
+ * interrupted before shows as restart_syscall(2); which one it is, is then also told to the way
+ * home that has to make it anew should we die (tracee.h). */
 void interrupted_look(struct dump_thread *t);
 /* Dump: whether the call goes on with the rest in *ret. Else *regs (the thread's, for the image)
  * say how it starts anew. */

@@ -2,8 +2,8 @@
 /*
  * The agent: walks the records of a batch and makes their calls. rbx is the batch header:
  * +0 u32 count, +4 u32 index to go on with after a failed BATCH_MUST, +8 u32 index of that failed
- * record, +16 u64 address of the signal frame for the way home, +24 u32 whether signals end the call
- * in it (frame.h), +32 room for 32 bytes; records of 64 bytes follow at +64.
+ * record, +16 u64 address of the signal frame for the way home, +24 u32 whether signals end the
+ * call in it (frame.h), +32 room for 32 bytes; records of 64 bytes follow at +64.
  * No stack, no relocations, nothing but rax, rcx, r11 is changed by a system call.
  */
 #include "kernel-compat/arch/x86_64/frame.h"
