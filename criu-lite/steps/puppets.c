@@ -124,12 +124,11 @@ static int strip_root(struct restore_task *root, struct error *err)
 	return restore_run(root, &b, err) || restore_clear(root, err) ? -1 : 0;
 }
 
-int puppet_make_root(struct restore *r, struct restore_task *root, int exit_signal,
-		     struct error *err)
+int puppet_make_root(struct restore *r, struct restore_task *root, struct error *err)
 {
 	pid_t wanted = root->pid, pid;
 	struct clone_args args = {
-		.exit_signal = exit_signal,
+		.exit_signal = SIGCHLD,
 		.set_tid = (uint64_t)&wanted,
 		.set_tid_size = 1,
 	};

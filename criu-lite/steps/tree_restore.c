@@ -57,7 +57,7 @@ static int clone_actor(struct maker *m, const struct plan_op *op, struct error *
 	struct restore_task *from = actor(m, op->from);
 
 	if (!from) {
-		if (puppet_make_root(m->r, t, saved->exit_signal, err) ||
+		if (puppet_make_root(m->r, t, err) ||
 		    memory_restore_objects(m->r, err) || load_up_to_task_pages(m->r, err))
 			return -1;
 	} else if (puppet_make_child(from, t, saved ? saved->exit_signal : 0, err)) {
