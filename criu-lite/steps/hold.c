@@ -18,7 +18,7 @@
 #include "steps/vfork.h"
 
 enum {
-	STOP_TIMEOUT_MS = 5000,
+	STOP_TIMEOUT_MS = 2000,
 	PATIENCE_MS = 2,	/* for one thread's stop, before we look what keeps it */
 	RETRY_MS = 2000,
 	RETRY_PAUSE_NS = 10 * 1000 * 1000,
