@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/array.h"
 #include "base/log.h"
@@ -48,6 +50,18 @@ static void raise_descriptor_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* What we open must not become a standard descriptor that the caller has closed: messages would be
+ * written into an image. Its place is taken by one that can neither be read nor written. */
+static int fill_standard_descriptors(void)
+{
+	int fd;
+
+	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/", O_PATH) < 0)
+			return -1;
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	_cleanup_error_ struct error err = { 0 };
@@ -57,6 +71,10 @@ int main(int argc, char **argv)
 	/* A reader that goes away and a full quota are errors of write(2), not our death. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
+	/* Ignored by the caller, it would keep us from learning how a child ended. */
+	signal(SIGCHLD, SIG_DFL);
+	if (fill_standard_descriptors())
+		return 1;
 	raise_descriptor_limit();
 	for (; first < argc && (!strcmp(argv[first], "-v") || !strcmp(argv[first], "-vv")); first++)
 		log_set_level(argv[first][2] ? LOG_DEBUG : LOG_INFO);

@@ -12,15 +12,18 @@
 #include "cmd/relay.h"
 #include "tracee/wait.h"
 
-/* Signals that a person or a service manager sends to us are meant for the program. */
+/* Signals that a person or a service manager sends to us are meant for the program; not those that
+ * our caller has us ignore (nohup). */
 static void forwarded_signals(sigset_t *set)
 {
 	static const int signals[] = { SIGHUP,	SIGINT,	 SIGQUIT, SIGTERM,
 				       SIGUSR1, SIGUSR2, SIGCONT, SIGWINCH };
+	struct sigaction action;
 
 	sigemptyset(set);
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
-		sigaddset(set, signals[i]);
+		if (!sigaction(signals[i], NULL, &action) && action.sa_handler != SIG_IGN)
+			sigaddset(set, signals[i]);
 	sigaddset(set, SIGCHLD);
 }
 

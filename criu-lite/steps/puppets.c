@@ -119,14 +119,24 @@ static int strip_root(struct restore_task *root, struct error *err)
 	/* What we ignore ourselves. */
 	batch_must(&b, SYS_rt_sigaction, SIGPIPE, batch_put(&b, plain, sizeof(plain)), 0, 8);
 	batch_must(&b, SYS_rt_sigaction, SIGXFSZ, batch_put(&b, plain, sizeof(plain)), 0, 8);
+	batch_must(&b, SYS_prctl, PR_SET_PDEATHSIG, 0);
 	if (rseq.address)
 		batch_must(&b, SYS_rseq, rseq.address, rseq.size, RSEQ_UNREGISTER, rseq.signature);
 	return restore_run(root, &b, err) || restore_clear(root, err) ? -1 : 0;
 }
 
+/* A puppet that nobody holds yet ends with us all the same. */
+__attribute__((noreturn)) static void wait_to_be_seized(pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
+		_exit(1);
+	for (;;)
+		pause();
+}
+
 int puppet_make_root(struct restore *r, struct restore_task *root, struct error *err)
 {
-	pid_t wanted = root->pid, pid;
+	pid_t wanted = root->pid, ours = getpid(), pid;
 	struct clone_args args = {
 		.exit_signal = SIGCHLD,
 		.set_tid = (uint64_t)&wanted,
@@ -136,8 +146,7 @@ int puppet_make_root(struct restore *r, struct restore_task *root, struct error 
 
 	pid = sys_clone3(&args, sizeof(args));
 	if (pid == 0)
-		for (;;)
-			pause();
+		wait_to_be_seized(ours);
 	if (pid < 0 && errno == EEXIST)
 		return pid_is_taken(wanted, err);
 	if (pid < 0) {
@@ -288,18 +297,16 @@ static int wait_for_end(struct restore_task *t, struct error *err)
 	return 0;
 }
 
-/* Makes one call at the agent's instruction, without the agent and with no signal blocked. */
-static int let_call(struct restore_task *t, long number, uint64_t argument, struct error *err)
+/* What it runs next is one call at the agent's instruction, with no signal blocked. */
+static int prepare_call(struct restore_task *t, long number, uint64_t argument, struct error *err)
 {
 	struct tracee *held = &t->threads.items[0]->tracee;
 	const uint64_t a[6] = { argument };
 	struct arch_regs regs = held->saved;
 
 	arch_call_regs(&regs, t->agent.address + arch_agent_call_offset(), 0, number, a);
-	return tracee_set_regs(held, &regs, err) || tracee_set_sigmask(held, 0, err) ||
-			       tracee_continue(held, 0, err) ?
-		       -1 :
-		       0;
+	held->hijacked = false;
+	return tracee_set_regs(held, &regs, err) || tracee_set_sigmask(held, 0, err) ? -1 : 0;
 }
 
 /* Death by signal: the signal takes the place of our own stop's. A core file was written then, if
@@ -323,7 +330,9 @@ int puppet_exit(struct restore_task *t, int wait_status, struct error *err)
 
 	if (signal)
 		return die_by(t, signal, err);
-	return let_call(t, SYS_exit_group, wait_status >> 8 & 0xff, err) || wait_for_end(t, err) ?
+	return prepare_call(t, SYS_exit_group, wait_status >> 8 & 0xff, err) ||
+			       tracee_continue(&t->threads.items[0]->tracee, 0, err) ||
+			       wait_for_end(t, err) ?
 		       -1 :
 		       0;
 }
@@ -345,9 +354,9 @@ int puppet_exit_leader(struct restore_task *t, int wait_status, struct error *er
 	char path[64];
 	int tries;
 
-	if (let_call(t, SYS_exit, wait_status >> 8 & 0xff, err))
+	/* Let go, since as our tracee its end would show to us instead of its parent. */
+	if (prepare_call(t, SYS_exit, wait_status >> 8 & 0xff, err) || tracee_detach(held, err))
 		return -1;
-	/* No wait status comes while other threads live. */
 	snprintf(path, sizeof(path), "/proc/%d/task/%d", held->tgid, held->tid);
 	_cleanup_fd_ int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	for (tries = 0; tries < STOP_TIMEOUT_MS * 10; tries++) {

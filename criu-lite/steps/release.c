@@ -70,8 +70,25 @@ int release_prepare(struct restore *r, const Tree *tree, struct error *err)
 	return 0;
 }
 
+/* Those that ended before they could be let go. Until we have taken note, nobody else learns of an
+ * end; that of a first thread shows when there is no other left. */
+static void bury(struct restore *r)
+{
+	size_t i, k;
+
+	for (i = r->tasks.count; i-- > 0;) {
+		struct restore_task *t = r->tasks.items[i];
+
+		for (k = t->threads.count - t->leader_gone; k-- > 0;)
+			if (t->threads.items[k]->tracee.held)
+				tracee_kill(&t->threads.items[k]->tracee);
+	}
+}
+
+/* As soon as a part of it runs, the program may well end the rest of itself. */
 int release_go(struct restore *r, const Tree *tree, struct error *err)
 {
+	bool runs = false;
 	size_t i, k;
 
 	for (i = 0; i < r->tasks.count; i++) {
@@ -79,9 +96,19 @@ int release_go(struct restore *r, const Tree *tree, struct error *err)
 
 		if (t->zombie)
 			continue;
-		for (k = 0; k < t->threads.count - t->leader_gone; k++)
-			if (tracee_detach(&t->threads.items[k]->tracee, err))
-				return -1;
+		for (k = 0; k < t->threads.count - t->leader_gone; k++) {
+			struct error ended = ERROR_INIT;
+
+			if (tracee_detach(&t->threads.items[k]->tracee, &ended)) {
+				if (!runs || ended.kind != ERROR_DIED) {
+					*err = ended;
+					return -1;
+				}
+				error_clear(&ended);
+			}
+			runs = true;
+		}
 	}
+	bury(r);
 	return 0;
 }

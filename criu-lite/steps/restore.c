@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -29,6 +31,7 @@ struct restore_run {
 	Image *image;
 	Tree *tree;
 	struct one_processor turns;
+	bool pidfile_made;
 };
 
 static int open_stream(void *context, struct error *err)
@@ -211,6 +214,7 @@ static int write_pidfile(void *context, struct error *err)
 {
 	struct restore_run *run = context;
 	_cleanup_file_ FILE *file = NULL;
+	struct stat st;
 
 	run->report->root_pid = run->r.tasks.items[0]->threads.items[0]->tracee.tgid;
 	if (!run->options->pidfile)
@@ -219,6 +223,7 @@ static int write_pidfile(void *context, struct error *err)
 	    note_file(run->r.guard, run->options->pidfile, err))
 		return -1;
 	file = fopen(run->options->pidfile, "we");
+	run->pidfile_made = file && !fstat(fileno(file), &st) && S_ISREG(st.st_mode);
 	if (!file || fprintf(file, "%d\n", run->report->root_pid) < 0 || fflush(file))
 		return error_set(err, ERROR_FAILED, errno, "%s", run->options->pidfile);
 	return 0;
@@ -228,18 +233,25 @@ static void remove_pidfile(void *context)
 {
 	struct restore_run *run = context;
 
-	if (run->options->pidfile)
+	if (run->pidfile_made)
 		unlink(run->options->pidfile);
 }
 
+/* A signal that ends us must not meet us while only a part of the program runs. */
 static int go(void *context, struct error *err)
 {
 	struct restore_run *run = context;
+	sigset_t all, before;
+	int r;
 
 	one_processor_end(&run->turns);
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
 	/* From now on what was made is the program's. */
 	end_guard(run);
-	return release_go(&run->r, run->tree, err);
+	r = release_go(&run->r, run->tree, err);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return r;
 }
 
 static const struct step steps[] = {

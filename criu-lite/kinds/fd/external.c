@@ -40,6 +40,9 @@ static int inherit(const External *m)
 	char path[32];
 	int own;
 
+	/* Only in the place of one that we were started without. */
+	if (fd >= 0 && fcntl(fd, F_GETFL) & O_PATH)
+		return -1;
 	if (fd < 0 || !(flags & O_NONBLOCK) || fcntl(fd, F_GETFL) & O_NONBLOCK || fstat(fd, &st) ||
 	    !(S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
 		return steal_fd(&fd);
