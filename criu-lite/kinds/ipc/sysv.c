@@ -248,6 +248,21 @@ static int plan_get(struct batch *b, const struct sysv_making *m)
 	return made;
 }
 
+/* What was made and cannot be what it should be goes again. */
+static void unmake(struct restore_task *opener, const struct sysv_making *m, int64_t id)
+{
+	_cleanup_batch_ struct batch b = { 0 };
+	_cleanup_error_ struct error lost = ERROR_INIT;
+	struct sysv_making got = *m;
+
+	if (id < 0)
+		return;
+	got.id = id;
+	batch_start(&b, &opener->agent);
+	plan_control(&b, &got, IPC_RMID, 0);
+	restore_run(opener, &b, &lost);
+}
+
 int sysv_make(struct restore_task *opener, const struct sysv_making *m, void *ds, size_t ds_size,
 	      struct error *err)
 {
@@ -260,8 +275,11 @@ int sysv_make(struct restore_task *opener, const struct sysv_making *m, void *ds
 		return -1;
 	batch_start(&b, &opener->agent);
 	made = plan_get(&b, m);
-	if (restore_run(opener, &b, err))
+	b.records.items[made].result = -1;
+	if (restore_run(opener, &b, err)) {
+		unmake(opener, m, batch_result(&b, made));
 		return error_wrap(err, "%s %u", m->name, m->id);
+	}
 	if (batch_result(&b, made) == -EEXIST) {
 		error_set(err, ERROR_FAILED, 0, "%s %u: others have the key %#x", m->name, m->id,
 			  m->owner->key);
@@ -282,8 +300,11 @@ int sysv_make(struct restore_task *opener, const struct sysv_making *m, void *ds
 	if (got.id != m->id)
 		return error_set(err, ERROR_FAILED, 0, "%s %u: the kernel made number %u", m->name,
 				 m->id, got.id);
-	if (batch_result(&b, made) < 0)
-		return error_set(err, ERROR_FAILED, -batch_result(&b, made), "%s %u: IPC_SET",
-				 m->name, m->id);
+	if (batch_result(&b, made) < 0) {
+		error_set(err, ERROR_FAILED, -batch_result(&b, made), "%s %u: IPC_SET", m->name,
+			  m->id);
+		unmake(opener, m, got.id);
+		return -1;
+	}
 	return 0;
 }
