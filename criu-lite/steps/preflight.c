@@ -100,6 +100,7 @@ static int see(pid_t pid, struct pid_list *tree, struct preflight_task **ret, st
 	return proc_read_smaps(s->look.proc_fd, &s->maps, err);
 }
 
+/* Or is about to: on its way out a process loses its parts one by one. */
 static bool has_ended(const struct task_look *look)
 {
 	_cleanup_error_ struct error unknown = ERROR_INIT;
@@ -107,7 +108,7 @@ static bool has_ended(const struct task_look *look)
 
 	if (proc_read_stat(look->proc_fd, &stat, &unknown))
 		return unknown.kind == ERROR_DIED;
-	return stat.state == 'Z' || stat.state == 'X';
+	return stat.state == 'Z' || stat.state == 'X' || stat.flags & PROC_FLAG_EXITING;
 }
 
 /* Asks every row about one process; one that ends meanwhile has nothing to say. */
