@@ -79,6 +79,9 @@ int main(int argc, char **argv)
 	for (; first < argc && (!strcmp(argv[first], "-v") || !strcmp(argv[first], "-vv")); first++)
 		log_set_level(argv[first][2] ? LOG_DEBUG : LOG_INFO);
 	if (first < argc && (!strcmp(argv[first], "help") || !strcmp(argv[first], "--help"))) {
+		command = first + 1 < argc ? find_command(argv[first + 1]) : NULL;
+		if (command)
+			return command->run(2, (char *[]){ argv[first + 1], "--help", NULL }, &err);
 		print_usage(stdout);
 		return 0;
 	}

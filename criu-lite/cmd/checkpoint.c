@@ -73,9 +73,38 @@ static int parse(struct arguments *a, const struct option_row *rows, int argc, c
  * there never finds half an image, and an older one stays until the new one is safe. */
 struct output {
 	const char *path;	/* NULL: standard output */
-	char part[PATH_MAX];
+	char target[PATH_MAX];	/* where it leads */
+	char part[PATH_MAX];	/* its name until it is whole; empty if it is written in place */
+	bool nameless;		/* it has not got that name yet */
 	int fd;
 };
+
+static int open_directory_of(const char *path, int flags, mode_t mode)
+{
+	char directory[PATH_MAX], *slash;
+
+	snprintf(directory, sizeof(directory), "%s", path);
+	slash = strrchr(directory, '/');
+	if (slash)
+		slash[slash == directory ? 1 : 0] = '\0';
+	return open(slash ? directory : ".", flags | O_CLOEXEC, mode);
+}
+
+static int output_open_file(struct output *out, const char *path, struct error *err)
+{
+	/* A link is followed: /dev/stdout is one. */
+	if (realpath(path, out->target))
+		out->path = path = out->target;
+	if (snprintf(out->part, sizeof(out->part), "%s.part", path) >= (int)sizeof(out->part))
+		return error_set(err, ERROR_USAGE, ENAMETOOLONG, "%s", path);
+	/* A file without a name goes with us, however we end. Not every file system has them. */
+	out->fd = open_directory_of(path, O_TMPFILE | O_RDWR, 0600);
+	out->nameless = out->fd >= 0;
+	if (!out->nameless)
+		out->fd = open(out->part, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
+			       0600);
+	return 0;
+}
 
 static int output_open(struct output *out, const char *path, struct error *err)
 {
@@ -91,41 +120,47 @@ static int output_open(struct output *out, const char *path, struct error *err)
 	/* Devices and pipes are written in place. */
 	if (!stat(path, &st) && !S_ISREG(st.st_mode)) {
 		out->fd = open(path, O_WRONLY | O_CLOEXEC);
-	} else {
-		if (snprintf(out->part, sizeof(out->part), "%s.part", path) >=
-		    (int)sizeof(out->part))
-			return error_set(err, ERROR_USAGE, ENAMETOOLONG, "%s", path);
-		out->fd = open(out->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	} else if (output_open_file(out, path, err)) {
+		return -1;
 	}
 	if (out->fd < 0)
 		return error_set(err, ERROR_FAILED, errno, "%s", path);
 	return 0;
 }
 
+/* linkat() replaces nothing. */
+static int give_name(struct output *out)
+{
+	char link[32];
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", out->fd);
+	if (unlink(out->part) && errno != ENOENT)
+		return -1;
+	if (linkat(AT_FDCWD, link, AT_FDCWD, out->part, AT_SYMLINK_FOLLOW))
+		return -1;
+	out->nameless = false;
+	return 0;
+}
+
 static int publish(void *context, struct error *err)
 {
 	struct output *out = context;
-	char directory[PATH_MAX], *slash;
 	_cleanup_fd_ int dir_fd = -1;
 
 	if (!out->path || !out->part[0])
 		return 0;
-	if (rename(out->part, out->path))
+	if ((out->nameless && give_name(out)) || rename(out->part, out->path))
 		return error_set(err, ERROR_FAILED, errno, "%s", out->path);
 	out->part[0] = '\0';
-	snprintf(directory, sizeof(directory), "%s", out->path);
-	slash = strrchr(directory, '/');
-	if (slash)
-		slash[slash == directory ? 1 : 0] = '\0';
-	dir_fd = open(slash ? directory : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir_fd = open_directory_of(out->path, O_RDONLY | O_DIRECTORY, 0);
 	if (dir_fd < 0 || fsync(dir_fd))
-		return error_set(err, ERROR_FAILED, errno, "%s", directory);
+		return error_set(err, ERROR_FAILED, errno, "%s", out->path);
 	return 0;
 }
 
 static void output_close(struct output *out)
 {
-	if (out->part[0])
+	if (out->part[0] && !out->nameless)
 		unlink(out->part);
 	if (out->path)
 		fd_close(&out->fd);
