@@ -30,7 +30,8 @@ ok 'and gets a whole image' "$CRIU_LITE" verify "$SCRATCH/copy"
 mkdir "$SCRATCH/killed"
 echo older >"$SCRATCH/killed/image"
 for delay in 0.001 0.002 0.003 0.005 0.008; do
-	save "$SCRATCH/killed/image.$delay" 2>/dev/null &
+	"$CRIU_LITE" checkpoint -t $PID --leave-running -o "$SCRATCH/killed/image.$delay" \
+		2>/dev/null &
 	sleep $delay
 	kill -KILL $! 2>/dev/null && wait $! 2>/dev/null
 	[ ! -e "$SCRATCH/killed/image.$delay" ] ||
