@@ -118,21 +118,24 @@ static int find_layout(const struct types *b, struct layout *ret)
 	*ret = (struct layout){ 0 };
 	for (id = 1; at + sizeof(struct btf_type) <= end; id++) {
 		const struct btf_type *t = (const struct btf_type *)at;
-		const char *name = name_of(b, t->name_off);
+		uint32_t kind = BTF_INFO_KIND(t->info);
 
 		at += sizeof(*t) + tail_size(t);
 		if (at > end)
 			break;
-		if (BTF_INFO_KIND(t->info) == BTF_KIND_FUNC && !strcmp(name, "bpf_iter_task"))
+		if (kind == BTF_KIND_FUNC && !strcmp(name_of(b, t->name_off), "bpf_iter_task"))
 			ret->iterator = id;
-		if (BTF_INFO_KIND(t->info) != BTF_KIND_STRUCT)
+		else if (kind == BTF_KIND_STRUCT && !strcmp(name_of(b, t->name_off), "task_struct"))
+			has_block = member_offset(b, t, "restart_block", &ret->block);
+		else if (kind == BTF_KIND_STRUCT &&
+			 !strcmp(name_of(b, t->name_off), "restart_block"))
+			has_function = member_offset(b, t, "fn", &ret->function);
+		else
 			continue;
-		if (!strcmp(name, "task_struct"))
-			has_block |= member_offset(b, t, "restart_block", &ret->block);
-		else if (!strcmp(name, "restart_block"))
-			has_function |= member_offset(b, t, "fn", &ret->function);
+		if (ret->iterator && has_block && has_function)
+			return 0;
 	}
-	return ret->iterator && has_block && has_function ? 0 : ENOENT;
+	return ENOENT;
 }
 
 static int parse_types(const char *data, size_t size, struct layout *ret)

@@ -83,7 +83,7 @@ static int freeze(void *context, struct error *err)
 	if (guard_check(run->dump.guard, err) || preflight_pids(&run->before, &tree, err) ||
 	    frozen_find(&run->dump, &tree, err))
 		return -1;
-	interrupted_prepare(&run->dump, run->options->pid);
+	interrupted_prepare(&run->dump, run->options->pid, run->before.tasks.count == 1);
 	run->seized_ns = now_ns();
 	return frozen_begin(&run->dump, err);
 }

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "proc/syscall.h"
+#include "proc/tasks.h"
 
 enum {
 	NS_PER_S = 1000000000,
@@ -22,28 +23,37 @@ enum {
 
 /* ---- dump ---- */
 
-void interrupted_prepare(struct dump *d, pid_t root)
+/* Whether the process is one thread that does something else than to wait for a time. */
+static bool needs_no_reader(int proc_dir)
 {
-	struct error unreadable = ERROR_INIT;
+	_cleanup_pid_list_ struct pid_list threads = { 0 };
+	_cleanup_error_ struct error unreadable = ERROR_INIT;
 	struct proc_syscall call;
-	char path[32];
 
-	snprintf(path, sizeof(path), "/proc/%d", root);
-	_cleanup_fd_ int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (proc_read_syscall(dir, &call, &unreadable)) {
-		error_clear(&unreadable);
-		return;
-	}
+	if (proc_list_tasks(proc_dir, &threads, &unreadable) || threads.pids.count > 1 ||
+	    proc_read_syscall(proc_dir, &call, &unreadable))
+		return false;
 	if (call.state != PROC_SYSCALL_BLOCKED)
-		return;
+		return true;
 	switch (call.number) {
 	case SYS_nanosleep:
 	case SYS_clock_nanosleep:
 	case SYS_poll:
 	case SYS_futex:
 	case SYS_restart_syscall:
-		restart_reader_open(&d->restarts);
+		return false;
 	}
+	return true;
+}
+
+void interrupted_prepare(struct dump *d, pid_t root, bool alone)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", root);
+	_cleanup_fd_ int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (!alone || !needs_no_reader(dir))
+		restart_reader_open(&d->restarts);
 }
 
 static bool is_sleep(const struct restart_block *block, long call, const uint64_t a[6])

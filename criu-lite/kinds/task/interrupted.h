@@ -13,9 +13,9 @@
  * the kernel, which a new thread has not.
  */
 
-/* Before the tree is stopped: loads what reads the rest of timeouts if the root process seems to
- * need it. */
-void interrupted_prepare(struct dump *d, pid_t root);
+/* Before the tree is stopped: loads what reads the rest of timeouts, which takes a millisecond; not
+ * for a process that is the whole tree and seems not to need it. */
+void interrupted_prepare(struct dump *d, pid_t root, bool alone);
 /* Dump, thread just held: finds out what the kernel keeps of its call, t->restart. A call that was
  * interrupted before shows as restart_syscall(2); which one it is, is then also told to the way
  * home that has to make it anew should we die (tracee.h). */
