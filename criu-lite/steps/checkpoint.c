@@ -292,8 +292,8 @@ static void count_tasks(const struct dump *d, struct checkpoint_report *report)
 		report->threads += (*task)->threads.count;
 }
 
-/* Preflight has found nothing, and yet something was in the way once the tree was held: a connection
- * that was just being made, a process that was just ending. */
+/* Preflight has found nothing, and yet something was in the way once the tree was held: a
+ * connection that was just being made, a process that was just ending. */
 static bool may_pass(const struct checkpoint_run *run, const struct error *err)
 {
 	return run->seized_ns && !run->released &&

@@ -11,8 +11,8 @@
 
 /* Makes the area that every puppet is born with and the socket over which it gets descriptors. */
 int puppets_prepare(struct restore *r, struct error *err);
-/* The process of the root task. It tells us of its end by SIGCHLD, whatever it told its first parent:
- * another signal could end us. */
+/* The process of the root task. It tells us of its end by SIGCHLD, whatever it told its first
+ * parent: another signal could end us. */
 int puppet_make_root(struct restore *r, struct restore_task *root, struct error *err);
 /* A child of `parent` with the pid that `child` has; with pid 0 any that no saved task uses. */
 int puppet_make_child(struct restore_task *parent, struct restore_task *child, int exit_signal,

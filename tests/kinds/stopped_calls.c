@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A process that is stopped by job control in a call with a timeout goes on with it after SIGCONT. */
+/* A process that is stopped by job control in a call with a timeout goes on with it after SIGCONT.
+ * */
 #include <linux/futex.h>
 #include <poll.h>
 #include <signal.h>
