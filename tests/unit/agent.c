@@ -219,10 +219,9 @@ static void survives_a_dead_tracer(void **state)
 		batch_must(&b, SYS_getpid);
 		if (agent_run(&h.agent, &h.tracee, &b, &err))
 			_exit(1);
-		if (write(ends[1], &h.pid, sizeof(h.pid)) != sizeof(h.pid))
-			_exit(1);
-		/* hand the child's verdict on to the test while it lives */
-		if (dup2(h.result, 100) < 0)
+		/* The child's verdict is handed on to the test while this process lives. */
+		if (dup2(h.result, 100) < 0 ||
+		    write(ends[1], &h.pid, sizeof(h.pid)) != sizeof(h.pid))
 			_exit(1);
 		pause();
 	}

@@ -236,7 +236,7 @@ static inline void hold(struct child *c)
 
 	tracee_release(held);
 	must(tracee_seize(held, c->task.pid, c->task.pid, 0, &err) ||
-		     tracee_interrupt(held, &err) || tracee_wait_stopped(held, 1000, &err) ||
+		     tracee_interrupt(held, &err) || tracee_wait_stopped(held, 5000, &err) ||
 		     tracee_save(held, &err),
 	     &err);
 	interrupted_look(&c->thread);
