@@ -20,6 +20,11 @@ int sys_pidfd_getfd(int pidfd, int number)
 	return syscall(SYS_pidfd_getfd, pidfd, number, 0);
 }
 
+int sys_pidfd_send_signal(int pidfd, int signal)
+{
+	return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
+}
+
 int sys_kcmp(pid_t a, pid_t b, int type, unsigned long index_a, unsigned long index_b)
 {
 	return syscall(SYS_kcmp, a, b, type, index_a, index_b);

@@ -23,6 +23,8 @@ int sys_pidfd_getfd(int pidfd, int number);
 int sys_kcmp(pid_t a, pid_t b, int type, unsigned long index_a, unsigned long index_b);
 /* openat2(2) */
 int sys_openat2(int dir_fd, const char *path, const struct open_how *how);
+/* pidfd_send_signal(2) */
+int sys_pidfd_send_signal(int pidfd, int signal);
 /* tgkill(2) */
 int sys_tgkill(pid_t tgid, pid_t tid, int signal);
 

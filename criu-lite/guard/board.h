@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/array.h"
 #include "guard/guard.h"
 
 /* What the guard and its controller share; for the files of guard/ only. */
@@ -38,11 +39,23 @@ struct board {
 	struct agent_note notes[BOARD_NOTES];
 };
 
+/* A message on the socket; the descriptor of the first two comes with it. */
+struct board_message {
+	enum { MESSAGE_SOCKET, MESSAGE_PROCESS, MESSAGE_DROP_SOCKETS } what;
+	struct guard_socket socket;
+};
+
+/* What the guard holds itself. */
+struct kept {
+	ARRAY_OF(struct guard_socket) sockets;
+	ARRAY_OF(int) processes;	/* pidfds */
+};
+
 /* The guard's process: never returns. It owns both descriptors. */
 __attribute__((noreturn)) void guard_run(struct board *board, int controller_pidfd, int socket);
 /* Removes what a restore has made, the latest first. */
 void guard_remove_things(const struct board *board);
 /* Takes everything back. */
-void guard_repair(struct board *board, const struct guard_socket *sockets, size_t socket_count);
+void guard_repair(struct board *board, const struct kept *kept);
 
 #endif

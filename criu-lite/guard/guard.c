@@ -182,39 +182,55 @@ void guard_freezer_rests(struct guard *g, int slot)
 		g->board->freezers[slot].moves = false;
 }
 
-int guard_keep_socket(struct guard *g, const struct guard_socket *s, struct error *err)
+static int send_message(struct guard *g, const struct board_message *word, int fd,
+			struct error *err)
 {
 	union {
 		struct cmsghdr header;
 		char room[CMSG_SPACE(sizeof(int))];
 	} control = { 0 };
-	struct iovec text = { (void *)s, sizeof(*s) };
-	struct msghdr message = {
-		.msg_iov = &text,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control.room),
-	};
+	struct iovec text = { (void *)word, sizeof(*word) };
+	struct msghdr message = { .msg_iov = &text, .msg_iovlen = 1 };
+
+	if (fd >= 0) {
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control.room);
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SCM_RIGHTS;
+		control.header.cmsg_len = CMSG_LEN(sizeof(fd));
+		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	}
+	if (sendmsg(g->socket, &message, MSG_NOSIGNAL) != (ssize_t)sizeof(*word))
+		return error_set(err, ERROR_FAILED, errno, "the guard does not listen");
+	return 0;
+}
+
+int guard_keep_socket(struct guard *g, const struct guard_socket *s, struct error *err)
+{
+	const struct board_message word = { .what = MESSAGE_SOCKET, .socket = *s };
 
 	if (!g)
 		return 0;
 	g->kept = true;
-	control.header.cmsg_level = SOL_SOCKET;
-	control.header.cmsg_type = SCM_RIGHTS;
-	control.header.cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(&control.header), &s->fd, sizeof(s->fd));
-	if (sendmsg(g->socket, &message, MSG_NOSIGNAL) != (ssize_t)sizeof(*s))
-		return error_set(err, ERROR_FAILED, errno, "the guard takes no socket");
-	return 0;
+	return send_message(g, &word, s->fd, err);
+}
+
+int guard_keep_process(struct guard *g, int pidfd, struct error *err)
+{
+	const struct board_message word = { .what = MESSAGE_PROCESS };
+
+	return g ? send_message(g, &word, pidfd, err) : 0;
 }
 
 int guard_drop_sockets(struct guard *g, struct error *err)
 {
+	const struct board_message word = { .what = MESSAGE_DROP_SOCKETS };
+
 	if (!g || !g->kept)
 		return 0;
 	g->kept = false;
-	if (send(g->socket, "d", 1, MSG_NOSIGNAL) != 1)
-		return error_set(err, ERROR_FAILED, errno, "the guard does not listen");
+	if (send_message(g, &word, -1, err))
+		return -1;
 	g->drops++;
 	while (__atomic_load_n(&g->board->dropped, __ATOMIC_ACQUIRE) != g->drops) {
 		if (guard_check(g, err))

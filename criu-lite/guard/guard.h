@@ -58,6 +58,10 @@ int guard_keep_socket(struct guard *g, const struct guard_socket *s, struct erro
 /* … and closes all of them, which are as they were. Returns when they are closed. */
 int guard_drop_sockets(struct guard *g, struct error *err);
 
+/* A process that dies when we die, until guard_end(): by a descriptor of pidfd_open(2), which the
+ * guard duplicates. */
+int guard_keep_process(struct guard *g, int pidfd, struct error *err);
+
 /* What a restore makes outside of its puppets. */
 enum guard_thing {
 	GUARD_FILE,

@@ -13,10 +13,6 @@
 #include "base/cleanup.h"
 #include "guard/board.h"
 
-struct kept {
-	ARRAY_OF(struct guard_socket) sockets;
-};
-
 /* Two descriptors stay, as numbers 3 and 4; the standard ones lead nowhere, since whoever reads the
  * other ends of ours waits for their end. */
 static void keep_descriptors(int *controller, int *socket)
@@ -65,6 +61,24 @@ static void drop(struct kept *kept, struct board *board)
 	__atomic_add_fetch(&board->dropped, 1, __ATOMIC_RELEASE);
 }
 
+static void keep(struct kept *kept, const struct board_message *word, int fd)
+{
+	struct guard_socket *socket;
+	int *pidfd;
+
+	if (word->what == MESSAGE_PROCESS) {
+		pidfd = array_add(&kept->processes);
+		if (pidfd)
+			*pidfd = fd;
+		return;
+	}
+	socket = array_add(&kept->sockets);
+	if (socket) {
+		*socket = word->socket;
+		socket->fd = fd;
+	}
+}
+
 /* One message of the controller. False when there is none any more. */
 static bool take_message(int socket, struct kept *kept, struct board *board)
 {
@@ -72,29 +86,26 @@ static bool take_message(int socket, struct kept *kept, struct board *board)
 		struct cmsghdr header;
 		char room[CMSG_SPACE(sizeof(int))];
 	} control;
-	struct guard_socket told;
-	struct iovec text = { &told, sizeof(told) };
+	struct board_message word;
+	struct iovec text = { &word, sizeof(word) };
 	struct msghdr message = {
 		.msg_iov = &text,
 		.msg_iovlen = 1,
 		.msg_control = &control,
 		.msg_controllen = sizeof(control.room),
 	};
-	struct guard_socket *slot;
 	struct cmsghdr *part;
-	ssize_t size = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	int fd = -1;
 
-	if (size <= 0)
+	if (recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(word))
 		return false;
 	part = CMSG_FIRSTHDR(&message);
-	if (size != sizeof(told) || !part || part->cmsg_type != SCM_RIGHTS) {
+	if (part && part->cmsg_type == SCM_RIGHTS)
+		memcpy(&fd, CMSG_DATA(part), sizeof(fd));
+	if (word.what == MESSAGE_DROP_SOCKETS)
 		drop(kept, board);
-		return true;
-	}
-	memcpy(&told.fd, CMSG_DATA(part), sizeof(told.fd));
-	slot = array_add(&kept->sockets);
-	if (slot)
-		*slot = told;
+	else if (fd >= 0)
+		keep(kept, &word, fd);
 	return true;
 }
 
@@ -121,6 +132,6 @@ void guard_run(struct board *board, int controller, int socket)
 		break;
 	}
 	if (!board->done)
-		guard_repair(board, kept.sockets.items, kept.sockets.count);
+		guard_repair(board, &kept);
 	_exit(0);
 }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "guard/board.h"
+#include "kernel-compat/calls.h"
 #include "proc/maps.h"
 #include "proc/stat.h"
 #include "proc/status.h"
@@ -42,17 +44,27 @@ struct ward {
 /* uapi linux/tcp.h: without a probe of the peer's window */
 enum { REPAIR_OFF_SILENTLY = -1 };
 
-static void end_repair(const struct guard_socket *sockets, size_t count)
+static void end_tcp_repair(const struct kept *kept)
 {
 	const int off = REPAIR_OFF_SILENTLY;
 	const struct guard_socket *s;
 
-	for (s = sockets; s < sockets + count; s++) {
-		setsockopt(s->fd, SOL_SOCKET, SO_PEEK_OFF, &s->peek_offset, sizeof(s->peek_offset));
+	array_for(s, &kept->sockets) {
+		if (s->peek_offset >= 0)
+			setsockopt(s->fd, SOL_SOCKET, SO_PEEK_OFF, &s->peek_offset,
+				   sizeof(s->peek_offset));
 		setsockopt(s->fd, IPPROTO_TCP, TCP_REPAIR, &off, sizeof(off));
 		setsockopt(s->fd, SOL_SOCKET, SO_REUSEADDR, &s->reuse, sizeof(s->reuse));
 		close(s->fd);
 	}
+}
+
+static void end_processes(const struct kept *kept)
+{
+	const int *pidfd;
+
+	array_for(pidfd, &kept->processes)
+		sys_pidfd_send_signal(*pidfd, SIGKILL);
 }
 
 static void write_freezer(const struct board_freezer *f, const char *word)
@@ -257,13 +269,14 @@ static bool visit(struct board *board, struct ward *ward)
 	return healthy;
 }
 
-void guard_repair(struct board *board, const struct guard_socket *sockets, size_t socket_count)
+void guard_repair(struct board *board, const struct kept *kept)
 {
 	struct ward ward = { 0 };
 	uint32_t i;
 	int tries;
 
-	end_repair(sockets, socket_count);
+	end_processes(kept);
+	end_tcp_repair(kept);
 	guard_remove_things(board);
 	for (i = 0; i < board->note_count; i++) {
 		struct agent_note *note = &board->notes[i];

@@ -241,15 +241,21 @@ static void remove_pidfile(void *context)
 static int go(void *context, struct error *err)
 {
 	struct restore_run *run = context;
+	struct restore_task **t;
 	sigset_t all, before;
 	int r;
 
 	one_processor_end(&run->turns);
+	/* A puppet that is let go does not die with us any more, but half a tree must not live. */
+	array_for(t, &run->r.tasks)
+		if (!(*t)->zombie && guard_keep_process(run->r.guard, (*t)->pidfd, err))
+			return -1;
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
-	/* From now on what was made is the program's. */
-	end_guard(run);
 	r = release_go(&run->r, run->tree, err);
+	/* From now on what was made is the program's. */
+	if (!r)
+		end_guard(run);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	return r;
 }

@@ -55,7 +55,8 @@ static int open_handle(int mount_fd, uint32_t type, const void *data, size_t siz
 
 	u.handle.handle_bytes = size;
 	u.handle.handle_type = type;
-	memcpy(u.handle.f_handle, data, size);
+	if (size)
+		memcpy(u.handle.f_handle, data, size);
 	return open_by_handle_at(mount_fd, &u.handle, O_PATH | O_CLOEXEC);
 }
 
@@ -286,7 +287,8 @@ static int run_added(struct restore_file *f, struct adding *adding, size_t end, 
 /* By its handle, from outside: it has no path that the puppet could use. */
 static int add_by_handle(struct restore_file *f, const Inotify__Watch *watch, struct error *err)
 {
-	_cleanup_free_ char *mount = strndup((char *)watch->mount_path.data, watch->mount_path.len);
+	_cleanup_free_ char *mount =
+		strndup((char *)watch->mount_path.data ?: "", watch->mount_path.len);
 	_cleanup_fd_ int mount_fd = -1, fd = -1;
 	int32_t wd = watch->wd;
 	char path[32];
@@ -298,8 +300,10 @@ static int add_by_handle(struct restore_file *f, const Inotify__Watch *watch, st
 		return error_set(err, ERROR_FAILED, errno, "watch %u: %s", watch->wd, mount);
 	fd = open_handle(mount_fd, watch->handle_type, watch->handle.data, watch->handle.len);
 	if (fd < 0)
-		return error_set(err, ERROR_FAILED, errno, "watch %u: the file, known by its handle "
-				 "on %s only", watch->wd, mount);
+		return error_set(err, ERROR_FAILED, errno,
+				 "watch %u: the file, known by its handle "
+				 "on %s only",
+				 watch->wd, mount);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (ioctl(f->fd, SET_NEXT_WD, wd) || inotify_add_watch(f->fd, path, watch->mask) != wd)
 		return error_set(err, ERROR_FAILED, errno, "watch %u", watch->wd);

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "guard/guard.h"
 #include "images/deleted_file.pb-c.h"
 #include "kinds/objects.h"
 
@@ -82,6 +83,24 @@ static int unlink_in_root(struct restore_objects *r, const char *path)
 	return dir < 0 ? -1 : unlinkat(dir, strrchr(path, '/') + 1, 0);
 }
 
+/* The file has its name for a moment; if we die in it, the guard takes it away. */
+static void tell_guard(struct restore_objects *r, const char *path)
+{
+	_cleanup_fd_ int there = restore_objects_open_path(r, path, O_PATH | O_NOFOLLOW, 0);
+	_cleanup_free_ char *root = NULL, *absolute = NULL;
+	_cleanup_error_ struct error too_many = ERROR_INIT;
+	char link[64];
+
+	snprintf(link, sizeof(link), "/proc/%d/root",
+		 restore_objects_opener(r)->threads.items[0]->tracee.tid);
+	if (there >= 0 || readlink_alloc(AT_FDCWD, link, &root))
+		return;
+	if (asprintf(&absolute, "%s%s", strcmp(root, "/") ? root : "", path) < 0)
+		absolute = NULL;
+	else if (guard_will_make(restore_objects_run(r)->guard, GUARD_FILE, 0, absolute, &too_many))
+		log_info("%s", too_many.message);
+}
+
 static int open_and_unlink(struct restore_objects *r, const char *path)
 {
 	char other[PATH_MAX];
@@ -90,6 +109,7 @@ static int open_and_unlink(struct restore_objects *r, const char *path)
 	for (i = 0; i <= NAMES_TRIED; i++) {
 		if (i && snprintf(other, sizeof(other), "%s.%d", path, i) >= (int)sizeof(other))
 			break;
+		tell_guard(r, i ? other : path);
 		fd = restore_objects_open_path(r, i ? other : path, O_RDWR | O_CREAT | O_EXCL,
 					       0600);
 		if (fd >= 0 && unlink_in_root(r, i ? other : path)) {

@@ -277,7 +277,7 @@ static int make_directory(struct guard *guard, const char *parent, int dir, cons
 static int bind_at_path(struct guard *guard, int fd, const UnixSocket__Name *name, bool *ret_made,
 			struct error *err)
 {
-	_cleanup_free_ char *path = strndup((const char *)name->path.data, name->path.len);
+	_cleanup_free_ char *path = strndup((const char *)name->path.data ?: "", name->path.len);
 	_cleanup_free_ char *parent = path ? strdup(path) : NULL;
 	_cleanup_fd_ int dir = -1, top = -1;
 	char *slash = parent ? strrchr(parent, '/') : NULL;
@@ -328,7 +328,7 @@ int unix_name_bind(struct guard *guard, int fd, const UnixSocket__Name *name, co
 
 void unix_name_unlink(const UnixSocket__Name *name)
 {
-	_cleanup_free_ char *path = strndup((const char *)name->path.data, name->path.len);
+	_cleanup_free_ char *path = strndup((const char *)name->path.data ?: "", name->path.len);
 
 	if (path)
 		unlink(path);
