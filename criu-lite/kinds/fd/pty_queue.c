@@ -5,10 +5,11 @@
  * end whether or not we are still there. Settings that would change the data on its way (echo,
  * signals, translations) are off meanwhile.
  *
- * In canonical mode the reader gets the bytes of complete and incomplete lines; written back they
- * make the same lines again. Only an end-of-file character reads as NUL and cannot be written back
- * blindly: where one is found a second batch puts it right. A NUL that was typed in canonical mode
- * is taken for one, and a newline typed behind ^V for the end of a line.
+ * In canonical mode the lines that are complete are read as such (pty_lines.c), what is behind them
+ * as bytes, which make the same lines again when they are written back. If there are so many lines
+ * that an end-of-file character is among those bytes (where it is a NUL), a second batch puts it
+ * right. A NUL that was typed is taken for one then, and a newline typed behind ^V always for the
+ * end of a line.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,7 @@
 #include "base/cleanup.h"
 #include "kinds/enter.h"
 #include "kinds/fd/pty.h"
+#include "kinds/fd/pty_lines.h"
 
 enum {
 	/* Each direction holds at most 4 KiB in its read buffer and 16 KiB on the way there. */
@@ -94,6 +96,7 @@ struct copying {
 	const struct pty_ends *ends;
 	const struct termios2 *own;
 	bool canonical, stopped;
+	bool by_lines;		/* complete lines wait and are read as such */
 	size_t output_waits, input_waits;	/* as FIONREAD says: complete lines only */
 	/* What is to be there afterwards; NULL: what was there. */
 	const struct buffer *output, *input;
@@ -101,6 +104,7 @@ struct copying {
 	int peer, output_read[PIECES], output_written[PIECES];
 	int input_read[PIECES], input_written[PIECES];
 	uint64_t output_data, input_data;
+	struct pty_lines lines;
 };
 
 /* A call whose first argument is the slave that the batch has opened. */
@@ -148,7 +152,7 @@ static void flush_input(struct batch *b, const struct copying *c)
 	if (c->canonical || c->input_waits)
 		batch_call(b, SYS_ppoll, batch_put(b, &poller, sizeof(poller)), 1,
 			   batch_put(b, &wait, sizeof(wait)), 0, 8);
-	if (c->canonical ? c->input_waits > 0 || c->input : c->input_waits > UINT8_MAX)
+	if (c->canonical ? c->by_lines || c->input : c->input_waits > UINT8_MAX)
 		settle(b);
 }
 
@@ -196,9 +200,8 @@ static void write_back(struct batch *b, struct copying *c)
 	flush_input(b, c);
 }
 
-static int make_copying(struct batch *b, void *context, struct error *err)
+static void make_copying(struct batch *b, struct copying *c)
 {
-	struct copying *c = context;
 	const struct pty_ends *ends = c->ends;
 	struct termios2 plain = plain_settings(c->own, false);
 	uint64_t off, on;
@@ -210,12 +213,22 @@ static int make_copying(struct batch *b, void *context, struct error *err)
 	if (ends->packet)
 		batch_call(b, SYS_ioctl, ends->number, TIOCPKT, off);
 	batch_call(b, SYS_fcntl, ends->number, F_SETFL, ends->flags | O_NONBLOCK);
+	if (c->by_lines) {
+		c->lines.peer = c->peer;
+		c->lines.peer_number = lowest_free(ends->task);
+		c->lines.master = ends->number;
+		pty_lines_read(&c->lines, b);
+	}
 	set_peer(b, c, plain);
 	read_all(b, c);
 	plain = c->input ? quoting_settings(c->own) : plain_settings(c->own, c->canonical);
 	if (!c->canonical && c->input_waits)
 		plain.c_cc[VMIN] = c->input_waits < UINT8_MAX ? c->input_waits : UINT8_MAX;
+	if (c->by_lines)
+		plain.c_cc[VEOF] = LINES_EOF;
 	set_peer(b, c, plain);
+	if (c->by_lines)
+		pty_lines_write(&c->lines, b);
 	write_back(b, c);
 	set_peer(b, c, *c->own);
 	/* Taking the settings away has started the output. */
@@ -227,7 +240,6 @@ static int make_copying(struct batch *b, void *context, struct error *err)
 	if (ends->packet)
 		batch_call(b, SYS_ioctl, ends->number, TIOCPKT, on);
 	on_peer(b, c, SYS_close, 0, 0);
-	return 0;
 }
 
 /* What was read, piece by piece. */
@@ -252,6 +264,15 @@ static size_t total(const struct batch *b, const int *records)
 	return sum;
 }
 
+static int run_copying(struct copying *c, struct batch *b, struct error *err)
+{
+	struct dump_task *task = c->ends->task;
+
+	batch_start(b, &task->agent);
+	make_copying(b, c);
+	return agent_run(&task->agent, &task->threads.items[0].tracee, b, err);
+}
+
 /* Once more, with what is to be there in the end. */
 static int put_right(struct copying *c, const struct pty_queue *q, struct error *err)
 {
@@ -260,10 +281,11 @@ static int put_right(struct copying *c, const struct pty_queue *q, struct error 
 
 	if (quote_input(&q->input, c->canonical, &quoted))
 		return error_set(err, ERROR_FAILED, ENOMEM, "terminal");
+	c->by_lines = false;
 	c->input = &quoted;
 	c->output = &q->output;
 	c->output_waits = SMALL;
-	if (dump_visit(c->ends->task, &b, make_copying, c, err))
+	if (run_copying(c, &b, err))
 		return -1;
 	if (total(&b, c->input_written) != quoted.size ||
 	    total(&b, c->output_written) != q->output.size)
@@ -290,32 +312,52 @@ static bool output_stopped(const struct pty_ends *ends, size_t output_waits)
 	return ends->slave >= 0 && output_waits < SMALL && poll(&poller, 1, 0) == 0;
 }
 
+/* With the agent in the process, where a second batch follows the first at once. */
+static int copy(struct copying *c, struct pty_queue *ret, struct error *err)
+{
+	_cleanup_batch_ struct batch b = { 0 };
+	int wrong = 0;
+	size_t lines;
+
+	if (run_copying(c, &b, err))
+		return -1;
+	if (c->by_lines)
+		wrong = pty_lines_collect(&c->lines, &b, &ret->input);
+	lines = ret->input.size;
+	if (wrong < 0 || collect(&b, c->output_read, c->output_data, &ret->output) ||
+	    collect(&b, c->input_read, c->input_data, &ret->input))
+		return error_set(err, ERROR_FAILED, ENOMEM, "terminal");
+	if (wrong || total(&b, c->output_written) != ret->output.size ||
+	    total(&b, c->input_written) != ret->input.size - lines ||
+	    (c->canonical && memchr((ret->input.data ?: "") + lines, '\0',
+				    ret->input.size - lines)))
+		return put_right(c, ret, err);
+	return 0;
+}
+
 int pty_queue_copy(const struct pty_ends *ends, const struct termios2 *settings,
 		   struct pty_queue *ret, struct error *err)
 {
-	_cleanup_batch_ struct batch b = { 0 };
+	_cleanup_error_ struct error later = ERROR_INIT;
 	struct copying c = { .ends = ends, .own = settings };
 	struct pollfd both[2] = { { ends->master, POLLIN, 0 }, { ends->slave, POLLIN, 0 } };
+	int r;
 
 	/* Lets the kernel pass on what is on its way. */
 	poll(both, 2, 0);
 	c.canonical = settings->c_lflag & ICANON;
 	waits(ends->master, &c.output_waits);
 	waits(ends->slave, &c.input_waits);
+	c.by_lines = c.canonical && both[1].revents & POLLIN;
 	c.stopped = ret->stopped = output_stopped(ends, c.output_waits);
 	/* Whether an incomplete line waits, nothing tells. */
-	if (!c.output_waits && !c.input_waits && (!c.canonical || ends->slave_closed))
+	if (!c.output_waits && !c.input_waits && !c.by_lines &&
+	    (!c.canonical || ends->slave_closed))
 		return 0;
-	if (dump_visit(ends->task, &b, make_copying, &c, err))
+	if (dump_enter(ends->task, err))
 		return -1;
-	if (collect(&b, c.output_read, c.output_data, &ret->output) ||
-	    collect(&b, c.input_read, c.input_data, &ret->input))
-		return error_set(err, ERROR_FAILED, ENOMEM, "terminal");
-	if (total(&b, c.output_written) != ret->output.size ||
-	    total(&b, c.input_written) != ret->input.size ||
-	    (c.canonical && memchr(ret->input.data ?: "", '\0', ret->input.size)))
-		return put_right(&c, ret, err);
-	return 0;
+	r = copy(&c, ret, err);
+	return dump_leave(ends->task, r ? &later : err) || r ? -1 : 0;
 }
 
 /* ---- restore ---- */
