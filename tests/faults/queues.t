@@ -10,6 +10,7 @@ tests/kinds, which check in the end that all is there."""
 import argparse
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -47,9 +48,15 @@ def checkpoint(pid, image, delay):
     return time.monotonic() - begin
 
 
-def untraced(pid):
-    return all("TracerPid:\t0\n" in (harness.read_text(f"/proc/{member}/status") or "")
-               for member in harness.tree(pid))
+def tracers(pid):
+    """Who still holds the program, and what he does."""
+    found = {}
+    for member in harness.tree(pid):
+        status = harness.read_text(f"/proc/{member}/status") or ""
+        for tracer in re.findall(r"^TracerPid:\t([1-9]\d*)$", status, re.M):
+            found[tracer] = [harness.read_text(f"/proc/{tracer}/{name}")
+                             for name in ("cmdline", "syscall", "wchan")]
+    return found
 
 
 def judge(program, kills):
@@ -66,8 +73,8 @@ def judge(program, kills):
         whole = min(checkpoint(process.pid, image, None) for _ in range(3))
         for _ in range(kills):
             checkpoint(process.pid, image, random.uniform(0.0005, whole))
-            if not wait_for(lambda: untraced(process.pid)):
-                return "the program is still traced"
+            if not wait_for(lambda: not tracers(process.pid)):
+                return f"the program is still traced: {tracers(process.pid)}"
         open(os.path.join(scratch, "go"), "w").close()
         wait_for(lambda: os.path.exists(result) or process.poll() is not None)
         verdict = (harness.read_text(result) or "no result").strip()

@@ -60,14 +60,13 @@ static int look_up(struct batch *b, int table, int offset, size_t size)
 
 static void write_line(struct pty_lines *l, struct batch *b, int i)
 {
-	const char eof = (char)LINES_EOF;
 	/* 1 if a line was read at all, as the length of the look-up for its end. */
 	int there = look_up(b, l->ones, l->read[i], 1);
 	int end = look_up(b, l->ends, l->shown[i], 0);
 
 	l->written[i] = batch_call(b, SYS_write, l->master, l->data + i * LINE_ROOM);
 	batch_from(b, l->written[i], LENGTH, l->read[i]);
-	l->ended[i] = batch_call(b, SYS_write, l->master, batch_put(b, &eof, 1), 0);
+	l->ended[i] = batch_call(b, SYS_write, l->master, batch_put(b, &l->eof, 1), 0);
 	b->records.items[there].a[1] = batch_argument(b, end, LENGTH);
 	b->records.items[end].a[1] = batch_argument(b, l->ended[i], LENGTH);
 }
@@ -99,7 +98,7 @@ int pty_lines_collect(const struct pty_lines *l, const struct batch *b, struct b
 		if (size < 0)
 			continue;
 		wrong |= batch_result(b, l->written[i]) != size || shown < 0 ||
-			 batch_result(b, l->ended[i]) != !shown || memchr(line, LINES_EOF, size);
+			 batch_result(b, l->ended[i]) != !shown || memchr(line, l->eof, size);
 		if (buffer_append(ret, line, size) || (!shown && buffer_append(ret, "", 1)))
 			return -1;
 	}

@@ -19,12 +19,12 @@
 enum {
 	LINES_MAX = 32,
 	LINE_ROOM = 4096,
-	LINES_EOF = 0xfe,	/* stands for the character meanwhile: in no UTF-8 text */
 };
 
 struct pty_lines {
 	int peer, master;	/* record that has opened the slave; number of the master */
 	int peer_number;	/* that the slave gets */
+	char eof;		/* what is VEOF while they are put back */
 	/* records */
 	int read[LINES_MAX], shown[LINES_MAX], written[LINES_MAX], ended[LINES_MAX];
 	int ones, ends;		/* tables */
@@ -33,10 +33,10 @@ struct pty_lines {
 
 /* The slave is in canonical mode: takes the lines out. */
 void pty_lines_read(struct pty_lines *l, struct batch *b);
-/* The slave's input is empty and VEOF is LINES_EOF: puts them back. */
+/* The slave's input is empty and VEOF is l->eof: puts them back. */
 void pty_lines_write(struct pty_lines *l, struct batch *b);
-/* Afterwards: appends the lines to *ret, with a NUL for each end-of-file character. 0; 1 if they are
- * not back as they were; -1 without memory. */
+/* Afterwards: appends the lines to *ret, with a NUL for each end-of-file character. 0; 1 if they
+ * are not back as they were; -1 without memory. */
 int pty_lines_collect(const struct pty_lines *l, const struct batch *b, struct buffer *ret);
 
 #endif

@@ -27,9 +27,10 @@
 enum {
 	/* Each direction holds at most 4 KiB in its read buffer and 16 KiB on the way there. */
 	PIECE = 1024,
-	PIECES = 21,
+	PIECES = 44,		/* more than enough: a read may be short while data comes in */
 	PIECES_AT_ONCE = 7,
 	SETTLE_MS = 3,		/* for the kernel's worker between the two sides */
+	MARK_MS = 200,		/* at most, for a mark to get through */
 	TRIES = 100,		/* a millisecond each */
 	SMALL = 4000,		/* below this the read buffer holds everything */
 
@@ -97,13 +98,14 @@ struct copying {
 	const struct termios2 *own;
 	bool canonical, stopped;
 	bool by_lines;		/* complete lines wait and are read as such */
+	cc_t mark, mark_off;	/* VSTOP and VSTART, when marks are sent */
 	size_t output_waits, input_waits;	/* as FIONREAD says: complete lines only */
 	/* What is to be there afterwards; NULL: what was there. */
 	const struct buffer *output, *input;
 	/* records, and addresses of data */
 	int peer, output_read[PIECES], output_written[PIECES];
 	int input_read[PIECES], input_written[PIECES];
-	uint64_t output_data, input_data;
+	uint64_t output_data, input_data, on, off;
 	struct pty_lines lines;
 };
 
@@ -119,6 +121,44 @@ static int on_peer(struct batch *b, const struct copying *c, long number, uint64
 static void set_peer(struct batch *b, const struct copying *c, struct termios2 settings)
 {
 	on_peer(b, c, SYS_ioctl, TCSETS2, batch_put(b, &settings, sizeof(settings)));
+}
+
+/* Control characters that mean nothing to the program; they are hardly ever typed. */
+static void choose_marks(struct copying *c)
+{
+	static const char candidates[] = { 0x1e, 0x1d, 0x1f, 0x0e, 0x10, 0x19, 0x18, 0x14, 0x0b };
+	cc_t *wanted[] = { &c->mark, &c->mark_off, (cc_t *)&c->lines.eof };
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof(candidates) && n < ARRAY_SIZE(wanted); i++)
+		if (!memchr(c->own->c_cc, candidates[i], sizeof(c->own->c_cc)))
+			*wanted[n++] = candidates[i];
+}
+
+/* Settings with which marks get through. */
+static struct termios2 marking(const struct copying *c, struct termios2 settings)
+{
+	settings.c_iflag = (settings.c_iflag | IXON) & ~IXANY;
+	settings.c_cc[VSTOP] = c->mark;
+	settings.c_cc[VSTART] = c->mark_off;
+	return settings;
+}
+
+/*
+ * Waits until the kernel's worker has passed all input on to the line discipline, with marking()
+ * set: a character that stops the output is sent behind it, and in packet mode poll(2) tells of the
+ * stop. The output stays stopped until IXON is taken away.
+ */
+static void mark(struct batch *b, const struct copying *c)
+{
+	const struct pollfd poller = { .fd = c->ends->number, .events = POLLPRI };
+	const struct timespec wait = { .tv_nsec = MARK_MS * 1000000l };
+
+	batch_call(b, SYS_ioctl, c->ends->number, TIOCPKT, c->on);
+	batch_call(b, SYS_write, c->ends->number, batch_put(b, &c->mark, 1), 1);
+	batch_call(b, SYS_ppoll, batch_put(b, &poller, sizeof(poller)), 1,
+		   batch_put(b, &wait, sizeof(wait)), 0, 8);
+	batch_call(b, SYS_ioctl, c->ends->number, TIOCPKT, c->off);
 }
 
 static void settle(struct batch *b)
@@ -138,21 +178,18 @@ static int lowest_free(const struct dump_task *task)
 	return number;
 }
 
-/*
- * Waits until the kernel's worker has passed the input on, since it must not meet the program's own
- * settings. poll(2) does that work itself while nothing can be read yet: with an incomplete line,
- * or with fewer than VMIN bytes. For more a moment's sleep has to do; coming too late would echo
- * the bytes once more.
- */
-static void flush_input(struct batch *b, const struct copying *c)
+/* In raw mode marks would be data. poll(2) does the worker's work itself as long as fewer than VMIN
+ * bytes wait; for more a moment's sleep has to do, and coming too late changes nothing but that
+ * bytes may be echoed once more. */
+static void flush_raw(struct batch *b, const struct copying *c)
 {
 	const struct pollfd poller = { .fd = lowest_free(c->ends->task), .events = POLLIN };
-	const struct timespec wait = { .tv_nsec = c->canonical ? 0 : 100000000 };
+	const struct timespec wait = { .tv_nsec = MARK_MS * 1000000l };
 
-	if (c->canonical || c->input_waits)
+	if (c->input_waits)
 		batch_call(b, SYS_ppoll, batch_put(b, &poller, sizeof(poller)), 1,
 			   batch_put(b, &wait, sizeof(wait)), 0, 8);
-	if (c->canonical ? c->by_lines || c->input : c->input_waits > UINT8_MAX)
+	if (c->input_waits > UINT8_MAX)
 		settle(b);
 }
 
@@ -197,48 +234,75 @@ static void write_back(struct batch *b, struct copying *c)
 		c->input_written[i] = write_piece(b, c, true, i);
 		c->output_written[i] = write_piece(b, c, false, i);
 	}
-	flush_input(b, c);
+	if (c->canonical)
+		mark(b, c);
+	else
+		flush_raw(b, c);
+}
+
+/* Input that the program has not seen yet is still to be treated by its own settings. */
+static void take_out(struct batch *b, struct copying *c)
+{
+	struct termios2 own = *c->own;
+
+	own.c_iflag &= ~IXON;
+	set_peer(b, c, own);
+	on_peer(b, c, SYS_ioctl, TCXONC, TCOON);
+	if (c->canonical) {
+		set_peer(b, c, marking(c, *c->own));
+		mark(b, c);
+		set_peer(b, c, own);
+	}
+	if (c->by_lines)
+		pty_lines_read(&c->lines, b);
+	set_peer(b, c, plain_settings(c->own, false));
+	read_all(b, c);
+}
+
+static void put_back(struct batch *b, struct copying *c)
+{
+	struct termios2 plain = c->input ? quoting_settings(c->own) :
+					   plain_settings(c->own, c->canonical);
+
+	if (!c->canonical && c->input_waits)
+		plain.c_cc[VMIN] = c->input_waits < UINT8_MAX ? c->input_waits : UINT8_MAX;
+	if (c->canonical)
+		plain = marking(c, plain);
+	if (c->by_lines)
+		plain.c_cc[VEOF] = c->lines.eof;
+	set_peer(b, c, plain);
+	if (c->by_lines)
+		pty_lines_write(&c->lines, b);
+	write_back(b, c);
+	/* Taking IXON away starts the output again. */
+	plain.c_iflag &= ~IXON;
+	set_peer(b, c, plain);
+	set_peer(b, c, *c->own);
+	if (c->stopped && c->own->c_iflag & IXON)
+		batch_call(b, SYS_write, c->ends->number, batch_put(b, &c->own->c_cc[VSTOP], 1), 1);
+	else if (c->stopped)
+		on_peer(b, c, SYS_ioctl, TCXONC, TCOOFF);
 }
 
 static void make_copying(struct batch *b, struct copying *c)
 {
 	const struct pty_ends *ends = c->ends;
-	struct termios2 plain = plain_settings(c->own, false);
-	uint64_t off, on;
 
-	off = batch_put(b, &(int){ 0 }, sizeof(int));
-	on = batch_put(b, &(int){ 1 }, sizeof(int));
+	c->off = batch_put(b, &(int){ 0 }, sizeof(int));
+	c->on = batch_put(b, &(int){ 1 }, sizeof(int));
 	c->peer = batch_must(b, SYS_ioctl, ends->number, TIOCGPTPEER,
 			     O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-	if (ends->packet)
-		batch_call(b, SYS_ioctl, ends->number, TIOCPKT, off);
+	choose_marks(c);
+	c->lines.peer = c->peer;
+	c->lines.peer_number = lowest_free(ends->task);
+	c->lines.master = ends->number;
+	batch_call(b, SYS_ioctl, ends->number, TIOCPKT, c->off);
 	batch_call(b, SYS_fcntl, ends->number, F_SETFL, ends->flags | O_NONBLOCK);
-	if (c->by_lines) {
-		c->lines.peer = c->peer;
-		c->lines.peer_number = lowest_free(ends->task);
-		c->lines.master = ends->number;
-		pty_lines_read(&c->lines, b);
-	}
-	set_peer(b, c, plain);
-	read_all(b, c);
-	plain = c->input ? quoting_settings(c->own) : plain_settings(c->own, c->canonical);
-	if (!c->canonical && c->input_waits)
-		plain.c_cc[VMIN] = c->input_waits < UINT8_MAX ? c->input_waits : UINT8_MAX;
-	if (c->by_lines)
-		plain.c_cc[VEOF] = LINES_EOF;
-	set_peer(b, c, plain);
-	if (c->by_lines)
-		pty_lines_write(&c->lines, b);
-	write_back(b, c);
-	set_peer(b, c, *c->own);
-	/* Taking the settings away has started the output. */
-	if (c->stopped && c->own->c_iflag & IXON)
-		batch_call(b, SYS_write, ends->number, batch_put(b, &c->own->c_cc[VSTOP], 1), 1);
-	else if (c->stopped)
-		on_peer(b, c, SYS_ioctl, TCXONC, TCOOFF);
+	take_out(b, c);
+	put_back(b, c);
 	batch_call(b, SYS_fcntl, ends->number, F_SETFL, ends->flags);
 	if (ends->packet)
-		batch_call(b, SYS_ioctl, ends->number, TIOCPKT, on);
+		batch_call(b, SYS_ioctl, ends->number, TIOCPKT, c->on);
 	on_peer(b, c, SYS_close, 0, 0);
 }
 
