@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -72,7 +73,7 @@ static void hold(struct held *h)
 	h->result = ends[0];
 	usleep(20000);
 	if (tracee_seize(&h->tracee, h->pid, h->pid, 0, &err) ||
-	    tracee_interrupt(&h->tracee, &err) || tracee_wait_stopped(&h->tracee, 1000, &err) ||
+	    tracee_interrupt(&h->tracee, &err) || tracee_wait_stopped(&h->tracee, 20000, &err) ||
 	    tracee_save(&h->tracee, &err))
 		fail_msg("%s", err.message);
 	snprintf(path, sizeof(path), "/proc/%d", h->pid);
@@ -210,6 +211,8 @@ static void survives_a_dead_tracer(void **state)
 	assert_int_equal(pipe(target_out), 0);
 	tracer = fork();
 	if (!tracer) {
+		/* Whatever becomes of the test, nobody is left behind. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		_cleanup_batch_ struct batch b = { 0 };
 		struct error err = { 0 };
 		struct held h;
