@@ -39,6 +39,7 @@ static int restore_from(const struct arguments *a, bool relay, struct restore_re
 		.input = STDIN_FILENO,
 		.pidfile = a->pidfile,
 		.jobs = a->jobs ? a->jobs : default_jobs(),
+		.detached = a->detach,
 		.relay = relay,
 	};
 	_cleanup_fd_ int file = -1;

@@ -44,6 +44,7 @@ struct restore_options;
 
 struct restore {
 	const struct restore_options *options;
+	bool detached;		/* we end while the tree runs, and are its root's parent */
 	bool only_look;		/* nothing is restored: what this machine has does not matter */
 	struct stream_reader *in;
 	ARRAY_OF(struct restore_task *) tasks;	/* in tree-plan order, parents first */

@@ -28,6 +28,7 @@ struct restore_options {
 	int jobs;			/* worker threads */
 	enum stdio_policy stdio;
 	const char *stdio_file;		/* for STDIO_FILE */
+	bool detached;			/* the caller will end while the program runs */
 	bool relay;			/* the caller will copy between its terminal and
 					 * report->relay, if there is one */
 };

@@ -297,6 +297,7 @@ int restore(const struct restore_options *options, struct restore_report *report
 	_Static_assert(ARRAY_SIZE(steps) <= RESTORE_STEPS_MAX, "room for all times");
 	*report = (struct restore_report){ .steps = ARRAY_SIZE(steps), .relay = -1 };
 	run.r.relays = options->relay;
+	run.r.detached = options->detached;
 	run.r.relay = -1;
 	run.r.options = options;
 	run.r.service[0] = run.r.service[1] = -1;

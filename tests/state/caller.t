@@ -94,6 +94,17 @@ is 'directory: restore' $STATUS 0
 is 'directory: it is there' "$(readlink "/proc/$PID/cwd")" "$SCRATCH/here"
 kill_tree "$PID"
 
+start sh -c 'sleep 0.2; exec setpriv --pdeathsig TERM sleep 1000'
+wait_until 'grep -q sleep "/proc/$PID/comm"'
+ok 'parent: checkpoint' save "$PID"
+restore_by env
+is 'parent: restore' $STATUS 0
+is 'parent: a note' "$(cat "$SCRATCH/log")" "criu-lite: note: process $PID, thread $PID: its \
+parent-death signal 15 is not set, as its parent is another one now"
+sleep 0.1
+ok 'parent: the end of criu-lite does no harm' kill -0 "$PID"
+kill_tree "$PID"
+
 if choom -n -10 true 2>/dev/null; then
 	start choom -n -10 $poor sleep 1000
 	ok 'killed last: checkpoint' save "$PID"

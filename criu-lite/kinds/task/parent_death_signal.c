@@ -3,6 +3,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#include "base/log.h"
 #include "images/parent_death_signal.pb-c.h"
 #include "kinds/dump.h"
 #include "kinds/restore.h"
@@ -30,7 +31,15 @@ static int parent_death_signal_take(struct dump_thread *t, const struct batch *b
 static int parent_death_signal_put(struct restore_thread *t, const ProtobufCMessage *message,
 				   struct batch *b, struct error *err)
 {
-	batch_must(b, SYS_prctl, PR_SET_PDEATHSIG, ((const ParentDeathSignal *)message)->signal);
+	uint32_t signal = ((const ParentDeathSignal *)message)->signal;
+
+	/* The root's parent was somebody outside, and is us now: our end is not what is meant. */
+	if (!t->task->parent && t->task->restore->detached) {
+		log_notice("process %d, thread %d: its parent-death signal %u is not set, as "
+			   "its parent is another one now", t->task->pid, t->tid, signal);
+		return 0;
+	}
+	batch_must(b, SYS_prctl, PR_SET_PDEATHSIG, signal);
 	return 0;
 }
 
