@@ -70,7 +70,7 @@ fuzzers: $(FUZZERS)
 # The same sources once more, under the sanitizers of gcc and under the fuzzer of clang.
 asan-tests:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan \
-		CFLAGS='$(SANITIZE) -fsanitize=address,undefined' unit-tests
+		CFLAGS='$(SANITIZE) -fsanitize=address,undefined' all unit-tests
 
 fuzz-tests:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang \

@@ -22,6 +22,8 @@ from faults import kinds, machine
 
 PROGRAMS = ["counter", "pipe", "tcp_socket", "unix_queue", "in_flight", "epoll", "tree", "cow",
             "memory_shared", "sysv_ipc_gone", "mqueue_gone", "pty_session", "timers", "file_locks"]
+# These meet the build with sanitizers, if it is there.
+SANITIZED = {"unix_queue", "in_flight", "tree", "sysv_ipc_gone"}
 SOAK = 20 if os.environ.get("SOAK") else 1
 FLIPS, CUTS, FORGERIES = 90 * SOAK, 25 * SOAK, 50 * SOAK
 DAMAGED = 5
@@ -118,6 +120,9 @@ def enter_sandbox(scratch):
 def main():
     if sys.argv[1:2] == ["--case"]:
         enter_sandbox(sys.argv[3])
+        sanitized = os.path.join(harness.BUILD, "asan/criu-lite")
+        if sys.argv[2] in SANITIZED and os.path.exists(sanitized) and "CRIU_LITE" not in os.environ:
+            harness.CRIU_LITE = sanitized
         harness.become_subreaper()
         return DamageCase(os.path.join(harness.BUILD, "tests/kinds", sys.argv[2]), "damage",
                           sys.argv[3]).run()

@@ -309,9 +309,9 @@ static int sysv_msg_finish(struct restore_objects *r, struct restore_object *o, 
 
 static void put_back(const struct queue_made *made, int id)
 {
-	char byte;
+	long type;	/* all that is left of a message with no room for its text */
 
-	while (msgrcv(id, &byte, 0, 0, IPC_NOWAIT | MSG_NOERROR) >= 0)
+	while (msgrcv(id, &type, 0, 0, IPC_NOWAIT | MSG_NOERROR) >= 0)
 		;
 	for (size_t at = 0; at < made->size;) {
 		struct stored head;

@@ -287,7 +287,8 @@ int injector_put(struct injector *i, const Datagram *m, struct error *err)
 	if (!packet)
 		return error_set(err, ERROR_FAILED, ENOMEM, "a datagram");
 	destination(i, m, family, &to);
-	memcpy(packet + HEADERS, m->data.data, m->data.len);
+	if (m->data.len)
+		memcpy(packet + HEADERS, m->data.data, m->data.len);
 	start = fill_headers(packet, m->data.len, i->protocol, m, &from, &to);
 	unconnected = to;
 	/* The port of a raw socket's address is a protocol. */
