@@ -26,6 +26,7 @@ struct restore_thread {
 struct restore_task {
 	struct restore *restore;
 	pid_t pid, sid, pgid;
+	size_t number;		/* its place among .tasks of the run */
 	struct restore_task *parent;	/* NULL for the root */
 	struct restore_task *birth;	/* whose memory it is born with; NULL: it starts empty */
 	bool zombie;
@@ -48,6 +49,7 @@ struct restore {
 	bool only_look;		/* nothing is restored: what this machine has does not matter */
 	struct stream_reader *in;
 	ARRAY_OF(struct restore_task *) tasks;	/* in tree-plan order, parents first */
+	ARRAY_OF(struct restore_thread *) by_id;	/* all threads, by tid */
 	struct restore_files *files;
 	struct restore_objects *objects;
 	struct restore_memory *memory;	/* kinds/memory_restore.c */

@@ -9,8 +9,8 @@
 #include "kinds/memory.h"
 #include "steps/records.h"
 
-/* More than any kernel's pid_max and thread count would allow in one tree. */
-enum { TASKS_MAX = 1 << 20 };
+/* More processes and threads than we could bring back, and few enough to take memory for. */
+enum { THREADS_MAX = 1 << 18 };
 
 static struct restore_thread *add_thread(struct restore_task *t, pid_t tid)
 {
@@ -30,16 +30,6 @@ static struct restore_thread *add_thread(struct restore_task *t, pid_t tid)
 		return NULL;
 	}
 	return *slot = thread;
-}
-
-static struct restore_task *find_task(const struct restore *r, pid_t pid)
-{
-	struct restore_task **t;
-
-	array_for(t, &r->tasks)
-		if ((*t)->pid == pid)
-			return *t;
-	return NULL;
 }
 
 static int no_memory(struct error *err)
@@ -66,7 +56,7 @@ static int add_task(struct restore *r, const TreeTask *m, struct error *err)
 	t->pidfd = t->service_fd = -1;
 	t->zombie = m->zombie;
 	t->shares_fs = m->shares_fs;
-	t->parent = find_task(r, m->ppid);
+	t->number = r->tasks.count - 1;
 	t->state = calloc(kinds_count(), sizeof(*t->state));
 	/* A zombie, or a leader that is gone, is borne by a thread that exits again. */
 	if (!t->state || !add_thread(t, m->pid))
@@ -86,6 +76,71 @@ static int add_task(struct restore *r, const TreeTask *m, struct error *err)
 	return 0;
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+	const struct restore_thread *x = *(struct restore_thread *const *)a;
+	const struct restore_thread *y = *(struct restore_thread *const *)b;
+
+	return x->tid < y->tid ? -1 : x->tid > y->tid;
+}
+
+static int list_ids(struct restore *r, struct error *err)
+{
+	struct restore_thread **slot;
+	size_t i, k;
+
+	for (i = 0; i < r->tasks.count; i++) {
+		for (k = 0; k < r->tasks.items[i]->threads.count; k++) {
+			slot = array_add(&r->by_id);
+			if (!slot)
+				return no_memory(err);
+			*slot = r->tasks.items[i]->threads.items[k];
+		}
+	}
+	qsort(r->by_id.items, r->by_id.count, sizeof(*r->by_id.items), compare_ids);
+	for (i = 1; i < r->by_id.count; i++)
+		if (r->by_id.items[i]->tid == r->by_id.items[i - 1]->tid)
+			return error_set(err, ERROR_IMAGE, 0, "task %d is there twice",
+					 r->by_id.items[i]->tid);
+	return 0;
+}
+
+static struct restore_thread *find_thread(const struct restore *r, uint32_t tid)
+{
+	const struct restore_thread wanted = { .tid = tid }, *key = &wanted;
+	struct restore_thread **found = bsearch(&key, r->by_id.items, r->by_id.count,
+						sizeof(*r->by_id.items), compare_ids);
+
+	return found ? *found : NULL;
+}
+
+static struct restore_task *find_task(const struct restore *r, uint32_t pid)
+{
+	struct restore_thread *leader = find_thread(r, pid);
+
+	return leader && leader->task->pid == leader->tid ? leader->task : NULL;
+}
+
+/* A parent stands before its children; what is none is found out when the tree is planned. */
+static void find_parent(struct restore *r, struct restore_task *t, uint32_t ppid)
+{
+	struct restore_task *parent = find_task(r, ppid);
+
+	t->parent = parent && parent->number < t->number ? parent : NULL;
+}
+
+static int check_size(const Tree *tree, struct error *err)
+{
+	size_t threads = tree->n_tasks, i;
+
+	for (i = 0; i < tree->n_tasks; i++)
+		threads += tree->tasks[i]->n_tids;
+	if (!tree->n_tasks || threads > THREADS_MAX)
+		return error_set(err, ERROR_IMAGE, 0, "a tree of %zu processes with %zu threads",
+				 tree->n_tasks, threads);
+	return 0;
+}
+
 static int load_tree(struct restore *r, Tree **ret, struct error *err)
 {
 	ProtobufCMessage *message;
@@ -96,11 +151,15 @@ static int load_tree(struct restore *r, Tree **ret, struct error *err)
 	if (stream_message(r->in, &tree__descriptor, &message, err))
 		return -1;
 	*ret = (Tree *)message;
-	if ((*ret)->n_tasks == 0 || (*ret)->n_tasks > TASKS_MAX)
-		return error_set(err, ERROR_IMAGE, 0, "a tree of %zu processes", (*ret)->n_tasks);
+	if (check_size(*ret, err))
+		return -1;
 	for (i = 0; i < (*ret)->n_tasks; i++)
 		if (add_task(r, (*ret)->tasks[i], err))
 			return -1;
+	if (list_ids(r, err))
+		return -1;
+	for (i = 0; i < (*ret)->n_tasks; i++)
+		find_parent(r, r->tasks.items[i], (*ret)->tasks[i]->ppid);
 	return 0;
 }
 
@@ -116,18 +175,6 @@ static int keep(ProtobufCMessage **slot, const struct kind *kind, ProtobufCMessa
 	}
 	*slot = message;
 	return 0;
-}
-
-static struct restore_thread *find_thread(const struct restore *r, pid_t tid)
-{
-	struct restore_task **t;
-	size_t i;
-
-	array_for(t, &r->tasks)
-		for (i = 0; i < (*t)->threads.count; i++)
-			if ((*t)->threads.items[i]->tid == tid)
-				return (*t)->threads.items[i];
-	return NULL;
 }
 
 static int load_state(struct restore *r, const struct kind *kind, ProtobufCMessage *message,
@@ -259,6 +306,7 @@ void load_free_tasks(struct restore *r)
 		free(*t);
 	}
 	array_release(&r->tasks);
+	array_release(&r->by_id);
 }
 
 const ProtobufCMessage *restore_task_state(const struct restore_task *t, const struct kind *kind)

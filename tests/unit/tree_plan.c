@@ -220,6 +220,53 @@ static void refuses_forged_trees(void **state)
 	error_clear(&err);
 }
 
+/* As deep, and as odd, as an image may say. */
+static void large_trees_take_no_time(void **state)
+{
+	enum { LARGE = 1 << 18, BATCH = 1000 };
+	struct plan_task *tasks = calloc(LARGE, sizeof(*tasks));
+	int way;
+
+	assert_non_null(tasks);
+	for (way = 0; way < 4; way++) {
+		_cleanup_error_ struct error err = { 0 };
+		_cleanup_plan_ struct tree_plan plan = { 0 };
+		pid_t i;
+
+		for (i = 0; i < LARGE; i++) {
+			struct plan_task *t = &tasks[i];
+
+			*t = (struct plan_task){ i + 1, way == 2 ? 1 : i, 1, 1, false };
+			if (way == 1)
+				t->sid = t->pgid = t->pid;
+			if (way == 2 && i)
+				t->sid = LARGE + i / BATCH;
+			if (way == 3 && i)
+				t->pgid = LARGE + i / BATCH;
+		}
+		tasks[0].ppid = 0;
+		assert_int_equal(tree_plan(tasks, LARGE, &plan, &err), 0);
+		assert_true(plan.ops.count >= LARGE);
+	}
+	free(tasks);
+}
+
+static void refuses_countless_helpers(void **state)
+{
+	enum { LARGE = 1 << 18 };
+	struct plan_task *tasks = calloc(LARGE, sizeof(*tasks));
+	struct tree_plan plan;
+	struct error err = { 0 };
+
+	assert_non_null(tasks);
+	for (pid_t i = 0; i < LARGE; i++)
+		tasks[i] = (struct plan_task){ i + 1, i != 0, i ? LARGE + i : 1, 1, false };
+	assert_int_equal(tree_plan(tasks, LARGE, &plan, &err), -1);
+	assert_int_equal(err.kind, ERROR_BLOCKED);
+	error_clear(&err);
+	free(tasks);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -233,6 +280,8 @@ int main(void)
 		cmocka_unit_test(group_of_a_dead_leader),
 		cmocka_unit_test(zombie_leads_a_group),
 		cmocka_unit_test(refuses_forged_trees),
+		cmocka_unit_test(large_trees_take_no_time),
+		cmocka_unit_test(refuses_countless_helpers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
