@@ -24,7 +24,7 @@ enum {
 	AGENT_HEADER_SIZE = 64,
 	AGENT_RECORDS_MAX = 1536,
 	AGENT_RECORDS_SIZE = 96 * 1024 + 4096,	/* header and records */
-	AGENT_BATCH_ROOM = 256 * 1024,		/* data of one batch */
+	AGENT_BATCH_ROOM = 512 * 1024,		/* data of one batch; 65536 groups are half of it */
 	AGENT_STACK_SIZE = 64 * 1024,	/* for a handler of the program, should one ever run here */
 	AGENT_FRAME_SIZE = 20 * 1024,
 	AGENT_SIZE = AGENT_CODE_SIZE + AGENT_RECORDS_SIZE + AGENT_BATCH_ROOM + AGENT_STACK_SIZE +
