@@ -21,7 +21,7 @@ import harness
 from faults import kinds, machine
 
 PROGRAMS = ["counter", "pipe", "tcp_socket", "unix_queue", "in_flight", "epoll", "tree", "cow",
-            "memory_shared", "sysv_ipc_gone", "mqueue_gone", "pty_session", "timers", "file_locks"]
+            "shared_anonymous", "sysv_ipc_gone", "mqueue_gone", "pty_session", "timers", "file_locks"]
 # These meet the build with sanitizers, if it is there.
 SANITIZED = {"unix_queue", "in_flight", "tree", "sysv_ipc_gone"}
 SOAK = 20 if os.environ.get("SOAK") else 1
