@@ -201,7 +201,8 @@ static int open_slave(struct restore_files *r, struct restore_file *f, struct er
 	path = path_file_string(&m->path, &b, err);
 	if (!path)
 		return -1;
-	record = batch_call(&b, SYS_openat, AT_FDCWD, path, flags);
+	/* Whatever the path leads to: opening it must not wait. */
+	record = batch_call(&b, SYS_openat, AT_FDCWD, path, flags | O_NONBLOCK);
 	if (restore_run(f->opener, &b, err))
 		return -1;
 	if (batch_result(&b, record) >= 0) {

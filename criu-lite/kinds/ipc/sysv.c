@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "kinds/ipc/sysv.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -14,7 +15,7 @@
 #include "guard/guard.h"
 #include "kernel-compat/features.h"
 
-enum { PERMISSIONS = 0777, QUEUE_MAX = RECORD_PAYLOAD_MAX - (1 << 20) };
+enum { PERMISSIONS = 0777, QUEUE_MAX = RECORD_PAYLOAD_MAX - (1 << 20), TRIES = 5 };
 
 /* ---- which ones ---- */
 
@@ -187,11 +188,14 @@ int sysv_check(const struct task_look *tasks, size_t count, struct blockers *blo
 
 /* ---- restore ---- */
 
-/* IPC_STAT or IPC_SET or IPC_RMID with the arguments where the call wants them. */
-static int plan_control(struct batch *b, const struct sysv_making *m, int command, uint64_t data)
+/* IPC_STAT, IPC_SET or IPC_RMID, with the arguments where the call wants them. */
+static int plan_control(struct batch *b, const struct sysv_making *m, uint32_t id, int command,
+			uint64_t data)
 {
-	return m->control_argument == 3 ? batch_call(b, m->control, m->id, 0, command, data) :
-					  batch_call(b, m->control, m->id, command, data);
+	const struct sysv_sort *s = m->sort;
+
+	return s->has_number ? batch_call(b, s->control, id, 0, command, data) :
+			       batch_call(b, s->control, id, command, data);
 }
 
 int sysv_find(struct restore_task *opener, const struct sysv_making *m, void *ret_ds,
@@ -203,10 +207,10 @@ int sysv_find(struct restore_task *opener, const struct sysv_making *m, void *re
 	uint64_t at;
 
 	if (m->id > INT32_MAX || m->owner->mode & ~PERMISSIONS)
-		return error_set(err, ERROR_IMAGE, 0, "%s %u: impossible", m->name, m->id);
+		return error_set(err, ERROR_IMAGE, 0, "%s %u: impossible", m->sort->name, m->id);
 	batch_start(&b, &opener->agent);
 	at = batch_space(&b, ds_size);
-	plan_control(&b, m, IPC_STAT, at);
+	plan_control(&b, m, m->id, IPC_STAT, at);
 	if (restore_run(opener, &b, err))
 		return -1;
 	result = batch_result(&b, 0);
@@ -217,9 +221,13 @@ int sysv_find(struct restore_task *opener, const struct sysv_making *m, void *re
 	if (result == 0 && (uint32_t)perm->__key == m->owner->key &&
 	    perm->cuid == m->owner->creator_uid)
 		return 1;
-	error_set(err, ERROR_FAILED, result < 0 ? -result : 0, "%s %u: another has this id", m->name,
-		  m->id);
-	return error_hint(err, "remove it: ipcrm -%s %u", m->remove, m->id);
+	return sysv_taken(m, result < 0 ? -result : 0, err);
+}
+
+int sysv_taken(const struct sysv_making *m, int os_error, struct error *err)
+{
+	error_set(err, ERROR_FAILED, os_error, "%s %u: another has this id", m->sort->name, m->id);
+	return error_hint(err, "remove it: ipcrm -%c %u", m->sort->remove, m->id);
 }
 
 /* The creator is who makes the call, so the opener takes its ids on for that; its user id 0 brings
@@ -227,11 +235,11 @@ int sysv_find(struct restore_task *opener, const struct sysv_making *m, void *re
 static int plan_get(struct batch *b, const struct sysv_making *m)
 {
 	const SysvOwner *o = m->owner;
-	int flags = IPC_CREAT | IPC_EXCL | o->mode, made;
+	int flags = IPC_CREAT | IPC_EXCL | o->mode | m->flags, made;
 	char path[64], id[16];
 	int file, length = snprintf(id, sizeof(id), "%u", m->id);
 
-	snprintf(path, sizeof(path), "/proc/sys/kernel/%s", m->next_id);
+	snprintf(path, sizeof(path), "/proc/sys/kernel/%s", m->sort->next_id);
 	file = batch_must(b, SYS_openat, AT_FDCWD, batch_string(b, path), O_WRONLY | O_CLOEXEC);
 	batch_from(b, batch_must(b, SYS_write, 0, batch_string(b, id), length), 0, file);
 	batch_from(b, batch_call(b, SYS_close, 0), 0, file);
@@ -239,8 +247,8 @@ static int plan_get(struct batch *b, const struct sysv_making *m)
 		batch_must(b, SYS_setresgid, -1, o->creator_gid, -1);
 	if (o->creator_uid)
 		batch_must(b, SYS_setresuid, -1, o->creator_uid, -1);
-	made = m->control_argument == 3 ? batch_call(b, m->get, o->key, m->get_size, flags) :
-					  batch_call(b, m->get, o->key, flags);
+	made = m->sort->has_size ? batch_call(b, m->sort->get, o->key, m->size, flags) :
+				   batch_call(b, m->sort->get, o->key, flags);
 	if (o->creator_uid)
 		batch_must(b, SYS_setresuid, -1, 0, -1);
 	if (o->creator_gid)
@@ -253,58 +261,70 @@ static void unmake(struct restore_task *opener, const struct sysv_making *m, int
 {
 	_cleanup_batch_ struct batch b = { 0 };
 	_cleanup_error_ struct error lost = ERROR_INIT;
-	struct sysv_making got = *m;
 
 	if (id < 0)
 		return;
-	got.id = id;
 	batch_start(&b, &opener->agent);
-	plan_control(&b, &got, IPC_RMID, 0);
+	plan_control(&b, m, id, IPC_RMID, 0);
 	restore_run(opener, &b, &lost);
+}
+
+/* Makes it under whatever id; returns that, or -1. */
+static int64_t get(struct restore_task *opener, const struct sysv_making *m, struct error *err)
+{
+	_cleanup_batch_ struct batch b = { 0 };
+	int64_t id;
+	int made;
+
+	batch_start(&b, &opener->agent);
+	made = plan_get(&b, m);
+	b.records.items[made].result = -1;
+	if (restore_run(opener, &b, err)) {
+		unmake(opener, m, batch_result(&b, made));
+		return error_wrap(err, "%s %u", m->sort->name, m->id);
+	}
+	id = batch_result(&b, made);
+	if (id == -EEXIST) {
+		error_set(err, ERROR_FAILED, 0, "%s %u: another has the key %#x", m->sort->name,
+			  m->id, m->owner->key);
+		return error_hint(err, "remove it: ipcrm -%c %#x", toupper(m->sort->remove),
+				  m->owner->key);
+	}
+	if (id < 0)
+		return error_set(err, ERROR_FAILED, -id, "%s %u", m->sort->name, m->id);
+	return id;
 }
 
 int sysv_make(struct restore_task *opener, const struct sysv_making *m, void *ds, size_t ds_size,
 	      struct error *err)
 {
 	_cleanup_batch_ struct batch b = { 0 };
-	struct sysv_making got = *m;
 	struct ipc_perm *perm = ds;
-	int sort = m->control == SYS_semctl ? GUARD_SEM : GUARD_MSG, made;
+	int64_t id = -1;
 
-	if (guard_will_make(opener->restore->guard, sort, m->id, NULL, err))
+	if (guard_will_make(opener->restore->guard, m->sort->guard, m->id, NULL, err))
 		return -1;
-	batch_start(&b, &opener->agent);
-	made = plan_get(&b, m);
-	b.records.items[made].result = -1;
-	if (restore_run(opener, &b, err)) {
-		unmake(opener, m, batch_result(&b, made));
-		return error_wrap(err, "%s %u", m->name, m->id);
+	/* Whoever makes one between our two calls takes the number that we have asked for. */
+	for (int tries = 0; tries < TRIES && id != m->id; tries++) {
+		unmake(opener, m, id);
+		id = get(opener, m, err);
+		if (id < 0)
+			return -1;
 	}
-	if (batch_result(&b, made) == -EEXIST) {
-		error_set(err, ERROR_FAILED, 0, "%s %u: others have the key %#x", m->name, m->id,
-			  m->owner->key);
-		return error_hint(err, "remove them: ipcrm -%c %#x", m->remove[0] - 'a' + 'A',
-				  m->owner->key);
+	if (id != m->id) {
+		unmake(opener, m, id);
+		return error_set(err, ERROR_FAILED, 0, "%s %u: the kernel makes number %d instead",
+				 m->sort->name, m->id, (int)id);
 	}
-	if (batch_result(&b, made) < 0)
-		return error_set(err, ERROR_FAILED, -batch_result(&b, made), "%s %u", m->name, m->id);
-	got.id = batch_result(&b, made);
 	perm->uid = m->owner->uid;
 	perm->gid = m->owner->gid;
 	perm->mode = m->owner->mode;
 	batch_start(&b, &opener->agent);
-	made = plan_control(&b, &got, got.id == m->id ? IPC_SET : IPC_RMID,
-			    batch_put(&b, ds, ds_size));
+	plan_control(&b, m, id, IPC_SET, batch_put(&b, ds, ds_size));
 	if (restore_run(opener, &b, err))
 		return -1;
-	if (got.id != m->id)
-		return error_set(err, ERROR_FAILED, 0, "%s %u: the kernel made number %u", m->name,
-				 m->id, got.id);
-	if (batch_result(&b, made) < 0) {
-		error_set(err, ERROR_FAILED, -batch_result(&b, made), "%s %u: IPC_SET", m->name,
-			  m->id);
-		unmake(opener, m, got.id);
-		return -1;
-	}
+	if (batch_result(&b, 0) < 0)
+		return error_set(err, ERROR_FAILED, -batch_result(&b, 0), "%s %u: IPC_SET",
+				 m->sort->name, m->id);
 	return 0;
 }

@@ -4,12 +4,15 @@
 
 #include <sys/ipc.h>
 
+#include "guard/guard.h"
 #include "images/sysv_ipc.pb-c.h"
 #include "kinds/objects.h"
 #include "proc/sysvipc.h"
 
 /*
- * System V semaphores and message queues: nothing in a process tells which ones it uses. A tree's
+ * System V IPC: what segments, semaphores and message queues have in common.
+ *
+ * Nothing in a process tells which semaphores and queues it uses. A tree's
  * are those that one of its processes was the last to operate on; and those whose last operator is
  * no more (or that nobody has operated on yet), made by a user of the tree after the tree began.
  */
@@ -62,22 +65,31 @@ void sysv_owner_fill(SysvOwner *ret, const struct sysvipc_perm *perm, enum sysv_
 
 /* ---- restore ---- */
 
-/* How an object is made again. */
-struct sysv_making {
+/* How a sort of objects is made. */
+struct sysv_sort {
 	const char *name;	/* for messages: "semaphores", "message queue" */
 	const char *next_id;	/* file below /proc/sys/kernel */
-	const char *remove;	/* option letters of ipcrm(1): "s", "q" */
+	char remove;		/* option letter of ipcrm(1) */
+	enum guard_thing guard;
+	long get, control;	/* system calls */
+	bool has_size;		/* get has a size: msgget has none */
+	bool has_number;	/* control has a number before the command: semctl */
+};
+
+/* An object to be made again. */
+struct sysv_making {
+	const struct sysv_sort *sort;
 	uint32_t id;
 	const SysvOwner *owner;
-	long get, control;	/* system calls */
-	uint64_t get_size;	/* semget's number of semaphores; msgget has none */
-	/* semctl has an argument more before its last. */
-	int control_argument;
+	uint64_t size;		/* of a segment, or number of semaphores */
+	int flags;		/* for get, beside the permissions */
 };
 /* Looks whether the object is there, by IPC_STAT into *ret_ds (of ds_size bytes, an ipc_perm at its
  * start). 1: with the same key and creator; 0: there is none; -1: another has its id. */
 int sysv_find(struct restore_task *opener, const struct sysv_making *m, void *ret_ds,
 	      size_t ds_size, struct error *err);
+/* The error of an id that something else has. */
+int sysv_taken(const struct sysv_making *m, int os_error, struct error *err);
 /* Makes it, with its id, key and creator, and sets the rest by IPC_SET of *ds, whose ipc_perm is
  * filled in here. */
 int sysv_make(struct restore_task *opener, const struct sysv_making *m, void *ds, size_t ds_size,

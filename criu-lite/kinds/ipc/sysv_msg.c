@@ -166,6 +166,15 @@ static int sysv_msg_dump(struct dump_objects *d, struct dump_object *o,
 
 /* ---- restore ---- */
 
+static const struct sysv_sort sort = {
+	.name = "message queue",
+	.next_id = "msg_next_id",
+	.remove = 'q',
+	.guard = GUARD_MSG,
+	.get = SYS_msgget,
+	.control = SYS_msgctl,
+};
+
 static int stash(struct restore_object *o, const struct message *message, size_t size)
 {
 	struct queue_made *made = o->data;
@@ -272,9 +281,7 @@ static int send_all(struct restore_task *opener, const SysvMsg *m, struct error 
 static int sysv_msg_create(struct restore_objects *r, struct restore_object *o, struct error *err)
 {
 	const SysvMsg *m = (const SysvMsg *)o->message;
-	const struct sysv_making making = {
-		"message queue", "msg_next_id", "q", m->msqid, m->owner, SYS_msgget, SYS_msgctl, 0, 2,
-	};
+	const struct sysv_making making = { &sort, m->msqid, m->owner, 0, 0 };
 	struct restore_task *opener = restore_objects_opener(r);
 	struct queue_made *made = calloc(1, sizeof(*made));
 	struct msqid_ds ds = { 0 };
@@ -289,10 +296,8 @@ static int sysv_msg_create(struct restore_objects *r, struct restore_object *o, 
 	if (found)
 		return 0;
 	ds = (struct msqid_ds){ .msg_qbytes = m->limit };
-	if (sysv_make(opener, &making, &ds, sizeof(ds), err))
-		return -1;
 	made->created = true;
-	return send_all(opener, m, err);
+	return sysv_make(opener, &making, &ds, sizeof(ds), err) || send_all(opener, m, err) ? -1 : 0;
 }
 
 /* A queue that is there is changed last: it may still be in use until then. */

@@ -112,6 +112,17 @@ static int sysv_sem_dump(struct dump_objects *d, struct dump_object *o,
 
 /* ---- restore ---- */
 
+static const struct sysv_sort sort = {
+	.name = "semaphores",
+	.next_id = "sem_next_id",
+	.remove = 's',
+	.guard = GUARD_SEM,
+	.get = SYS_semget,
+	.control = SYS_semctl,
+	.has_size = true,
+	.has_number = true,
+};
+
 static int set_values(struct restore_task *opener, const SysvSem *m, unsigned short *before,
 		      struct error *err)
 {
@@ -148,10 +159,7 @@ static int check_values(const SysvSem *m, struct error *err)
 static int sysv_sem_create(struct restore_objects *r, struct restore_object *o, struct error *err)
 {
 	const SysvSem *m = (const SysvSem *)o->message;
-	const struct sysv_making making = {
-		"semaphores", "sem_next_id", "s", m->semid, m->owner, SYS_semget, SYS_semctl,
-		m->n_values, 3,
-	};
+	const struct sysv_making making = { &sort, m->semid, m->owner, m->n_values, 0 };
 	struct restore_task *opener = restore_objects_opener(r);
 	struct sem_made *made;
 	struct semid_ds ds = { 0 };
@@ -169,10 +177,8 @@ static int sysv_sem_create(struct restore_objects *r, struct restore_object *o, 
 			  m->semid, ds.sem_nsems, m->n_values);
 		return error_hint(err, "remove them: ipcrm -s %u", m->semid);
 	}
-	if (found < 0 || (!found && sysv_make(opener, &making, &ds, sizeof(ds), err)))
-		return -1;
-	made->created = !found;
-	return 0;
+	made->created = found == 0;
+	return found < 0 || (!found && sysv_make(opener, &making, &ds, sizeof(ds), err)) ? -1 : 0;
 }
 
 /* The values are set last: those of a set that is there may still be in use until then. */

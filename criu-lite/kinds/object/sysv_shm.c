@@ -15,7 +15,7 @@
 #include "base/cleanup.h"
 #include "guard/guard.h"
 #include "images/sysv_shm.pb-c.h"
-#include "kinds/objects.h"
+#include "kinds/ipc/sysv.h"
 #include "tracee/batch.h"
 
 extern const struct kind sysv_shm_kind;
@@ -62,83 +62,41 @@ static int sysv_shm_dump(struct dump_objects *d, struct dump_object *o,
 	return dump_object_message(d, o, &m.base, err);
 }
 
-/* Asks in the opener, whose IPC namespace counts. 1: there, and the same as at the checkpoint;
- * 0: not there. */
-static int find_segment(struct restore_task *opener, const SysvShm *m, struct error *err)
-{
-	_cleanup_batch_ struct batch b = { 0 };
-	const struct shmid_ds *ds;
-	int64_t result;
-	uint64_t at;
+static const struct sysv_sort sort = {
+	.name = "segment",
+	.next_id = "shm_next_id",
+	.remove = 'm',
+	.guard = GUARD_SHM,
+	.get = SYS_shmget,
+	.control = SYS_shmctl,
+	.has_size = true,
+};
 
-	batch_start(&b, &opener->agent);
-	at = batch_space(&b, sizeof(*ds));
-	batch_call(&b, SYS_shmctl, m->shmid, IPC_STAT, at);
-	if (restore_run(opener, &b, err))
-		return -1;
-	result = batch_result(&b, 0);
-	ds = batch_at(&b, at);
-	if (result == -EINVAL || result == -EIDRM)
-		return 0;
-	if (result == 0 && (uint32_t)ds->shm_perm.__key == m->key && ds->shm_segsz == m->size &&
-	    ds->shm_perm.uid == m->uid && ds->shm_perm.cuid == m->creator_uid)
-		return 1;
-	error_set(err, ERROR_FAILED, result < 0 ? -result : 0,
-		  "segment %u: another System V segment has this id", m->shmid);
-	return error_hint(err, "remove it: ipcrm -m %u", m->shmid);
-}
-
-/* The creator is who calls shmget, so the opener takes its ids on for that; its user id 0 brings
- * the capabilities back. */
-static int make_segment(struct restore_task *opener, const SysvShm *m, struct error *err)
+/* Looks for the segment, and makes it if it is not there. */
+static int find_or_make(struct restore_task *opener, const SysvShm *m, bool *ret_created,
+			struct error *err)
 {
-	_cleanup_batch_ struct batch b = { 0 };
-	char id[16];
-	int file, flags = IPC_CREAT | IPC_EXCL | m->mode | (m->no_reserve ? SHM_NORESERVE : 0);
-	int made, length = snprintf(id, sizeof(id), "%u", m->shmid);
+	SysvOwner owner = SYSV_OWNER__INIT;
+	const struct sysv_making making = {
+		&sort, m->shmid, &owner, m->size, m->no_reserve ? SHM_NORESERVE : 0,
+	};
 	struct shmid_ds ds = { 0 };
+	int found;
 
-	if (guard_will_make(opener->restore->guard, GUARD_SHM, m->shmid, NULL, err))
+	owner.key = m->key;
+	owner.mode = m->mode;
+	owner.uid = m->uid;
+	owner.gid = m->gid;
+	owner.creator_uid = m->creator_uid;
+	owner.creator_gid = m->creator_gid;
+	found = sysv_find(opener, &making, &ds, sizeof(ds), err);
+	if (found < 0)
 		return -1;
-	batch_start(&b, &opener->agent);
-	file = batch_must(&b, SYS_openat, AT_FDCWD,
-			  batch_string(&b, "/proc/sys/kernel/shm_next_id"), O_WRONLY | O_CLOEXEC);
-	batch_from(&b, batch_must(&b, SYS_write, 0, batch_string(&b, id), length), 0, file);
-	batch_from(&b, batch_call(&b, SYS_close, 0), 0, file);
-	if (m->creator_gid)
-		batch_must(&b, SYS_setresgid, -1, m->creator_gid, -1);
-	if (m->creator_uid)
-		batch_must(&b, SYS_setresuid, -1, m->creator_uid, -1);
-	made = batch_call(&b, SYS_shmget, m->key, m->size, flags);
-	if (m->creator_uid)
-		batch_must(&b, SYS_setresuid, -1, 0, -1);
-	if (m->creator_gid)
-		batch_must(&b, SYS_setresgid, -1, 0, -1);
-	if (restore_run(opener, &b, err))
-		return error_wrap(err, "segment %u", m->shmid);
-	if (batch_result(&b, made) == -EEXIST) {
-		error_set(err, ERROR_FAILED, 0, "segment %u: another System V segment has its key "
-			  "%#x", m->shmid, m->key);
-		return error_hint(err, "remove it: ipcrm -M %#x", m->key);
-	}
-	if (batch_result(&b, made) < 0)
-		return error_set(err, ERROR_FAILED, -batch_result(&b, made), "segment %u of %llu "
-				 "bytes", m->shmid, (unsigned long long)m->size);
-	ds.shm_perm.uid = m->uid;
-	ds.shm_perm.gid = m->gid;
-	ds.shm_perm.mode = m->mode;
-	batch_start(&b, &opener->agent);
-	made = batch_result(&b, made);
-	if (made == (int)m->shmid)
-		batch_must(&b, SYS_shmctl, made, IPC_SET, batch_put(&b, &ds, sizeof(ds)));
-	else
-		batch_must(&b, SYS_shmctl, made, IPC_RMID, 0);
-	if (restore_run(opener, &b, err))
-		return error_wrap(err, "segment %u", m->shmid);
-	if (made != (int)m->shmid)
-		return error_set(err, ERROR_FAILED, 0, "segment %u: the kernel made number %d",
-				 m->shmid, made);
-	return 0;
+	if (found && (ds.shm_segsz != m->size || ds.shm_perm.uid != m->uid))
+		return sysv_taken(&making, 0, err);
+	*ret_created = !found;
+	ds = (struct shmid_ds){ 0 };
+	return found ? 0 : sysv_make(opener, &making, &ds, sizeof(ds), err);
 }
 
 /* A descriptor of the segment's file: by /proc/PID/map_files while the opener has it attached. */
@@ -173,17 +131,14 @@ static int sysv_shm_create(struct restore_objects *r, struct restore_object *o, 
 	const SysvShm *m = (const SysvShm *)o->message;
 	struct restore_task *opener = restore_objects_opener(r);
 	struct sysv_made *made = calloc(1, sizeof(*made));
-	int found;
 
 	if (!made)
 		return error_set(err, ERROR_FAILED, ENOMEM, "segment %u", m->shmid);
 	o->data = made;
 	if (!m->size || m->size > INT64_MAX || m->shmid > INT32_MAX || m->mode & ~PERMISSIONS)
 		return error_set(err, ERROR_IMAGE, 0, "segment %u is impossible", m->shmid);
-	found = find_segment(opener, m, err);
-	if (found < 0 || (!found && make_segment(opener, m, err)))
+	if (find_or_make(opener, m, &made->created, err))
 		return -1;
-	made->created = !found;
 	o->fd = open_segment(opener, m, err);
 	o->has_content = true;
 	o->size = m->size;

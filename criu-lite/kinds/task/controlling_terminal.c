@@ -209,6 +209,16 @@ static int put_foreground_inside(struct restore_task *t, const ControllingTermin
 	return put_foreground(t, pty_pair_master(*slot), m->foreground, err);
 }
 
+static bool is_group(const struct restore *run, uint32_t group)
+{
+	struct restore_task **t;
+
+	array_for(t, &run->tasks)
+		if ((uint32_t)(*t)->pgid == group)
+			return true;
+	return false;
+}
+
 /* The restorer shares session and terminal with the tree, so it can do this itself. */
 static int put_foreground_inherited(const ControllingTerminal *m, struct error *err)
 {
@@ -243,6 +253,9 @@ static int controlling_terminal_put(struct restore_thread *t, const ProtobufCMes
 		plan_give_up(b);
 	if (!m->has_foreground)
 		return 0;
+	if (!is_group(t->task->restore, m->foreground))
+		return error_set(err, ERROR_IMAGE, 0, "process %d: group %u is not in the tree",
+				 t->task->pid, m->foreground);
 	switch (m->terminal) {
 	case CONTROLLING_TERMINAL__TERMINAL__INSIDE:
 		return put_foreground_inside(t->task, m, err);
