@@ -247,6 +247,19 @@ static void fill_quoted(const struct pair *p)
 	put(p->master, "a\026\004b\026\003c\376d\n\026\026e", 13);
 }
 
+/* Every control character, typed behind ^V: also those that mark something during the copy. */
+static void fill_control_characters(const struct pair *p)
+{
+	for (char c = 1; c < ' '; c++) {
+		const char quoted[2] = { '\026', c };
+
+		if (c != '\n')
+			put(p->master, quoted, 2);
+		if (c % 10 == 0)
+			put(p->master, "\n", 1);
+	}
+}
+
 static void fill_many_lines(const struct pair *p)
 {
 	for (int i = 0; i < 100; i++)
@@ -356,6 +369,7 @@ CASE(both, true)
 CASE(ends, true)
 CASE(quoted, true)
 CASE(many_lines, true)
+CASE(control_characters, true)
 CASE(other_ends, true)
 CASE(raw, false)
 CASE(raw_more, false)
@@ -371,6 +385,7 @@ int main(void)
 		cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_quoted),
 		cmocka_unit_test(test_many_lines),
+		cmocka_unit_test(test_control_characters),
 		cmocka_unit_test(test_other_ends),
 		cmocka_unit_test(test_raw),
 		cmocka_unit_test(test_raw_more),

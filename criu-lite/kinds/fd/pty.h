@@ -14,6 +14,7 @@
  */
 
 enum {
+	PTY_QUEUE_MAX = 44 * 1024,	/* more than waits in one direction */
 	PTS_MAJOR = 136,	/* minor is the index */
 	CONTROL_CHARACTERS = 19,	/* NCCS of the kernel */
 };
@@ -71,7 +72,16 @@ struct pty_ends {
 /* Copies what waits in both directions; everything stays where it is. */
 int pty_queue_copy(const struct pty_ends *ends, const struct termios2 *settings,
 		   struct pty_queue *ret, struct error *err);
-/* Puts it back at restore, with descriptors of ours for both sides; settings are those of the
+/* Settings with which bytes pass unchanged. In canonical mode the line ends of the program's own
+ * settings count, and nothing else. */
+struct termios2 pty_plain_settings(const struct termios2 *own, bool canonical);
+/* The same, but end-of-file characters and quoted ones can be written, as pty_quote_input() makes
+ * them of the bytes that a reader is to find. 0, or -1 without memory. */
+struct termios2 pty_quoting_settings(const struct termios2 *own);
+int pty_quote_input(const struct buffer *input, const struct termios2 *own,
+		    struct buffer *ret);
+
+/* Puts it back at restore (pty_refill.c), with descriptors of ours for both sides; settings are those of the
  * message and are left set. */
 int pty_queue_refill(int master, int slave, const PtyMaster *m, const struct termios2 *settings,
 		     struct error *err);

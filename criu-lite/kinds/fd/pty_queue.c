@@ -31,64 +31,13 @@ enum {
 	PIECES_AT_ONCE = 7,
 	SETTLE_MS = 3,		/* for the kernel's worker between the two sides */
 	MARK_MS = 200,		/* at most, for a mark to get through */
-	TRIES = 100,		/* a millisecond each */
 	SMALL = 4000,		/* below this the read buffer holds everything */
-
-	CHAR_EOF = 0x04,
-	CHAR_QUOTE = 0x16,
 };
 
 void pty_queue_release(struct pty_queue *q)
 {
 	buffer_release(&q->output);
 	buffer_release(&q->input);
-}
-
-/* Settings with which bytes pass unchanged. In canonical mode the line ends of the program's own
- * settings count, and nothing else. */
-static struct termios2 plain_settings(const struct termios2 *own, bool canonical)
-{
-	struct termios2 plain = *own;
-
-	plain.c_iflag = plain.c_oflag = 0;
-	plain.c_lflag = canonical ? ICANON : 0;
-	memset(plain.c_cc, 0, sizeof(plain.c_cc));
-	plain.c_cc[VMIN] = 1;
-	if (canonical) {
-		plain.c_cc[VEOL] = own->c_cc[VEOL];
-		plain.c_cc[VEOL2] = own->c_cc[VEOL2];
-	}
-	return plain;
-}
-
-/* The same, but end-of-file characters and quoted ones can be written. */
-static struct termios2 quoting_settings(const struct termios2 *own)
-{
-	struct termios2 plain = plain_settings(own, own->c_lflag & ICANON);
-
-	if (own->c_lflag & ICANON) {
-		plain.c_lflag |= IEXTEN;
-		plain.c_cc[VEOF] = CHAR_EOF;
-		plain.c_cc[VLNEXT] = CHAR_QUOTE;
-	}
-	return plain;
-}
-
-/* What must be written with quoting_settings() for the reader to find these bytes. */
-static int quote_input(const struct buffer *input, bool canonical, struct buffer *ret)
-{
-	for (size_t i = 0; i < input->size; i++) {
-		char c = input->data[i];
-		char quoted[2] = { CHAR_QUOTE, c };
-
-		if (canonical && c == '\0')
-			quoted[1] = CHAR_EOF;
-		if (canonical && (c == CHAR_EOF || c == CHAR_QUOTE) ?
-			    buffer_append(ret, quoted, 2) :
-			    buffer_append(ret, &quoted[1], 1))
-			return -1;
-	}
-	return 0;
 }
 
 /* ---- copying, by a batch in the program ---- */
@@ -255,14 +204,14 @@ static void take_out(struct batch *b, struct copying *c)
 	}
 	if (c->by_lines)
 		pty_lines_read(&c->lines, b);
-	set_peer(b, c, plain_settings(c->own, false));
+	set_peer(b, c, pty_plain_settings(c->own, false));
 	read_all(b, c);
 }
 
 static void put_back(struct batch *b, struct copying *c)
 {
-	struct termios2 plain = c->input ? quoting_settings(c->own) :
-					   plain_settings(c->own, c->canonical);
+	struct termios2 plain = c->input ? pty_quoting_settings(c->own) :
+					   pty_plain_settings(c->own, c->canonical);
 
 	if (!c->canonical && c->input_waits)
 		plain.c_cc[VMIN] = c->input_waits < UINT8_MAX ? c->input_waits : UINT8_MAX;
@@ -343,7 +292,7 @@ static int put_right(struct copying *c, const struct pty_queue *q, struct error 
 	_cleanup_batch_ struct batch b = { 0 };
 	_cleanup_buffer_ struct buffer quoted = { 0 };
 
-	if (quote_input(&q->input, c->canonical, &quoted))
+	if (pty_quote_input(&q->input, c->own, &quoted))
 		return error_set(err, ERROR_FAILED, ENOMEM, "terminal");
 	c->by_lines = false;
 	c->input = &quoted;
@@ -376,6 +325,16 @@ static bool output_stopped(const struct pty_ends *ends, size_t output_waits)
 	return ends->slave >= 0 && output_waits < SMALL && poll(&poller, 1, 0) == 0;
 }
 
+/* Whether what was read has come through unharmed by what stands for something meanwhile. */
+static bool is_plain(const struct copying *c, const struct buffer *input, size_t lines)
+{
+	const char *data = input->data ?: "";
+
+	return !c->canonical || (!memchr(data, c->mark, input->size) &&
+				 !memchr(data, c->mark_off, input->size) &&
+				 !memchr(data + lines, '\0', input->size - lines));
+}
+
 /* With the agent in the process, where a second batch follows the first at once. */
 static int copy(struct copying *c, struct pty_queue *ret, struct error *err)
 {
@@ -393,8 +352,7 @@ static int copy(struct copying *c, struct pty_queue *ret, struct error *err)
 		return error_set(err, ERROR_FAILED, ENOMEM, "terminal");
 	if (wrong || total(&b, c->output_written) != ret->output.size ||
 	    total(&b, c->input_written) != ret->input.size - lines ||
-	    (c->canonical && memchr((ret->input.data ?: "") + lines, '\0',
-				    ret->input.size - lines)))
+	    !is_plain(c, &ret->input, lines))
 		return put_right(c, ret, err);
 	return 0;
 }
@@ -422,76 +380,4 @@ int pty_queue_copy(const struct pty_ends *ends, const struct termios2 *settings,
 		return -1;
 	r = copy(&c, ret, err);
 	return dump_leave(ends->task, r ? &later : err) || r ? -1 : 0;
-}
-
-/* ---- restore ---- */
-
-/* In pieces, as much as the terminal takes; fd does not block. */
-static int write_pieces(int fd, const void *data, size_t size, struct error *err)
-{
-	const struct timespec moment = { .tv_nsec = 1000000 };
-	size_t done = 0;
-	int tries = 0;
-
-	while (done < size) {
-		size_t left = size - done;
-		ssize_t r = write(fd, (const char *)data + done, left < PIECE ? left : PIECE);
-
-		if (r > 0) {
-			done += r;
-			tries = 0;
-		} else if ((r < 0 && errno != EAGAIN && errno != EINTR) || ++tries > TRIES) {
-			return error_set(err, ERROR_FAILED, r < 0 ? errno : 0,
-					 "%zu bytes are too many for a terminal", size);
-		} else {
-			nanosleep(&moment, NULL);
-		}
-	}
-	return 0;
-}
-
-/* Byte by byte into the line discipline, without a worker between; what is beyond its buffer waits
- * before it, as it did. */
-static int type_input(int master, int slave, const struct buffer *quoted, struct error *err)
-{
-	size_t direct = quoted->size < SMALL ? quoted->size : SMALL;
-	int flags = fcntl(master, F_GETFL), r;
-
-	for (size_t i = 0; i < direct; i++)
-		if (ioctl(slave, TIOCSTI, quoted->data + i))
-			return error_set(err, ERROR_FAILED, errno, "input of a terminal");
-	if (direct == quoted->size)
-		return 0;
-	if (fcntl(master, F_SETFL, flags | O_NONBLOCK))
-		return error_set(err, ERROR_FAILED, errno, "F_SETFL");
-	r = write_pieces(master, quoted->data + direct, quoted->size - direct, err);
-	return fcntl(master, F_SETFL, flags) || r ? -1 : 0;
-}
-
-int pty_queue_refill(int master, int slave, const PtyMaster *m, const struct termios2 *settings,
-		     struct error *err)
-{
-	struct buffer input = { (char *)m->input.data, m->input.len, 0 };
-	_cleanup_buffer_ struct buffer quoted = { 0 };
-	bool canonical = settings->c_lflag & ICANON;
-	struct termios2 plain = quoting_settings(settings);
-
-	if (m->input.len > PIECES * PIECE || m->output.len > PIECES * PIECE)
-		return error_set(err, ERROR_IMAGE, 0, "a terminal cannot hold %zu and %zu bytes",
-				 m->input.len, m->output.len);
-	if (quote_input(&input, canonical, &quoted))
-		return error_set(err, ERROR_FAILED, ENOMEM, "terminal");
-	if (ioctl(slave, TCSETS2, &plain))
-		return error_set(err, ERROR_FAILED, errno, "terminal settings");
-	if (write_pieces(slave, m->output.data, m->output.len, err) ||
-	    type_input(master, slave, &quoted, err))
-		return -1;
-	if (ioctl(slave, TCSETS2, settings))
-		return error_set(err, ERROR_FAILED, errno, "terminal settings");
-	if (!m->output_stopped)
-		return 0;
-	if (settings->c_iflag & IXON ? ioctl(slave, TIOCSTI, &settings->c_cc[VSTOP]) :
-				       ioctl(slave, TCXONC, TCOOFF))
-		return error_set(err, ERROR_FAILED, errno, "stopping the output of a terminal");
-	return 0;
 }

@@ -297,7 +297,9 @@ static int sysv_msg_create(struct restore_objects *r, struct restore_object *o, 
 		return 0;
 	ds = (struct msqid_ds){ .msg_qbytes = m->limit };
 	made->created = true;
-	return sysv_make(opener, &making, &ds, sizeof(ds), err) || send_all(opener, m, err) ? -1 : 0;
+	if (sysv_make(opener, &making, &ds, sizeof(ds), err))
+		return -1;
+	return send_all(opener, m, err);
 }
 
 /* A queue that is there is changed last: it may still be in use until then. */
