@@ -15,10 +15,12 @@
 #include "proc/tasks.h"
 #include "kinds/frozen.h"
 #include "kinds/task/interrupted.h"
+#include "steps/leftover.h"
 #include "steps/vfork.h"
 
 enum {
-	STOP_TIMEOUT_MS = 2000,
+	STOP_TIMEOUT_MS = 5000,
+	VFORK_TIMEOUT_MS = 2000,
 	PATIENCE_MS = 2,	/* for one thread's stop, before we look what keeps it */
 	RETRY_MS = 2000,
 	RETRY_PAUSE_NS = 10 * 1000 * 1000,
@@ -200,8 +202,8 @@ static int extend(struct dump *d, bool *progress, struct error *err)
 
 /* Waits for a thread's stop and saves its state at once: a call that was cut short is made good, so
  * that the program does not learn of it, whatever happens to us. A thread that ends instead is
- * dropped; *late: it takes long. */
-static int wait_stop(struct dump_task *task, size_t index, bool *late, struct error *err)
+ * dropped; *patience_ms: it takes long, how long it may. */
+static int wait_stop(struct dump_task *task, size_t index, int *patience_ms, struct error *err)
 {
 	struct dump_thread *t = &task->threads.items[index];
 	struct error trouble = ERROR_INIT;
@@ -210,12 +212,13 @@ static int wait_stop(struct dump_task *task, size_t index, bool *late, struct er
 	    !tracee_save(&t->tracee, &trouble))
 		return 0;
 	if (trouble.os_error == ETIMEDOUT) {
-		*late = true;
+		*patience_ms = STOP_TIMEOUT_MS;
 		if (vfork_waits(t)) {
 			/* A child in a frozen cgroup could not go on either. */
 			if (frozen_let_work(task->dump, err))
 				return -1;
 			vfork_let_children_go(task);
+			*patience_ms = VFORK_TIMEOUT_MS;
 		}
 	}
 	if (trouble.kind != ERROR_DIED) {
@@ -231,7 +234,7 @@ static int wait_stop(struct dump_task *task, size_t index, bool *late, struct er
 /* Collects the stops that were asked for. */
 static int wait_stops(struct dump *d, struct error *err)
 {
-	uint64_t deadline = now_ns() + STOP_TIMEOUT_MS * 1000000ull;
+	uint64_t begin = now_ns();
 	struct dump_task **task;
 	bool waiting = true;
 	size_t i;
@@ -240,12 +243,12 @@ static int wait_stops(struct dump *d, struct error *err)
 		waiting = false;
 		array_for(task, &d->tasks) {
 			for (i = (*task)->threads.count; i-- > 0;) {
-				bool late = false;
+				int patience_ms = 0;
 
 				if ((*task)->threads.items[i].tracee.held ||
-				    !wait_stop(*task, i, &late, err))
+				    !wait_stop(*task, i, &patience_ms, err))
 					continue;
-				if (!late || now_ns() > deadline)
+				if (now_ns() > begin + patience_ms * 1000000ull)
 					return -1;
 				error_clear(err);
 				waiting = true;
@@ -425,7 +428,7 @@ static int seize_all(struct dump *d, struct error *err)
 	return 0;
 }
 
-static int try_to_hold(struct dump *d, pid_t root, const struct preflight *before,
+static int try_to_hold(struct dump *d, pid_t root, const struct preflight *before, bool last,
 		       struct error *err)
 {
 	struct dump_task **task;
@@ -433,7 +436,8 @@ static int try_to_hold(struct dump *d, pid_t root, const struct preflight *befor
 	if (!add_task(d, root, err) || seize_all(d, err) || drop_those_who_left(d, err))
 		return -1;
 	array_for(task, &d->tasks)
-		if (read_task(*task, before, err))
+		if (read_task(*task, before, err) ||
+		    (!(*task)->zombie && leftover_check(*task, last, err)))
 			return -1;
 	return 0;
 }
@@ -442,12 +446,13 @@ int hold_tree(struct dump *d, pid_t root, const struct preflight *before, struct
 {
 	uint64_t deadline = now_ns() + RETRY_MS * 1000000ull;
 
-	while (try_to_hold(d, root, before, err)) {
-		bool passing = err->os_error == EBUSY && now_ns() < deadline;
+	bool last = false;
 
+	while (try_to_hold(d, root, before, last, err)) {
 		hold_release(d);
-		if (!passing)
+		if (err->os_error != EBUSY || last)
 			return -1;
+		last = now_ns() > deadline;
 		log_info("once more: %s", err->message);
 		error_clear(err);
 		hold_free(d);

@@ -157,6 +157,8 @@ void agent_release(struct agent *a);
 
 /* ---- after a tracer has died ---- */
 
+/* Address of an agent that nobody told us of, found by its shape and code; 0: none. */
+uint64_t agent_find_left(const struct vma_list *maps, const struct tracee *t);
 /* Whether the note speaks of anything that may still be in the process. */
 bool agent_note_pending(const struct agent_note *note);
 /* Leads a held thread home that was left in the agent or over the net. *ret_home is false when a

@@ -96,26 +96,42 @@ static bool is_area(const struct vma *v, uint64_t start, uint64_t end, int prot)
 	return v->start == start && v->end == end && v->prot == prot && !v->inode && !v->shared;
 }
 
-/* Whether the area is there: its exact shape, and our code if there is any. */
+/* The two areas that an agent makes, with its code or none yet. */
+static bool is_agent(const struct vma *v, const struct tracee *t, const struct vma_list *maps,
+		     bool with_code)
+{
+	const size_t size = arch_agent_end - arch_agent_begin;
+	uint64_t code_end = v->start + AGENT_CODE_SIZE, end = v->start + AGENT_SIZE;
+	char code[AGENT_CODE_SIZE];
+
+	if (!is_area(v, v->start, code_end, PROT_READ | PROT_EXEC) ||
+	    v + 1 == maps->vmas.items + maps->vmas.count ||
+	    !is_area(v + 1, code_end, end, PROT_READ | PROT_WRITE) ||
+	    tracee_peek(t, v->start, code, sizeof(code)))
+		return false;
+	return !memcmp(code, arch_agent_begin, size) ||
+	       (!with_code && !code[0] && !memcmp(code, code + 1, sizeof(code) - 1));
+}
+
+uint64_t agent_find_left(const struct vma_list *maps, const struct tracee *t)
+{
+	const struct vma *v;
+
+	array_for(v, &maps->vmas)
+		if (is_agent(v, t, maps, true))
+			return v->start;
+	return 0;
+}
+
+/* Whether the area is there, perhaps not complete yet. */
 static bool area_left(const struct agent_note *note, const struct tracee *t,
 		      const struct vma_list *maps)
 {
-	const size_t size = arch_agent_end - arch_agent_begin;
-	uint64_t code_end = note->address + AGENT_CODE_SIZE, end = note->address + AGENT_SIZE;
 	const struct vma *v = note->address ? vma_list_find(maps, note->address) : NULL;
-	char code[AGENT_CODE_SIZE];
 
-	if (!v)
-		return false;
-	if (is_area(v, note->address, end, PROT_READ | PROT_WRITE))
-		return true;
-	if (!is_area(v, note->address, code_end, PROT_READ | PROT_EXEC) ||
-	    v + 1 == maps->vmas.items + maps->vmas.count ||
-	    !is_area(v + 1, code_end, end, PROT_READ | PROT_WRITE) ||
-	    tracee_peek(t, note->address, code, sizeof(code)))
-		return false;
-	return !memcmp(code, arch_agent_begin, size) ||
-	       (!code[0] && !memcmp(code, code + 1, sizeof(code) - 1));
+	return v && v->start == note->address &&
+	       (is_area(v, v->start, v->start + AGENT_SIZE, PROT_READ | PROT_WRITE) ||
+		is_agent(v, t, maps, false));
 }
 
 int agent_reclaim(struct agent_note *note, struct tracee *threads, size_t count,

@@ -25,8 +25,9 @@ import harness
 
 VICTIM = os.path.join(harness.BUILD, "tests/faults/victim")
 # Where the program is, and the part of the kills that it gets: in a freezer cgroup of its own, of
-# version 1 or 2, found frozen or not, or in none.
-PLACES = {"v1": 0.35, "v2": 0.35, "v1-frozen": 0.1, "v2-frozen": 0.1, "bare": 0.1}
+# version 1 or 2, found frozen or not, or in none; "orphaned": in none, and both are killed.
+PLACES = {"v1": 0.35, "v2": 0.35, "v1-frozen": 0.1, "v2-frozen": 0.1, "bare": 0.1,
+          "orphaned": 0.04}
 # What is interrupted: a snapshot; a checkpoint that would end the program, but fails when all is
 # done.
 WAYS = {
@@ -227,22 +228,28 @@ def check(victim):
         victim.check(False)
 
 
-def run_whole(victim, way):
-    """Not killed: it must do what it is asked for, and takes this long."""
-    begin = time.monotonic()
+def checkpoint_whole(victim, way):
+    """Not killed: it must do what it is asked for. Returns its words."""
     controller = start(victim, way)
     text = controller.stderr.read().decode()
-    took = time.monotonic() - begin
     if controller.wait() != (1 if way == "ending" else 0):
         raise Harmed(f"checkpoint {way}: exit status {controller.returncode}: {text}")
+    return text
+
+
+def run_whole(victim, way):
+    """Returns how long that takes."""
+    begin = time.monotonic()
+    checkpoint_whole(victim, way)
+    took = time.monotonic() - begin
     check(victim)
     return took
 
 
 def kill_once(victim, way, whom, delay):
-    """Starts a checkpoint and kills one of its processes after the delay."""
+    """Starts a checkpoint and kills one of its processes, or both, after the delay."""
     controller = start(victim, way)
-    if whom == "guard":
+    if whom != "controller":
         deadline = time.monotonic() + delay
         guards = []
         while time.monotonic() < deadline or not guards:
@@ -257,8 +264,18 @@ def kill_once(victim, way, whom, delay):
     else:
         time.sleep(delay)
         controller.kill()
+    if whom == "both":
+        controller.kill()
     controller.stderr.read()
     controller.wait()
+    if whom == "both":
+        # Nobody is left to clean up; but the program goes on, and the next one takes the agent out.
+        text = checkpoint_whole(victim, "running")
+        if re.search(r"^\S+ r-xp 00000000 00:00 0 *$", harness.read_text(f"/proc/{victim.pid}/maps"),
+                     re.M):
+            raise Harmed(f"an agent stays: {text}")
+        victim.reap()
+        return
     check(victim)
 
 
@@ -270,7 +287,8 @@ def run_place(place, mounts, kills, random_numbers):
         took = {way: run_whole(victim, way) for way in WAYS}
         for number in range(kills):
             way = random_numbers.choice(list(WAYS))
-            whom = "guard" if random_numbers.random() < 0.15 else "controller"
+            whom = "both" if place == "orphaned" else \
+                random_numbers.choices(["controller", "guard"], [85, 15])[0]
             delay = random_numbers.uniform(0.0005, took[way] * 1.05)
             done = f"kill {number}, {way}, {whom} after {delay * 1000:.2f} ms"
             kill_once(victim, way, whom, delay)
@@ -304,7 +322,7 @@ def main():
     for number, (place, part) in enumerate(places.items(), 1):
         kills = round(options.kills * part)
         name = f"{number} - {kills} kills, {place}"
-        if place != "bare" and place.partition("-")[0] not in mounts:
+        if place not in ("bare", "orphaned") and place.partition("-")[0] not in mounts:
             print(f"ok {number} - {place} # SKIP no such freezer here", flush=True)
             continue
         try:
