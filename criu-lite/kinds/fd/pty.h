@@ -81,8 +81,8 @@ struct termios2 pty_quoting_settings(const struct termios2 *own);
 int pty_quote_input(const struct buffer *input, const struct termios2 *own,
 		    struct buffer *ret);
 
-/* Puts it back at restore (pty_refill.c), with descriptors of ours for both sides; settings are those of the
- * message and are left set. */
+/* Puts it back at restore (pty_refill.c), with descriptors of ours for both sides; settings are
+ * those of the message and are left set. */
 int pty_queue_refill(int master, int slave, const PtyMaster *m, const struct termios2 *settings,
 		     struct error *err);
 
