@@ -33,6 +33,7 @@ static const char *scope_name(enum kind_scope scope)
 		[KIND_THREAD] = "thread",
 		[KIND_OBJECT] = "object",
 		[KIND_FILE] = "descriptor",
+		[KIND_CONTAINER] = "container",
 	};
 
 	return names[scope];
@@ -178,7 +179,8 @@ static int check_features(const struct arguments *a, json_t *root, struct error 
 
 static int check_tree(pid_t pid, json_t *root, struct error *err)
 {
-	struct preflight preflight = { 0 };
+	const struct container none = { .host_root = -1, .host_net = -1 };
+	struct preflight preflight = { .container = &none };
 	struct blockers blockers = { 0 };
 	int r = preflight_look(&preflight, pid, &blockers, err);
 

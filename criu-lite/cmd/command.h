@@ -15,6 +15,13 @@ enum option_type {
 	OPTION_FLAG,	/* bool */
 	OPTION_TEXT,	/* const char * */
 	OPTION_NUMBER,	/* int, at least .min and at most .max */
+	OPTION_LIST,	/* struct option_list; may be given more than once */
+};
+
+enum { OPTION_LIST_MAX = 64 };
+struct option_list {
+	const char *items[OPTION_LIST_MAX];
+	int count;
 };
 
 /* One option of a command; `value` points to where it is kept. */

@@ -34,6 +34,7 @@ static const struct option_row *find_row(const struct option_row *rows, const ch
 static int set_value(const struct option_row *row, const char *word, const char *text,
 		     struct error *err)
 {
+	struct option_list *list;
 	char *end;
 	long number;
 
@@ -43,6 +44,13 @@ static int set_value(const struct option_row *row, const char *word, const char 
 		return 0;
 	case OPTION_TEXT:
 		*(const char **)row->value = text;
+		return 0;
+	case OPTION_LIST:
+		list = row->value;
+		if (list->count == OPTION_LIST_MAX)
+			return error_set(err, ERROR_USAGE, 0, "%s: more than %d", word,
+					 OPTION_LIST_MAX);
+		list->items[list->count++] = text;
 		return 0;
 	case OPTION_NUMBER:
 		break;

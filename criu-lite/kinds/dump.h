@@ -10,6 +10,7 @@
 #include "images/stream.h"
 #include "kernel-compat/restart_block.h"
 #include "kinds/blockers.h"
+#include "kinds/container.h"
 #include "kinds/kind.h"
 #include "proc/fdinfo.h"
 #include "proc/maps.h"
@@ -59,6 +60,7 @@ struct checkpoint_options;
 
 struct dump {
 	const struct checkpoint_options *options;
+	struct container container;
 	struct stream_writer *out;
 	/* Parents before children. Pointers, so that threads keep their addresses. */
 	ARRAY_OF(struct dump_task *) tasks;

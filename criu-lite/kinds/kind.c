@@ -30,5 +30,8 @@ uint32_t kind_message_id(const ProtobufCMessage *message)
 	const ProtobufCFieldDescriptor *field =
 		protobuf_c_message_descriptor_get_field(message->descriptor, 1);
 
+	if (!field || field->type != PROTOBUF_C_TYPE_UINT32 ||
+	    field->label != PROTOBUF_C_LABEL_REQUIRED)
+		return 0;
 	return *(const uint32_t *)((const char *)message + field->offset);
 }

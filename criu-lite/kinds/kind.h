@@ -31,6 +31,9 @@ struct fd_scan;
 struct object_look;
 struct blockers;
 struct task_look;
+struct container_look;
+struct dump;
+struct restore;
 
 enum kind_scope {
 	KIND_TASK,	/* state of a process; its message starts with `required uint32 pid = 1` */
@@ -39,6 +42,8 @@ enum kind_scope {
 			 * descriptors: file, deleted file, memfd, shared memory; `required uint32
 			 * id = 1` */
 	KIND_FILE,	/* an open file description; `required uint32 id = 1` */
+	KIND_CONTAINER,	/* what the tree has as a whole: namespaces, mounts, network, cgroups; an
+			 * image has at most one message of each */
 };
 
 /* Where a kind remembers, between ask and take, what it appended to the batch. */
@@ -126,6 +131,29 @@ struct object_ops {
 	void (*undo)(struct restore_objects *r, struct restore_object *o);
 };
 
+/* KIND_CONTAINER (kinds/container.h). All but `prepare` and `undo` are called by the controller
+ * that stands in the tree's own namespaces: ids, paths, addresses and /proc are those of the tree. Each
+ * may be NULL. */
+struct container_ops {
+	/* Preflight, with the program running: names what cannot be saved. */
+	int (*check)(const struct container_look *look, struct blockers *blockers,
+		     struct error *err);
+	/* Dump, every task held, before descriptions and memory: makes the message and hands it to
+	 * dump_container(). A tree that shares this with us (run->container) has none. */
+	int (*dump)(struct dump *d, struct error *err);
+	/* Restore, in the namespaces of the caller, before anything of the tree is there: checks
+	 * the message against this machine (ERROR_IMAGE, ERROR_BLOCKED), opens what lies outside.
+	 * What it keeps in restore_container_slot() is there in build and finish, too. */
+	int (*prepare)(struct restore *r, const ProtobufCMessage *message, struct error *err);
+	/* Restore, with no task of the tree but the first puppet, which holds the namespaces. */
+	int (*build)(struct restore *r, const ProtobufCMessage *message, struct error *err);
+	/* Restore, every task complete and held: the last before they run. */
+	int (*finish)(struct restore *r, const ProtobufCMessage *message, struct error *err);
+	/* After a failure: takes back what prepare has made. What is in the namespaces goes with
+	 * them. */
+	void (*undo)(struct restore *r, const ProtobufCMessage *message);
+};
+
 struct kind {
 	const char *name;	/* of the kind, its message's file, its test and in messages */
 	uint16_t record;	/* its number in the image, never used for anything else again */
@@ -135,6 +163,7 @@ struct kind {
 	const struct state_ops *state;
 	const struct file_ops *file;
 	const struct object_ops *object;
+	const struct container_ops *container;
 };
 
 /* All rows, in restore order, ended by NULL. */
@@ -145,7 +174,7 @@ const struct kind *kind_by_record(uint16_t record);
 /* Position of a row in kinds_table. */
 size_t kind_index(const struct kind *kind);
 size_t kinds_count(void);
-/* The value of a message's field 1 (pid, tid or id). */
+/* The value of a message's field 1 (pid, tid or id); 0 where it has none. */
 uint32_t kind_message_id(const ProtobufCMessage *message);
 
 #endif

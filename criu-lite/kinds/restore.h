@@ -5,6 +5,7 @@
 #include "base/array.h"
 #include "images/stream.h"
 #include "kernel-compat/arch/cpu.h"
+#include "kinds/container.h"
 #include "kinds/kind.h"
 #include "tracee/agent.h"
 
@@ -45,6 +46,9 @@ struct restore_options;
 
 struct restore {
 	const struct restore_options *options;
+	struct container container;
+	ProtobufCMessage **container_state;	/* messages of KIND_CONTAINER rows, as above */
+	void **container_slots;		/* restore_container_slot() */
 	bool detached;		/* we end while the tree runs, and are its root's parent */
 	bool only_look;		/* nothing is restored: what this machine has does not matter */
 	struct stream_reader *in;
@@ -67,6 +71,9 @@ struct restore {
 const ProtobufCMessage *restore_task_state(const struct restore_task *t, const struct kind *kind);
 const ProtobufCMessage *restore_thread_state(const struct restore_thread *t,
 					     const struct kind *kind);
+
+/* That of a KIND_CONTAINER row. */
+const ProtobufCMessage *restore_container_state(const struct restore *r, const struct kind *kind);
 
 /* Runs a batch in the puppet's leader. */
 int restore_run(struct restore_task *t, struct batch *b, struct error *err);

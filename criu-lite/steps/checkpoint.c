@@ -216,6 +216,18 @@ static int save_pages(void *context, struct error *err)
 	return memory_dump_pages(&((struct checkpoint_run *)context)->dump, err);
 }
 
+static int save_container(void *context, struct error *err)
+{
+	struct dump *d = &((struct checkpoint_run *)context)->dump;
+	const struct kind *const *row;
+
+	for (row = kinds_table; *row; row++)
+		if ((*row)->container && (*row)->container->dump &&
+		    (*row)->container->dump(d, err))
+			return -1;
+	return 0;
+}
+
 static int scan_files(void *context, struct error *err)
 {
 	struct dump *d = &((struct checkpoint_run *)context)->dump;
@@ -270,6 +282,7 @@ static const struct step steps[] = {
 	{ "hold", hold, let_go },
 	{ "scan-files", scan_files, NULL },
 	{ "tree", save_tree, NULL },
+	{ "container", save_container, NULL },
 	{ "maps", save_maps, NULL },
 	{ "ask", ask_tasks, NULL },
 	{ "files", save_files, NULL },
@@ -310,6 +323,8 @@ static int attempt(const struct checkpoint_options *options, struct checkpoint_r
 	_Static_assert(ARRAY_SIZE(steps) <= CHECKPOINT_STEPS_MAX, "room for all times");
 	*report = (struct checkpoint_report){ .steps = ARRAY_SIZE(steps) };
 	run.dump.options = options;
+	run.dump.container = (struct container){ .host_root = -1, .host_net = -1 };
+	run.before.container = &run.dump.container;
 	r = steps_run(steps, ARRAY_SIZE(steps), &run, report->times, err);
 	*again = r && may_pass(&run, err);
 	if (run.dump.out)

@@ -210,6 +210,8 @@ static int load_kind(struct restore *r, const struct record *record, struct erro
 		return memory_load_object(r, kind, message, err);
 	case KIND_FILE:
 		return restore_files_add(r->files, kind, message, err);
+	case KIND_CONTAINER:
+		return keep(&r->container_state[kind_index(kind)], kind, message, err);
 	case KIND_TASK:
 	case KIND_THREAD:
 		break;
@@ -238,6 +240,10 @@ int load_up_to_pages(struct restore *r, Tree **ret, struct error *err)
 	struct record record;
 	int more;
 
+	r->container_state = calloc(kinds_count(), sizeof(*r->container_state));
+	r->container_slots = calloc(kinds_count(), sizeof(*r->container_slots));
+	if (!r->container_state || !r->container_slots)
+		return no_memory(err);
 	while ((more = stream_next(r->in, &record, err)) > 0) {
 		if (record.kind == RECORD_TREE) {
 			if (load_tree(r, ret, err))
@@ -307,6 +313,8 @@ void load_free_tasks(struct restore *r)
 	}
 	array_release(&r->tasks);
 	array_release(&r->by_id);
+	free_states(r->container_state);
+	free(r->container_slots);
 }
 
 const ProtobufCMessage *restore_task_state(const struct restore_task *t, const struct kind *kind)

@@ -11,8 +11,24 @@
 /* What becomes of the program once the image is sealed. */
 enum afterwards { AFTERWARDS_KILL, AFTERWARDS_RUN, AFTERWARDS_STOP };
 
+/* --external mnt[/path]=/path-here: what lies outside of a container and where it is on this
+ * machine. */
+struct external {
+	const char *name;	/* "mnt[/path]", with its length … */
+	size_t length;
+	const char *value;	/* … and what stands behind the "=" */
+};
+
+/* What of TCP has no descriptor, or a peer that cannot be kept: TCP_KEEP refuses. */
+enum tcp_policy { TCP_KEEP, TCP_CLOSE };
+
 struct checkpoint_options {
 	pid_t pid;			/* root of the tree */
+	const char *cgroup; /* absolute path of the cgroup that the tree shall be all of,
+					 * below a mount of its hierarchy; or NULL */
+	const struct external *externals;
+	size_t externals_count;
+	enum tcp_policy tcp;
 	int output;			/* descriptor of the image */
 	enum afterwards afterwards;
 	struct stream_options stream;
@@ -29,6 +45,13 @@ struct restore_options {
 	enum stdio_policy stdio;
 	const char *stdio_file;		/* for STDIO_FILE */
 	bool detached;			/* the caller will end while the program runs */
+	const char *root;		/* the root file system of a container is here; or NULL */
+	const struct external *externals;
+	size_t externals_count;
+	/* Called by the controller when the tree is complete, held, and has not run; when it
+	 * succeeds the tree goes. May be NULL. */
+	int (*ready)(void *context, struct error *err);
+	void *ready_context;
 	bool relay;			/* the caller will copy between its terminal and
 					 * report->relay, if there is one */
 };

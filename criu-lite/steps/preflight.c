@@ -165,6 +165,19 @@ static int look_around(struct preflight *p, struct pid_list *tree, pid_t root, s
 	return 0;
 }
 
+static int look_at_container(const struct preflight *p, const struct task_look *looks,
+			     struct blockers *blockers, struct error *err)
+{
+	const struct container_look look = { p->container, looks, p->tasks.count };
+	const struct kind *const *row;
+
+	for (row = kinds_table; *row; row++)
+		if ((*row)->container && (*row)->container->check &&
+		    (*row)->container->check(&look, blockers, err))
+			return -1;
+	return 0;
+}
+
 static int ask(const struct preflight *p, struct blockers *blockers, struct error *err)
 {
 	_cleanup_free_ struct task_look *looks = calloc(p->tasks.count + 1, sizeof(*looks));
@@ -178,6 +191,8 @@ static int ask(const struct preflight *p, struct blockers *blockers, struct erro
 		if (look_at(&looks[i], blockers, err))
 			return -1;
 	}
+	if (look_at_container(p, looks, blockers, err))
+		return -1;
 	return preflight_tree(looks, p->tasks.count, blockers, err) ||
 			       files_check(looks, p->tasks.count, blockers, err) ||
 			       sysv_check(looks, p->tasks.count, blockers, err) ?

@@ -3,6 +3,7 @@
 #define CL_STEPS_PREFLIGHT_H
 
 #include "kinds/blockers.h"
+#include "kinds/container.h"
 #include "proc/maps.h"
 #include "proc/tasks.h"
 
@@ -13,6 +14,7 @@
 struct preflight_task;
 
 struct preflight {
+	const struct container *container;	/* what it has of its own; the caller's */
 	ARRAY_OF(struct preflight_task *) tasks;
 };
 

@@ -95,6 +95,64 @@ static int preflight(void *context, struct error *err)
 	return restore_files_check(run->r.files, err) || tree_check_ids(&run->r, err) ? -1 : 0;
 }
 
+typedef int (*container_op)(struct restore *r, const ProtobufCMessage *message, struct error *err);
+
+/* Calls one operation of all rows that have a message; offset is of it in struct container_ops. */
+static int each_container_row(struct restore *r, size_t offset, struct error *err)
+{
+	const struct kind *const *row;
+
+	for (row = kinds_table; *row; row++) {
+		const ProtobufCMessage *message = restore_container_state(r, *row);
+		container_op op;
+
+		if (!message || !(*row)->container)
+			continue;
+		op = *(const container_op *)((const char *)(*row)->container + offset);
+		if (op && op(r, message, err))
+			return -1;
+	}
+	return 0;
+}
+
+static int prepare_container(void *context, struct error *err)
+{
+	return each_container_row(&((struct restore_run *)context)->r,
+				  offsetof(struct container_ops, prepare), err);
+}
+
+static void undo_container(void *context)
+{
+	struct restore *r = &((struct restore_run *)context)->r;
+	size_t i;
+
+	for (i = kinds_count(); i-- > 0;) {
+		const struct kind *kind = kinds_table[i];
+
+		if (kind->container && kind->container->undo && r->container_state[i])
+			kind->container->undo(r, r->container_state[i]);
+	}
+}
+
+static int build_container(void *context, struct error *err)
+{
+	return each_container_row(&((struct restore_run *)context)->r,
+				  offsetof(struct container_ops, build), err);
+}
+
+static int finish_container(void *context, struct error *err)
+{
+	return each_container_row(&((struct restore_run *)context)->r,
+				  offsetof(struct container_ops, finish), err);
+}
+
+static int ready(void *context, struct error *err)
+{
+	const struct restore_options *o = ((struct restore_run *)context)->options;
+
+	return o->ready ? o->ready(o->ready_context, err) : 0;
+}
+
 static int make_puppets(void *context, struct error *err)
 {
 	struct restore_run *run = context;
@@ -265,6 +323,8 @@ static const struct step steps[] = {
 	{ "load", load, NULL },
 	{ "guard", start_guard, end_guard },
 	{ "preflight", preflight, NULL },
+	{ "prepare", prepare_container, undo_container },
+	{ "build", build_container, NULL },
 	{ "puppets", make_puppets, end_puppets },
 	{ "pages", fill_pages, NULL },
 	{ "seal", verify_seal, NULL },
@@ -276,6 +336,8 @@ static const struct step steps[] = {
 	{ "settle", settle, NULL },
 	{ "registers", set_registers, NULL },
 	{ "pidfile", write_pidfile, remove_pidfile },
+	{ "finish", finish_container, NULL },
+	{ "ready", ready, NULL },
 	{ "go", go, NULL },
 };
 
@@ -300,6 +362,7 @@ int restore(const struct restore_options *options, struct restore_report *report
 	run.r.detached = options->detached;
 	run.r.relay = -1;
 	run.r.options = options;
+	run.r.container = (struct container){ .host_root = -1, .host_net = -1 };
 	run.r.service[0] = run.r.service[1] = -1;
 	result = steps_run(steps, ARRAY_SIZE(steps), &run, report->times, err);
 	count_tasks(&run.r, report);

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "kinds/container.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "kinds/dump.h"
+#include "kinds/restore.h"
+
+char *container_host_path(const struct container *c, const char *path)
+{
+	char *ret;
+
+	if (c->host_root < 0)
+		return strdup(path);
+	return asprintf(&ret, "/proc/self/fd/%d%s", c->host_root, path) < 0 ? NULL : ret;
+}
+
+int dump_container(struct dump *d, const struct kind *kind, const ProtobufCMessage *message,
+		   struct error *err)
+{
+	return stream_write(d->out, kind->record, RECORD_CRITICAL, message, err);
+}
+
+const ProtobufCMessage *restore_container_state(const struct restore *r, const struct kind *kind)
+{
+	return r->container_state[kind_index(kind)];
+}
+
+void **restore_container_slot(struct restore *r, const struct kind *kind)
+{
+	return &r->container_slots[kind_index(kind)];
+}

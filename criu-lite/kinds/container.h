@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_KINDS_CONTAINER_H
+#define CL_KINDS_CONTAINER_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "base/error.h"
+
+/*
+ * What a tree has as a whole, and the kinds for it (KIND_CONTAINER).
+ *
+ * The controller enters the tree's own namespaces (but for its user namespace, which cannot be
+ * left again): from then on ids, paths, addresses and /proc mean to it what they mean to the program.
+ * /proc and the mounts that it sees are a private copy, so nothing that it mounts shows to the tree.
+ * What it needs of the machine it keeps in descriptors from before.
+ */
+
+struct dump;
+struct restore;
+struct kind;
+struct task_look;
+
+struct container {
+	/* CLONE_NEW… of the namespaces that the tree has of its own; 0: it shares all of them with
+	 * us. clone(2), namespaces(7). */
+	uint64_t namespaces;
+	/* Of the caller's namespaces, opened before others were entered; -1 while namespaces is 0:
+	 * "/" (an absolute path of the machine is container_host_path()) and its network. */
+	int host_root, host_net;
+	/* The tree's root as the caller's pid namespace numbers it; 0 until it is there. */
+	pid_t host_pid;
+};
+
+/* What preflight shows of it. */
+struct container_look {
+	const struct container *container;
+	const struct task_look *tasks;	/* root first */
+	size_t count;
+};
+
+/* The same file as `path` (absolute) is on the machine, as a path that can be opened from where we
+ * are ("/proc/self/fd/N/…"); malloc'ed, NULL without memory. */
+char *container_host_path(const struct container *c, const char *path);
+
+/* Keeps a message of a KIND_CONTAINER row: writes its record. */
+int dump_container(struct dump *d, const struct kind *kind, const ProtobufCMessage *message,
+		   struct error *err);
+
+/* A pointer for a row's own use, NULL at first; what it points to is not freed by anybody else. */
+void **restore_container_slot(struct restore *r, const struct kind *kind);
+
+#endif
