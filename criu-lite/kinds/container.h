@@ -13,10 +13,10 @@
 /*
  * What a tree has as a whole, and the kinds for it (KIND_CONTAINER).
  *
- * The controller enters the tree's own namespaces (but for its user namespace, which cannot be
- * left again): from then on ids, paths, addresses and /proc mean to it what they mean to the program.
- * /proc and the mounts that it sees are a private copy, so nothing that it mounts shows to the tree.
- * What it needs of the machine it keeps in descriptors from before.
+ * The controller enters the tree's own namespaces (but for its user namespace, which cannot
+ * be left again): from then on ids, paths, addresses and /proc mean to it what they mean to
+ * the program. /proc and the mounts that it sees are a private copy, so nothing that it mounts
+ * shows to the tree. What it needs of the machine it keeps in descriptors from before.
  */
 
 struct dump;

@@ -131,9 +131,9 @@ struct object_ops {
 	void (*undo)(struct restore_objects *r, struct restore_object *o);
 };
 
-/* KIND_CONTAINER (kinds/container.h). All but `prepare` and `undo` are called by the controller
- * that stands in the tree's own namespaces: ids, paths, addresses and /proc are those of the tree. Each
- * may be NULL. */
+/* KIND_CONTAINER (kinds/container.h). All but `prepare` and `undo` are called by the
+ * controller that stands in the tree's own namespaces: ids, paths, addresses and /proc are
+ * those of the tree. Each may be NULL. */
 struct container_ops {
 	/* Preflight, with the program running: names what cannot be saved. */
 	int (*check)(const struct container_look *look, struct blockers *blockers,
