@@ -141,14 +141,20 @@ struct container_ops {
 	/* Dump, every task held, before descriptions and memory: makes the message and hands it to
 	 * dump_container(). A tree that shares this with us (run->container) has none. */
 	int (*dump)(struct dump *d, struct error *err);
+	/* The same at the very end, behind all pages: what gathers until the image is complete.
+	 * Such a message is there in finish and open, not before. */
+	int (*dump_late)(struct dump *d, struct error *err);
 	/* Restore, in the namespaces of the caller, before anything of the tree is there: checks
 	 * the message against this machine (ERROR_IMAGE, ERROR_BLOCKED), opens what lies outside.
 	 * What it keeps in restore_container_slot() is there in build and finish, too. */
 	int (*prepare)(struct restore *r, const ProtobufCMessage *message, struct error *err);
 	/* Restore, with no task of the tree but the first puppet, which holds the namespaces. */
 	int (*build)(struct restore *r, const ProtobufCMessage *message, struct error *err);
-	/* Restore, every task complete and held: the last before they run. */
+	/* Restore, every task complete and held: the last that may fail. */
 	int (*finish)(struct restore *r, const ProtobufCMessage *message, struct error *err);
+	/* Restore, it is decided that the tree runs here, and runs in a moment: now the world may
+	 * meet it (packets pass, addresses are announced). What does not work is only told. */
+	void (*open)(struct restore *r, const ProtobufCMessage *message);
 	/* After a failure: takes back what prepare has made. What is in the namespaces goes with
 	 * them. */
 	void (*undo)(struct restore *r, const ProtobufCMessage *message);

@@ -228,6 +228,18 @@ static int save_container(void *context, struct error *err)
 	return 0;
 }
 
+static int save_late(void *context, struct error *err)
+{
+	struct dump *d = &((struct checkpoint_run *)context)->dump;
+	const struct kind *const *row;
+
+	for (row = kinds_table; *row; row++)
+		if ((*row)->container && (*row)->container->dump_late &&
+		    (*row)->container->dump_late(d, err))
+			return -1;
+	return 0;
+}
+
 static int scan_files(void *context, struct error *err)
 {
 	struct dump *d = &((struct checkpoint_run *)context)->dump;
@@ -291,6 +303,7 @@ static const struct step steps[] = {
 	{ "objects", save_objects, NULL },
 	{ "snapshot", snapshot, drop_snapshot },
 	{ "pages", save_pages, NULL },
+	{ "late", save_late, NULL },
 	{ "seal", seal, NULL },
 	{ "publish", publish, NULL },
 	{ "release", release, NULL },

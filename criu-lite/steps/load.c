@@ -272,15 +272,29 @@ int load_up_to_task_pages(struct restore *r, struct error *err)
 	return memory_load(r, &record, err);
 }
 
+/* What gathered while the image was written stands behind the pages. */
+static bool comes_late(const struct record *record)
+{
+	const struct kind *kind = kind_by_record(record->kind);
+
+	return kind && kind->scope == KIND_CONTAINER && kind->container->dump_late;
+}
+
 int load_seal(struct restore *r, struct error *err)
 {
 	struct record record;
 	int more;
 
-	while ((more = stream_next(r->in, &record, err)) > 0)
+	while ((more = stream_next(r->in, &record, err)) > 0) {
+		if (comes_late(&record)) {
+			if (load_kind(r, &record, err))
+				return -1;
+			continue;
+		}
 		if (record.flags & RECORD_CRITICAL)
 			return error_set(err, ERROR_IMAGE, 0, "record %u"
 					 " stands behind the page data", record.number);
+	}
 	return more;
 }
 

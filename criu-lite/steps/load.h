@@ -18,7 +18,8 @@ int load_header(struct restore *r, Image **ret, struct error *err);
 int load_up_to_pages(struct restore *r, Tree **ret, struct error *err);
 /* With the contents of objects read: what stands before the pages of the tasks. */
 int load_up_to_task_pages(struct restore *r, struct error *err);
-/* With all pages read: the seal, which says that the image was whole and unchanged. */
+/* With all pages read: what rows dump late, and the seal, which says that the image was whole and
+ * unchanged. */
 int load_seal(struct restore *r, struct error *err);
 void load_free_tasks(struct restore *r);
 

@@ -153,6 +153,20 @@ static int ready(void *context, struct error *err)
 	return o->ready ? o->ready(o->ready_context, err) : 0;
 }
 
+static int open_container(void *context, struct error *err)
+{
+	struct restore *r = &((struct restore_run *)context)->r;
+	const struct kind *const *row;
+
+	for (row = kinds_table; *row; row++) {
+		const ProtobufCMessage *message = restore_container_state(r, *row);
+
+		if (message && (*row)->container && (*row)->container->open)
+			(*row)->container->open(r, message);
+	}
+	return 0;
+}
+
 static int make_puppets(void *context, struct error *err)
 {
 	struct restore_run *run = context;
@@ -338,6 +352,7 @@ static const struct step steps[] = {
 	{ "pidfile", write_pidfile, remove_pidfile },
 	{ "finish", finish_container, NULL },
 	{ "ready", ready, NULL },
+	{ "open", open_container, NULL },
 	{ "go", go, NULL },
 };
 
