@@ -16,7 +16,10 @@ package = $(shell pkg-config $(1) $(PACKAGES) 2>/dev/null)
 override CFLAGS += -std=gnu11 $(WARNINGS) -fno-strict-aliasing -pthread
 override CPPFLAGS += -D_GNU_SOURCE -Icriu-lite -I. -I$(BUILD) $(call package,--cflags)
 override LDFLAGS += -Wl,--as-needed
-override LDLIBS += $(call package,--libs) -pthread
+# Few commands need these: out of an archive, the others do not pay for a shared library.
+archive = $(if $(filter /%,$(shell $(CC) -print-file-name=lib$(1).a)),-l:lib$(1).a,-l$(1))
+ARCHIVES := $(foreach name,net,$(call archive,$(name)))
+override LDLIBS += $(ARCHIVES) $(call package,--libs) -pthread
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 Q := $(if $(V),,@)
 say = @printf '  %-6s %s\n' $(1) $(2)
