@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "memory/dirty.h"
+
+#include <errno.h>
+
+#include "base/cleanup.h"
+#include "kernel-compat/uapi.h"
+
+enum { REGIONS_AT_ONCE = 512 };
+
+int dirty_use_uffd(struct dirty *d, int uffd)
+{
+	struct uffdio_api api = {
+		.api = UFFD_API,
+		.features = UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED,
+	};
+	int failed = ioctl(uffd, UFFDIO_API, &api);
+
+	dirty_release(d);
+	if (failed)
+		fd_close(&uffd);
+	else
+		d->uffd = uffd;
+	return failed;
+}
+
+void dirty_release(struct dirty *d)
+{
+	fd_close(&d->uffd);
+	d->lost = false;
+}
+
+/* Write-protects what it finds if `again`. -1 with errno. */
+static int scan(const struct pagemap *pm, uint64_t start, uint64_t end, bool again,
+		struct page_runs *ret)
+{
+	struct page_region regions[REGIONS_AT_ONCE];
+	/* A guard region looks like a swapped page, and is not to be protected as one. */
+	struct pm_scan_arg args = {
+		.size = sizeof(args),
+		.flags = PM_SCAN_CHECK_WPASYNC | (again ? PM_SCAN_WP_MATCHING : 0),
+		.start = start,
+		.end = end,
+		.vec = (uint64_t)regions,
+		.vec_len = REGIONS_AT_ONCE,
+		.category_inverted = pm->has_guard ? PAGE_IS_GUARD : 0,
+		.category_mask = PAGE_IS_WRITTEN | (pm->has_guard ? PAGE_IS_GUARD : 0),
+		.category_anyof_mask = PAGE_IS_PRESENT | (pm->has_guard ? PAGE_IS_SWAPPED : 0),
+		.return_mask = PAGE_IS_WRITTEN,
+	};
+	int count, i;
+
+	while (args.start < args.end) {
+		count = ioctl(pm->fd, PAGEMAP_SCAN, &args);
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0)
+			return -1;
+		for (i = 0; i < count; i++) {
+			if (page_runs_add(ret, regions[i].start,
+					  (regions[i].end - regions[i].start) / PAGE_BYTES, 0)) {
+				errno = ENOMEM;
+				return -1;
+			}
+		}
+		if (args.walk_end <= args.start)
+			break;
+		args.start = args.walk_end;
+	}
+	return 0;
+}
+
+/* Begins to track an area; what is there is protected without being told. */
+static void begin(struct dirty *d, const struct pagemap *pm, uint64_t start, uint64_t end)
+{
+	struct uffdio_register area = {
+		.range = { .start = start, .len = end - start },
+		.mode = UFFDIO_REGISTER_MODE_WP,
+	};
+	struct page_runs unused = { 0 };
+
+	/* The program's own userfaultfd is there (EBUSY), or the area is not any more (EINVAL). */
+	if (ioctl(d->uffd, UFFDIO_REGISTER, &area)) {
+		d->lost |= errno == ENOMEM || errno == ESRCH;
+		return;
+	}
+	/* If it fails, nothing is protected and everything is found written. */
+	scan(pm, start, end, true, &unused);
+	page_runs_release(&unused);
+}
+
+int dirty_collect(struct dirty *d, const struct pagemap *pm, uint64_t start, uint64_t end,
+		  bool again, struct page_runs *ret, bool *ret_all, struct error *err)
+{
+	*ret_all = d->uffd < 0 || d->lost || !pm->has_scan;
+	ret->closed = ret->runs.count;
+	if (*ret_all || !scan(pm, start, end, again, ret))
+		return 0;
+	if (errno == ENOMEM || (errno != EPERM && errno != ESRCH))
+		return error_set(err, ERROR_TARGET, errno, "cannot look for written pages at %#llx",
+				 (unsigned long long)start);
+	*ret_all = true;
+	if (again)
+		begin(d, pm, start, end);
+	return 0;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_MEMORY_DIRTY_H
+#define CL_MEMORY_DIRTY_H
+
+#include "memory/pagemap.h"
+
+/*
+ * Which private pages a process has written to since it was last asked, while it runs: by write
+ * protection without events (userfaultfd(2), UFFD_FEATURE_WP_ASYNC) and the PAGEMAP_SCAN ioctl,
+ * both of Linux 6.7.
+ *
+ * The process notices nothing but a fault for the first write to each page after each look. Closing
+ * the userfaultfd ends it. An area is tracked from the first look at it on; it is untracked again
+ * after mremap(2), in a child, and when the program has a userfaultfd of its own on it.
+ */
+struct dirty {
+	int uffd;	/* made by the process (UFFD_USER_MODE_ONLY will do); -1: nothing is known,
+			 * each page counts as written */
+	bool lost;	/* it is of an address space that the process has left by execve(2) */
+};
+
+/* Takes a userfaultfd over, also on failure. -1 with errno: it cannot track. */
+int dirty_use_uffd(struct dirty *d, int uffd);
+void dirty_release(struct dirty *d);
+
+/*
+ * Appends the pages in [start, end), one area of the process, that were written to since the last
+ * look at it (or have come into being). *ret_all says instead that nothing is known of it.
+ * `again`: from now on it is looked for what is written after this look, otherwise this is the last
+ * look and the process is held. ERROR_TARGET.
+ */
+int dirty_collect(struct dirty *d, const struct pagemap *pm, uint64_t start, uint64_t end,
+		  bool again, struct page_runs *ret, bool *ret_all, struct error *err);
+
+#endif
