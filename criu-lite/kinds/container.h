@@ -24,6 +24,14 @@ struct restore;
 struct kind;
 struct task_look;
 
+/* --external mnt[/path]=/path-here: what lies outside of a container and where it is on this
+ * machine. */
+struct external {
+	const char *name;	/* "mnt[/path]", with its length … */
+	size_t length;
+	const char *value;	/* … and what stands behind the "=" */
+};
+
 struct container {
 	/* CLONE_NEW… of the namespaces that the tree has of its own; 0: it shares all of them with
 	 * us. clone(2), namespaces(7). */
@@ -31,8 +39,14 @@ struct container {
 	/* Of the caller's namespaces, opened before others were entered; -1 while namespaces is 0:
 	 * "/" (an absolute path of the machine is container_host_path()) and its network. */
 	int host_root, host_net;
+	/* /proc/self of the command, opened likewise; -1 while namespaces is 0. */
+	int host_self;
 	/* The tree's root as the caller's pid namespace numbers it; 0 until it is there. */
 	pid_t host_pid;
+	/* As the options say; root is where its root file system is for a restore, or NULL. */
+	const struct external *externals;
+	size_t externals_count;
+	const char *root;
 };
 
 /* What preflight shows of it. */

@@ -336,7 +336,13 @@ static int attempt(const struct checkpoint_options *options, struct checkpoint_r
 	_Static_assert(ARRAY_SIZE(steps) <= CHECKPOINT_STEPS_MAX, "room for all times");
 	*report = (struct checkpoint_report){ .steps = ARRAY_SIZE(steps) };
 	run.dump.options = options;
-	run.dump.container = (struct container){ .host_root = -1, .host_net = -1 };
+	run.dump.container = (struct container){
+		.host_root = -1,
+		.host_net = -1,
+		.host_self = -1,
+		.externals = options->externals,
+		.externals_count = options->externals_count,
+	};
 	run.before.container = &run.dump.container;
 	r = steps_run(steps, ARRAY_SIZE(steps), &run, report->times, err);
 	*again = r && may_pass(&run, err);

@@ -6,18 +6,11 @@
 #include <sys/types.h>
 
 #include "images/stream.h"
+#include "kinds/container.h"
 #include "kinds/stdio.h"
 
 /* What becomes of the program once the image is sealed. */
 enum afterwards { AFTERWARDS_KILL, AFTERWARDS_RUN, AFTERWARDS_STOP };
-
-/* --external mnt[/path]=/path-here: what lies outside of a container and where it is on this
- * machine. */
-struct external {
-	const char *name;	/* "mnt[/path]", with its length … */
-	size_t length;
-	const char *value;	/* … and what stands behind the "=" */
-};
 
 /* What of TCP has no descriptor, or a peer that cannot be kept: TCP_KEEP refuses. */
 enum tcp_policy { TCP_KEEP, TCP_CLOSE };

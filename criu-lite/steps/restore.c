@@ -377,7 +377,14 @@ int restore(const struct restore_options *options, struct restore_report *report
 	run.r.detached = options->detached;
 	run.r.relay = -1;
 	run.r.options = options;
-	run.r.container = (struct container){ .host_root = -1, .host_net = -1 };
+	run.r.container = (struct container){
+		.host_root = -1,
+		.host_net = -1,
+		.host_self = -1,
+		.externals = options->externals,
+		.externals_count = options->externals_count,
+		.root = options->root,
+	};
 	run.r.service[0] = run.r.service[1] = -1;
 	result = steps_run(steps, ARRAY_SIZE(steps), &run, report->times, err);
 	count_tasks(&run.r, report);
