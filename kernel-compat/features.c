@@ -58,6 +58,8 @@ const struct feature features_table[] = {
 	{ "tcp-repair", "TCP connections", "connections are refused", "3.5", probe_tcp_repair },
 	{ "sock-destroy", "ports of connections that have just ended",
 	  "such a port must time out first", "4.5", probe_sock_destroy },
+	{ "packet-lock", "TCP connections that lead out of the tree, networks of containers",
+	  "connections are refused, unless they are to be closed", "5.12", probe_packet_lock },
 	{ "private-mount", "Unix sockets whose file was deleted", "a directory in /tmp", "5.2",
 	  probe_private_mount },
 	{ "pty-peer", "pseudo-terminals", "pseudo-terminals are refused", "4.13", probe_pty_peer },

@@ -40,4 +40,7 @@ int probe_ipc_next_id(void);
 int probe_msg_copy(void);
 int probe_cgroup2_freezer(void);
 
+/* probe_network.c */
+int probe_packet_lock(void);
+
 #endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_NETWORK_LOCK_H
+#define CL_NETWORK_LOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/array.h"
+#include "base/error.h"
+
+/*
+ * The packet lock: rules of nf_tables that keep packets from sockets which are being saved or
+ * restored, and what these would answer from their peers. It lies before connection tracking.
+ * Neighbours go on to be resolved. Packets on "lo" pass, unless they are of a locked connection.
+ *
+ * A lock belongs to the network namespace that we were in when it was made, and vanishes with us,
+ * however we end (NFT_TABLE_F_OWNER), unless it is made to stay.
+ */
+
+enum { LOCK_NAME = 64 };
+
+/* Both ends of a TCP connection as the locked side has them, in network order; IPv4 addresses are
+ * in the first four bytes. */
+struct lock_flow {
+	int family;	/* AF_INET, AF_INET6 */
+	uint8_t local[16], remote[16];
+	uint16_t local_port, remote_port;
+};
+
+struct lock_flows {
+	ARRAY_OF(struct lock_flow) list;
+	ARRAY_OF(uint16_t) ports;
+};
+void lock_flows_release(struct lock_flows *flows);
+
+struct lock_wish {
+	/* All packets of the namespace, not only those of the connections. */
+	bool everything;
+	/* Outlives us under this name, for network_lock_remove(); NULL: it does not. */
+	const char *stays;
+	/* Packets with this SO_MARK pass; 0: none do. */
+	uint32_t pass_mark;
+	/* Connections whose packets are dropped both ways, and local ports (network order) at which
+	 * connections can not begin. */
+	const struct lock_flows *flows;
+};
+
+struct network_lock {
+	int fd;		/* -1: there is none */
+	char name[LOCK_NAME];
+};
+#define NETWORK_LOCK_NONE ((struct network_lock){ .fd = -1 })
+
+/* ERROR_BLOCKED where the kernel cannot do it. A staying lock leaves *l without a lock. */
+int network_lock(struct network_lock *l, const struct lock_wish *wish, struct error *err);
+/* Ends it at once; a no-op on one that is none. */
+void network_unlock(struct network_lock *l);
+/* The name of a lock that stays for the image with this id. */
+void network_lock_name(const uint8_t *id, size_t size, char ret[LOCK_NAME]);
+/* Removes one that stays. 1, or 0 when there is none of this name, or -1. */
+int network_lock_remove(const char *name, struct error *err);
+
+#endif
