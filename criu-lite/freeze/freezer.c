@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "freeze/hierarchy.h"
 #include "freeze/members.h"
 #include "proc/cgroup.h"
 #include "proc/mountinfo.h"
@@ -35,23 +36,16 @@ static const struct version *version_of(const struct freezer *f)
 }
 
 /* Reads a short file of a cgroup; "" when there is none. */
-static void read_word(const char *directory, const char *name, char *text, size_t size)
+static void read_word(int directory, const char *name, char *text, size_t size)
 {
-	_cleanup_free_ char *path = NULL;
-	_cleanup_fd_ int fd = -1;
-	ssize_t got = 0;
+	_cleanup_fd_ int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
+	ssize_t got = fd < 0 ? 0 : read_full(fd, text, size - 1);
 
-	if (asprintf(&path, "%s/%s", directory, name) < 0) {
-		path = NULL;
-	} else {
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		got = fd < 0 ? 0 : read_full(fd, text, size - 1);
-	}
 	text[got > 0 ? got : 0] = '\0';
 }
 
 /* Whether its tasks are frozen, for whatever reason. */
-static bool in_force(const char *directory, enum freezer_kind kind)
+static bool in_force(int directory, enum freezer_kind kind)
 {
 	char text[256];
 
@@ -63,44 +57,9 @@ static bool in_force(const char *directory, enum freezer_kind kind)
 	return strstr(text, "frozen 1") != NULL;
 }
 
-static bool is_mount_of(const struct proc_mount *m, const struct version *v)
+static int open_cgroup(const char *directory)
 {
-	const char *options = m->super_options;
-
-	if (v->kind == FREEZER_V2)
-		return !strcmp(m->type, "cgroup2");
-	for (; !strcmp(m->type, "cgroup") && options; options = strchr(options, ',')) {
-		options += *options == ',';
-		if (!strncmp(options, "freezer", 7) && (options[7] == ',' || !options[7]))
-			return true;
-	}
-	return false;
-}
-
-/* The directory of a cgroup: below one of the mounts of its hierarchy. NULL when it is in none of
- * them, or is the root, which cannot be frozen. *ret_top is the length of the mount point. */
-static char *directory_of(const struct proc_mounts *mounts, const struct version *v,
-			  const char *path, size_t *ret_top)
-{
-	const struct proc_mount *m;
-	char *directory;
-
-	array_for(m, &mounts->items) {
-		size_t root = strlen(m->root);
-
-		if (!is_mount_of(m, v))
-			continue;
-		if (root == 1)
-			root = 0;
-		if (strncmp(path, m->root, root) || path[root] != '/' || !path[root + 1] ||
-		    !strncmp(path + root, "/..", 3))
-			continue;
-		*ret_top = strlen(m->mount_point);
-		if (asprintf(&directory, "%s%s", m->mount_point, path + root) < 0)
-			return NULL;
-		return directory;
-	}
-	return NULL;
+	return open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 /* The cgroup in `directory` or above, up to the mount point, that is frozen itself. */
@@ -109,7 +68,9 @@ static bool climb_to_frozen(char *directory, size_t top, const struct version *v
 	char text[16], *slash;
 
 	while (strlen(directory) > top) {
-		read_word(directory, v->own_file, text, sizeof(text));
+		_cleanup_fd_ int dir = open_cgroup(directory);
+
+		read_word(dir, v->own_file, text, sizeof(text));
 		if (text[0] == '1')
 			return true;
 		slash = strrchr(directory, '/');
@@ -120,42 +81,66 @@ static bool climb_to_frozen(char *directory, size_t top, const struct version *v
 	return false;
 }
 
-static int find_in(struct freezers *ret, const struct version *v, const struct proc_mounts *mounts,
-		   const char *path, const struct pid_list *tree, struct error *err)
+/* What is looked for: the cgroup `path` of the tree's root, or all of `whole`. */
+struct search {
+	const struct proc_mounts *mounts;
+	const struct pid_list *tree;
+	const char *whole;
+};
+
+/* The directory of the cgroup to freeze; *all: it is known that there is nobody else in it. */
+static char *place_of(const struct search *s, const struct version *v, const char *path,
+		      size_t *ret_top, bool *all)
+{
+	_cleanup_free_ char *given = NULL;
+
+	given = s->whole ? hierarchy_path(s->mounts, v->controller, s->whole) : NULL;
+	*all = given != NULL;
+	return hierarchy_directory(s->mounts, v->controller, given ? given : path, ret_top);
+}
+
+static int find_in(struct freezers *ret, const struct search *s, const struct version *v,
+		   const char *path, struct error *err)
 {
 	struct freezer *f = &ret->items[ret->count];
 	_cleanup_free_ char *directory = NULL;
-	size_t top = 0;
-	bool frozen;
+	_cleanup_fd_ int dir = -1;
+	size_t top = 0, length;
+	bool frozen, all;
 
-	directory = directory_of(mounts, v, path, &top);
-	if (!directory)
+	directory = place_of(s, v, path, &top, &all);
+	dir = directory ? open_cgroup(directory) : -1;
+	if (dir < 0)
 		return 0;
-	frozen = in_force(directory, v->kind);
+	length = strlen(directory);
+	frozen = in_force(dir, v->kind);
 	if (frozen && !climb_to_frozen(directory, top, v))
 		return error_set(err, ERROR_BLOCKED, 0,
 				 "the cgroup %s is frozen from outside of its mount", path);
-	if (!members_only(directory, tree)) {
+	/* Those above it have been given by nobody. */
+	if ((!all || strlen(directory) < length) && !members_only(directory, s->tree)) {
 		if (!frozen)
 			return 0;
 		error_set(err, ERROR_BLOCKED, 0, "the cgroup %s is frozen, and others are in it",
 			  directory);
 		return error_hint(err, "thaw it first");
 	}
-	if (asprintf(&f->file, "%s/%s", directory, v->file) < 0) {
-		f->file = NULL;
-		return error_set(err, ERROR_FAILED, ENOMEM, "%s", path);
-	}
+	fd_close(&dir);
+	*f = (struct freezer){ .dir = open_cgroup(directory), .path = steal_ptr(directory) };
+	ret->count++;
+	if (f->dir < 0)
+		return error_set(err, ERROR_TARGET, errno, "%s", f->path);
 	f->kind = v->kind;
 	f->was_frozen = f->frozen = frozen;
-	ret->count++;
 	return 0;
 }
 
-int freezers_find(struct freezers *ret, const struct pid_list *tree, struct error *err)
+int freezers_find(struct freezers *ret, const struct pid_list *tree, const char *whole,
+		  struct error *err)
 {
 	_cleanup_proc_cgroups_ struct proc_cgroups cgroups = { 0 };
 	_cleanup_proc_mounts_ struct proc_mounts mounts = { 0 };
+	const struct search search = { &mounts, tree, whole };
 	_cleanup_fd_ int root = -1, self = -1;
 	char path[32];
 	size_t i;
@@ -171,12 +156,15 @@ int freezers_find(struct freezers *ret, const struct pid_list *tree, struct erro
 	for (i = 0; i < ARRAY_SIZE(versions); i++) {
 		const struct proc_cgroup *c = proc_cgroups_find(&cgroups, versions[i].controller);
 
-		if (c && !c->deleted && find_in(ret, &versions[i], &mounts, c->path, tree, err)) {
-			freezers_release(ret);
+		if (c && !c->deleted && find_in(ret, &search, &versions[i], c->path, err))
 			return -1;
-		}
 	}
 	return 0;
+}
+
+const char *freezer_file(const struct freezer *f)
+{
+	return version_of(f)->file;
 }
 
 const char *freezer_word(const struct freezer *f, bool frozen)
@@ -187,7 +175,7 @@ const char *freezer_word(const struct freezer *f, bool frozen)
 static int write_word(const struct freezer *f, bool frozen)
 {
 	const char *word = freezer_word(f, frozen);
-	_cleanup_fd_ int fd = open(f->file, O_WRONLY | O_CLOEXEC);
+	_cleanup_fd_ int fd = openat(f->dir, freezer_file(f), O_WRONLY | O_CLOEXEC);
 
 	return fd < 0 ? -1 : write_full(fd, word, strlen(word));
 }
@@ -195,19 +183,15 @@ static int write_word(const struct freezer *f, bool frozen)
 int freezer_set(struct freezer *f, bool frozen, int timeout_ms, struct error *err)
 {
 	uint64_t deadline = now_ns() + (uint64_t)timeout_ms * 1000000;
-	_cleanup_free_ char *directory = strdup(f->file);
 
-	if (!directory)
-		return error_set(err, ERROR_FAILED, ENOMEM, "%s", f->file);
-	*strrchr(directory, '/') = '\0';
 	if (write_word(f, frozen))
-		return error_set(err, ERROR_TARGET, errno, "%s", f->file);
+		return error_set(err, ERROR_TARGET, errno, "%s/%s", f->path, freezer_file(f));
 	f->frozen = frozen;
-	while (frozen && timeout_ms && !in_force(directory, f->kind)) {
+	while (frozen && timeout_ms && !in_force(f->dir, f->kind)) {
 		if (now_ns() > deadline) {
 			f->frozen = write_word(f, false) != 0;
 			return error_set(err, ERROR_TARGET, 0, "the cgroup %s does not freeze",
-					 directory);
+					 f->path);
 		}
 		nanosleep(&(struct timespec){ .tv_nsec = POLL_NS }, NULL);
 	}
@@ -218,7 +202,9 @@ void freezers_release(struct freezers *f)
 {
 	size_t i;
 
-	for (i = 0; i < FREEZERS_MAX; i++)
-		free(f->items[i].file);
+	for (i = 0; i < f->count; i++) {
+		fd_close(&f->items[i].dir);
+		free(f->items[i].path);
+	}
 	*f = (struct freezers){ 0 };
 }

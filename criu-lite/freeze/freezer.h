@@ -24,7 +24,8 @@ enum { FREEZERS_MAX = 2 };
 
 struct freezer {
 	enum freezer_kind kind;
-	char *file;		/* absolute path of cgroup.freeze or freezer.state; owned */
+	int dir;		/* its cgroup, so that it is reached from any namespace; owned */
+	char *path;		/* of that directory, for messages; owned */
 	bool was_frozen;	/* when it was found */
 	bool frozen;		/* as we have left it */
 };
@@ -37,14 +38,21 @@ struct freezers {
 
 /*
  * Finds the freezers under which the processes of this tree are, and nobody else. `tree` are its
- * pids, root first; children of theirs born since count as theirs. A cgroup shared with others is
- * passed over, but if it is frozen that is ERROR_BLOCKED: its tasks cannot be held, nor thawed
- * without thawing others.
+ * pids, root first, in our pid namespace; children of theirs born since count as theirs. A cgroup
+ * shared with others is passed over, but if it is frozen that is ERROR_BLOCKED: its tasks cannot be
+ * held, nor thawed without thawing others. `whole`, if not NULL, is the directory of a cgroup that
+ * is known to be all of the tree, with all that are in it: if it has a freezer, that is the one of
+ * its hierarchy.
+ *
+ * Release *ret also after a failure. It stays of use in a process that enters other namespaces.
  */
-int freezers_find(struct freezers *ret, const struct pid_list *tree, struct error *err);
-/* What is written to freeze or thaw it. */
+int freezers_find(struct freezers *ret, const struct pid_list *tree, const char *whole,
+		  struct error *err);
+/* The name in .dir of the file that is written … */
+const char *freezer_file(const struct freezer *f);
+/* … and what is written to freeze or thaw it. */
 const char *freezer_word(const struct freezer *f, bool frozen);
-/* Freezes or thaws. With a timeout, freezing waits until it is in force; if that takes longer it is
+/* Freezes or thaws it. With a timeout, freezing waits until it is in force; if that takes longer it is
  * ERROR_TARGET, and the cgroup is thawed again. */
 int freezer_set(struct freezer *f, bool frozen, int timeout_ms, struct error *err);
 void freezers_release(struct freezers *f);

@@ -13,6 +13,7 @@
 
 enum {
 	BOARD_PATH = PATH_MAX,
+	BOARD_FILE = 32,
 	BOARD_WORD = 16,
 	BOARD_THINGS = 1 << 16,
 	BOARD_NOTES = 1 << 19,	/* address space only: a page is there once it is written */
@@ -20,8 +21,7 @@ enum {
 
 struct board_freezer {
 	bool moves, stops_frozen, was_frozen;
-	char file[BOARD_PATH];
-	char thaw[BOARD_WORD], freeze[BOARD_WORD];
+	char file[BOARD_FILE], thaw[BOARD_WORD], freeze[BOARD_WORD];
 };
 
 struct board_thing {
@@ -39,16 +39,18 @@ struct board {
 	struct agent_note notes[BOARD_NOTES];
 };
 
-/* A message on the socket; the descriptor of the first two comes with it. */
+/* A message on the socket; with all but the last comes a descriptor. */
 struct board_message {
-	enum { MESSAGE_SOCKET, MESSAGE_PROCESS, MESSAGE_DROP_SOCKETS } what;
+	enum { MESSAGE_SOCKET, MESSAGE_PROCESS, MESSAGE_FREEZER, MESSAGE_DROP_SOCKETS } what;
 	struct guard_socket socket;
+	int slot;	/* of the freezer */
 };
 
 /* What the guard holds itself. */
 struct kept {
 	ARRAY_OF(struct guard_socket) sockets;
 	ARRAY_OF(int) processes;	/* pidfds */
+	int freezers[GUARD_FREEZERS];	/* their directories, or -1 */
 };
 
 /* The guard's process: never returns. It owns both descriptors. */

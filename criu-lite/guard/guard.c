@@ -22,6 +22,7 @@ struct guard {
 	pid_t pid;
 	int pidfd, socket;
 	bool kept;		/* it has sockets */
+	bool has_freezer[GUARD_FREEZERS];
 	uint32_t next;		/* the note that is likely wanted next */
 	uint32_t drops;		/* orders given to close them */
 };
@@ -158,24 +159,6 @@ static int put_path(char place[BOARD_PATH], const char *path, struct error *err)
 	return 0;
 }
 
-int guard_freezer_moves(struct guard *g, int slot, const struct guard_freezer *f,
-			struct error *err)
-{
-	struct board_freezer *place;
-
-	if (!g)
-		return 0;
-	place = &g->board->freezers[slot];
-	if (put_path(place->file, f->file, err))
-		return -1;
-	strlcpy(place->thaw, f->thaw, sizeof(place->thaw));
-	strlcpy(place->freeze, f->freeze, sizeof(place->freeze));
-	place->stops_frozen = f->stops_frozen;
-	place->was_frozen = f->was_frozen;
-	place->moves = true;
-	return 0;
-}
-
 void guard_freezer_rests(struct guard *g, int slot)
 {
 	if (g)
@@ -202,6 +185,27 @@ static int send_message(struct guard *g, const struct board_message *word, int f
 	}
 	if (sendmsg(g->socket, &message, MSG_NOSIGNAL) != (ssize_t)sizeof(*word))
 		return error_set(err, ERROR_FAILED, errno, "the guard does not listen");
+	return 0;
+}
+
+int guard_freezer_moves(struct guard *g, int slot, const struct guard_freezer *f,
+			struct error *err)
+{
+	const struct board_message word = { .what = MESSAGE_FREEZER, .slot = slot };
+	struct board_freezer *place;
+
+	if (!g)
+		return 0;
+	if (!g->has_freezer[slot] && send_message(g, &word, f->dir, err))
+		return -1;
+	g->has_freezer[slot] = true;
+	place = &g->board->freezers[slot];
+	strlcpy(place->file, f->file, sizeof(place->file));
+	strlcpy(place->thaw, f->thaw, sizeof(place->thaw));
+	strlcpy(place->freeze, f->freeze, sizeof(place->freeze));
+	place->stops_frozen = f->stops_frozen;
+	place->was_frozen = f->was_frozen;
+	place->moves = true;
 	return 0;
 }
 

@@ -36,7 +36,8 @@ void guard_forget(struct guard *g);
 
 /* A cgroup's freezer. */
 struct guard_freezer {
-	const char *file;	/* absolute path */
+	int dir;		/* its directory; the guard gets a duplicate */
+	const char *file;	/* the name in there */
 	const char *thaw, *freeze;	/* what is written into it */
 	bool stops_frozen;	/* tasks stop for a tracer while they are frozen */
 	bool was_frozen;	/* how it shall be in the end */
@@ -66,6 +67,7 @@ int guard_keep_process(struct guard *g, int pidfd, struct error *err);
 enum guard_thing {
 	GUARD_FILE,
 	GUARD_DIRECTORY,	/* a private one: with all that is in it */
+	GUARD_CGROUP,		/* once those in it have ended */
 	GUARD_MQUEUE,		/* its path is the name that mq_unlink(3) takes */
 	GUARD_SHM, GUARD_SEM, GUARD_MSG,	/* System V, by id */
 };

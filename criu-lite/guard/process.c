@@ -66,6 +66,10 @@ static void keep(struct kept *kept, const struct board_message *word, int fd)
 	struct guard_socket *socket;
 	int *pidfd;
 
+	if (word->what == MESSAGE_FREEZER) {
+		kept->freezers[word->slot] = fd;
+		return;
+	}
 	if (word->what == MESSAGE_PROCESS) {
 		pidfd = array_add(&kept->processes);
 		if (pidfd)
@@ -111,7 +115,7 @@ static bool take_message(int socket, struct kept *kept, struct board *board)
 
 void guard_run(struct board *board, int controller, int socket)
 {
-	struct kept kept = { 0 };
+	struct kept kept = { .freezers = { -1, -1 } };
 
 	keep_descriptors(&controller, &socket);
 	settle();

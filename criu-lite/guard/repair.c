@@ -67,9 +67,9 @@ static void end_processes(const struct kept *kept)
 		sys_pidfd_send_signal(*pidfd, SIGKILL);
 }
 
-static void write_freezer(const struct board_freezer *f, const char *word)
+static void write_freezer(int dir, const char *file, const char *word)
 {
-	_cleanup_fd_ int fd = open(f->file, O_WRONLY | O_CLOEXEC);
+	_cleanup_fd_ int fd = openat(dir, file, O_WRONLY | O_CLOEXEC);
 
 	if (fd >= 0 && write_full(fd, word, strlen(word)))
 		return;
@@ -77,22 +77,28 @@ static void write_freezer(const struct board_freezer *f, const char *word)
 
 /* Tasks that stop while they are frozen are thawed after that: then what they would have seen can
  * be corrected before. */
-static void thaw(const struct board *board, bool stopped)
+static void thaw(const struct board *board, const struct kept *kept, bool stopped)
 {
 	const struct board_freezer *f;
+	int i;
 
-	for (f = board->freezers; f < board->freezers + GUARD_FREEZERS; f++)
+	for (i = 0; i < GUARD_FREEZERS; i++) {
+		f = &board->freezers[i];
 		if (f->moves && f->stops_frozen == stopped)
-			write_freezer(f, f->thaw);
+			write_freezer(kept->freezers[i], f->file, f->thaw);
+	}
 }
 
-static void freeze_again(const struct board *board)
+static void freeze_again(const struct board *board, const struct kept *kept)
 {
 	const struct board_freezer *f;
+	int i;
 
-	for (f = board->freezers; f < board->freezers + GUARD_FREEZERS; f++)
+	for (i = 0; i < GUARD_FREEZERS; i++) {
+		f = &board->freezers[i];
 		if (f->moves && f->was_frozen)
-			write_freezer(f, f->freeze);
+			write_freezer(kept->freezers[i], f->file, f->freeze);
+	}
 }
 
 static bool is_frozen(const struct board *board)
@@ -246,7 +252,7 @@ static bool clean(struct patient *p, struct gadget_cache *gadgets)
 }
 
 /* One visit to all of them at once. True when all are healthy. */
-static bool visit(struct board *board, struct ward *ward)
+static bool visit(struct board *board, const struct kept *kept, struct ward *ward)
 {
 	bool healthy = true, progress = true;
 	struct patient *p;
@@ -257,13 +263,13 @@ static bool visit(struct board *board, struct ward *ward)
 			while (seize(p))
 				progress = true;
 	}
-	thaw(board, false);
+	thaw(board, kept, false);
 	array_for(p, &ward->patients)
 		healthy = collect(p) && healthy;
-	thaw(board, true);
+	thaw(board, kept, true);
 	array_for(p, &ward->patients)
 		healthy = healthy && clean(p, &ward->gadgets);
-	freeze_again(board);
+	freeze_again(board, kept);
 	array_for(p, &ward->patients)
 		let_go(p);
 	return healthy;
@@ -284,6 +290,6 @@ void guard_repair(struct board *board, const struct kept *kept)
 		if (is_frozen(board) || note->twin_due || agent_note_pending(note))
 			add_patient(&ward, note);
 	}
-	for (tries = 0; tries < TRIES && !visit(board, &ward); tries++)
+	for (tries = 0; tries < TRIES && !visit(board, kept, &ward); tries++)
 		nanosleep(&(struct timespec){ .tv_nsec = TRY_NS }, NULL);
 }

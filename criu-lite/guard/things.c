@@ -1,21 +1,36 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Removing what a restore that was killed has made. That something is not there, because it was not
  * made yet, is no error; and nobody is there to tell of others. */
+#include <errno.h>
 #include <ftw.h>
 #include <mqueue.h>
 #include <stdio.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "guard/board.h"
 
-enum { OPEN_DIRECTORIES = 8 };
+enum { OPEN_DIRECTORIES = 8, TRY_NS = 2 * 1000 * 1000, TRIES = 1000 };
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *where)
 {
 	remove(path);
+	return 0;
+}
+
+/* Our processes in it have been killed, but may not have ended yet. */
+static int remove_cgroup(const char *path)
+{
+	int tries;
+
+	for (tries = 0; tries < TRIES && rmdir(path); tries++) {
+		if (errno != EBUSY)
+			return -1;
+		nanosleep(&(struct timespec){ .tv_nsec = TRY_NS }, NULL);
+	}
 	return 0;
 }
 
@@ -26,6 +41,8 @@ static int remove_thing(const struct board_thing *t)
 		return unlink(t->path);
 	case GUARD_DIRECTORY:
 		return nftw(t->path, remove_entry, OPEN_DIRECTORIES, FTW_DEPTH | FTW_PHYS);
+	case GUARD_CGROUP:
+		return remove_cgroup(t->path);
 	case GUARD_MQUEUE:
 		return mq_unlink(t->path);
 	case GUARD_SHM:

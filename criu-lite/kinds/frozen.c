@@ -18,7 +18,8 @@ static int slot_of(const struct dump *d, const struct freezer *f)
 static int move(struct dump *d, struct freezer *f, bool frozen, int timeout_ms, struct error *err)
 {
 	const struct guard_freezer told = {
-		.file = f->file,
+		.dir = f->dir,
+		.file = freezer_file(f),
 		.thaw = freezer_word(f, false),
 		.freeze = freezer_word(f, true),
 		.stops_frozen = f->kind == FREEZER_V2,
@@ -33,14 +34,11 @@ static int move(struct dump *d, struct freezer *f, bool frozen, int timeout_ms, 
 	return 0;
 }
 
-/* Also a process that is frozen and not seized yet may have to be put right after our death. */
-int frozen_find(struct dump *d, const struct pid_list *tree, struct error *err)
+int frozen_watch(struct dump *d, const struct pid_list *tree, struct error *err)
 {
 	struct agent_note *note;
 	const pid_t *pid;
 
-	if (freezers_find(&d->freezers, tree, err))
-		return -1;
 	if (!d->freezers.count)
 		return 0;
 	array_for(pid, &tree->pids)

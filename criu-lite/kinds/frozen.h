@@ -12,8 +12,9 @@
 
 struct pid_list;
 
-/* Finds the freezers of the tree of these pids, root first: d->freezers. */
-int frozen_find(struct dump *d, const struct pid_list *tree, struct error *err);
+/* Tells the guard of the tree of these pids, if d->freezers were found for it: a process that is
+ * frozen, and not seized yet, may have to be put right after our death, too. */
+int frozen_watch(struct dump *d, const struct pid_list *tree, struct error *err);
 /* Freezes the tree. That it has no freezer, or one that does not freeze it, is no error. */
 int frozen_begin(struct dump *d, struct error *err);
 /* All threads are seized and asked to stop: thaws what keeps them from stopping. */

@@ -81,7 +81,8 @@ static int freeze(void *context, struct error *err)
 	struct checkpoint_run *run = context;
 
 	if (guard_check(run->dump.guard, err) || preflight_pids(&run->before, &tree, err) ||
-	    frozen_find(&run->dump, &tree, err))
+	    freezers_find(&run->dump.freezers, &tree, run->options->cgroup, err) ||
+	    frozen_watch(&run->dump, &tree, err))
 		return -1;
 	interrupted_prepare(&run->dump, run->options->pid, run->before.tasks.count == 1);
 	run->seized_ns = now_ns();
