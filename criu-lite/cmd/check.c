@@ -10,10 +10,11 @@
 #include "cmd/command.h"
 #include "kinds/kind.h"
 #include "steps/preflight.h"
+#include "steps/target.h"
 #include "tracee/features.h"
 
 struct arguments {
-	int pid;
+	struct target_name target;
 	bool json, kinds;
 };
 
@@ -177,12 +178,23 @@ static int check_features(const struct arguments *a, json_t *root, struct error 
 	return 0;
 }
 
-static int check_tree(pid_t pid, json_t *root, struct error *err)
+static int check_tree(const struct target_name *name, json_t *root, struct error *err)
 {
-	const struct container none = { .host_root = -1, .host_net = -1 };
+	_cleanup_target_ struct target target = { 0 };
+	struct container none = { .host_root = -1, .host_net = -1 };
 	struct preflight preflight = { .container = &none };
 	struct blockers blockers = { 0 };
-	int r = preflight_look(&preflight, pid, &blockers, err);
+	pid_t pid;
+	int r;
+
+	if (target_resolve(&target, name, err))
+		return -1;
+	pid = target.pid;
+	none.cgroups = &target.cgroups;
+	r = preflight_look(&preflight, pid, &blockers, err) ||
+			    target_check(&target, &blockers, err) ?
+		    -1 :
+		    0;
 
 	if (!r && root) {
 		json_object_set_new(root, "pid", json_integer(pid));
@@ -204,8 +216,11 @@ static int run(int argc, char **argv, struct error *err)
 	struct arguments a = { 0 };
 	const struct option_row rows[] = {
 		{ "t", OPTION_NUMBER, "PID",
-		  "name all that keeps this process and those below it from being saved", &a.pid, 1,
-		  INT_MAX },
+		  "name all that keeps this process and those below it from being saved",
+		  &a.target.pid, 1, INT_MAX },
+		{ "cgroup", OPTION_TEXT, "PATH", "the same for a cgroup", &a.target.cgroup, 0, 0 },
+		{ "container", OPTION_TEXT, "RUNTIME:ID", "the same for a container",
+		  &a.target.container, 0, 0 },
 		{ "kinds", OPTION_FLAG, NULL, "list what can be saved, too", &a.kinds, 0, 0 },
 		{ "json", OPTION_FLAG, NULL, "for machines", &a.json, 0, 0 },
 		{ 0 },
@@ -221,7 +236,9 @@ static int run(int argc, char **argv, struct error *err)
 	root = a.json ? json_object() : NULL;
 	if (a.json && !root)
 		return error_set(err, ERROR_FAILED, ENOMEM, "check");
-	r = a.pid ? check_tree(a.pid, root, err) : check_features(&a, root, err);
+	r = a.target.pid || a.target.cgroup || a.target.container ?
+		    check_tree(&a.target, root, err) :
+		    check_features(&a, root, err);
 	if (root && (!r || err->kind == ERROR_BLOCKED)) {
 		json_dumpf(root, stdout, JSON_INDENT(2));
 		putchar('\n');
@@ -234,7 +251,7 @@ static int run(int argc, char **argv, struct error *err)
 
 const struct command check_command = {
 	.name = "check",
-	.arguments = "[-t PID] [options]",
+	.arguments = "[-t PID | --cgroup PATH | --container RUNTIME:ID] [options]",
 	.summary = "tells what this kernel offers, or with -t what cannot be saved; exit status 3 if\n"
 		   "something is in the way",
 	.run = run,

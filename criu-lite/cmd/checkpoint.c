@@ -13,11 +13,13 @@
 #include "base/cleanup.h"
 #include "cmd/command.h"
 #include "cmd/report.h"
+#include "steps/target.h"
 
 enum { JOBS_MAX = 64, ZSTD_LEVEL_MAX = 22 };
 
 struct arguments {
-	int pid, jobs;
+	struct target_name target;
+	int jobs;
 	const char *output, *compress;
 	bool leave_running, leave_stopped, stats;
 };
@@ -54,14 +56,12 @@ static int parse(struct arguments *a, const struct option_row *rows, int argc, c
 		return -1;
 	if (*help)
 		return 0;
-	if (!a->pid)
-		return error_set(err, ERROR_USAGE, 0, "which process? -t PID is missing");
 	if (!a->output)
 		return error_set(err, ERROR_USAGE, 0, "where to? -o FILE is missing");
 	if (a->leave_running && a->leave_stopped)
 		return error_set(err, ERROR_USAGE, 0,
 				 "--leave-running and --leave-stopped exclude each other");
-	*o = (struct checkpoint_options){ .pid = a->pid, .output = -1 };
+	*o = (struct checkpoint_options){ .output = -1 };
 	o->stream.jobs = a->jobs ? a->jobs : default_jobs();
 	o->afterwards = a->leave_running ? AFTERWARDS_RUN :
 			a->leave_stopped || !strcmp(a->output, "-") ? AFTERWARDS_STOP :
@@ -170,8 +170,12 @@ static int run(int argc, char **argv, struct error *err)
 {
 	struct arguments a = { 0 };
 	const struct option_row rows[] = {
-		{ "t", OPTION_NUMBER, "PID", "the process to save, with everything below it", &a.pid,
-		  1, INT_MAX },
+		{ "t", OPTION_NUMBER, "PID", "the process to save, with everything below it",
+		  &a.target.pid, 1, INT_MAX },
+		{ "cgroup", OPTION_TEXT, "PATH", "the cgroup to save, with every process in it",
+		  &a.target.cgroup, 0, 0 },
+		{ "container", OPTION_TEXT, "RUNTIME:ID",
+		  "the container to save: runc:ID, or runc@DIRECTORY:ID", &a.target.container, 0, 0 },
 		{ "o", OPTION_TEXT, "FILE", "the image; - writes to standard output", &a.output, 0, 0 },
 		{ "leave-running", OPTION_FLAG, NULL, "let the program go on afterwards",
 		  &a.leave_running, 0, 0 },
@@ -186,6 +190,7 @@ static int run(int argc, char **argv, struct error *err)
 		{ 0 },
 	};
 	struct checkpoint_options options;
+	_cleanup_target_ struct target target = { 0 };
 	struct checkpoint_report report;
 	struct output out;
 	bool help;
@@ -195,8 +200,10 @@ static int run(int argc, char **argv, struct error *err)
 		return -1;
 	if (help)
 		return 0;
-	if (output_open(&out, a.output, err))
+	if (target_resolve(&target, &a.target, err) || output_open(&out, a.output, err))
 		return -1;
+	options.pid = target.pid;
+	options.target = &target;
 	options.output = out.fd;
 	options.publish = publish;
 	options.publish_context = &out;
@@ -209,7 +216,7 @@ static int run(int argc, char **argv, struct error *err)
 
 const struct command checkpoint_command = {
 	.name = "checkpoint",
-	.arguments = "-t PID -o FILE [options]",
+	.arguments = "(-t PID | --cgroup PATH | --container RUNTIME:ID) -o FILE [options]",
 	.summary = "saves a process tree; afterwards it is gone, unless you say otherwise",
 	.run = run,
 };

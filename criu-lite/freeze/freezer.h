@@ -52,8 +52,8 @@ int freezers_find(struct freezers *ret, const struct pid_list *tree, const char 
 const char *freezer_file(const struct freezer *f);
 /* … and what is written to freeze or thaw it. */
 const char *freezer_word(const struct freezer *f, bool frozen);
-/* Freezes or thaws it. With a timeout, freezing waits until it is in force; if that takes longer it is
- * ERROR_TARGET, and the cgroup is thawed again. */
+/* Freezes or thaws it. With a timeout, freezing waits until it is in force; if that takes longer it
+ * is ERROR_TARGET, and the cgroup is thawed again. */
 int freezer_set(struct freezer *f, bool frozen, int timeout_ms, struct error *err);
 void freezers_release(struct freezers *f);
 

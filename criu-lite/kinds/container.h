@@ -23,6 +23,8 @@ struct dump;
 struct restore;
 struct kind;
 struct task_look;
+struct cgroups;
+struct runtime_container;
 
 /* --external mnt[/path]=/path-here: what lies outside of a container and where it is on this
  * machine. */
@@ -41,8 +43,14 @@ struct container {
 	int host_root, host_net;
 	/* /proc/self of the command, opened likewise; -1 while namespaces is 0. */
 	int host_self;
-	/* The tree's root as the caller's pid namespace numbers it; 0 until it is there. */
+	/* The tree's root as the caller's pid namespace numbers it, and the start time that /proc
+	 * shows to the caller (proc_stat.start_time); 0 until it is there. */
 	pid_t host_pid;
+	uint64_t host_start_time;
+	/* Dump: the cgroups that the tree has for itself, kinds/cgroup/cgroups.h, and what its
+	 * runtime knows of it; NULL: none. */
+	const struct cgroups *cgroups;
+	const struct runtime_container *runtime;
 	/* As the options say; root is where its root file system is for a restore, or NULL. */
 	const struct external *externals;
 	size_t externals_count;

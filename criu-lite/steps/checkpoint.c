@@ -25,6 +25,7 @@
 #include "steps/records.h"
 #include "steps/snapshot.h"
 #include "steps/state_dump.h"
+#include "steps/target.h"
 #include "steps/tree_dump.h"
 
 enum {
@@ -45,8 +46,10 @@ struct checkpoint_run {
 static int run_preflight(void *context, struct error *err)
 {
 	struct checkpoint_run *run = context;
+	const struct target *target = run->options->target;
 	struct blockers blockers = { 0 };
 	int r = preflight_look(&run->before, run->options->pid, &blockers, err) ||
+				(target && target_check(target, &blockers, err)) ||
 				blockers_error(&blockers, err) ?
 			-1 :
 			0;
@@ -79,9 +82,10 @@ static int freeze(void *context, struct error *err)
 {
 	_cleanup_pid_list_ struct pid_list tree = { 0 };
 	struct checkpoint_run *run = context;
+	const struct target *target = run->options->target;
 
 	if (guard_check(run->dump.guard, err) || preflight_pids(&run->before, &tree, err) ||
-	    freezers_find(&run->dump.freezers, &tree, run->options->cgroup, err) ||
+	    freezers_find(&run->dump.freezers, &tree, target ? target->cgroup : NULL, err) ||
 	    frozen_watch(&run->dump, &tree, err))
 		return -1;
 	interrupted_prepare(&run->dump, run->options->pid, run->before.tasks.count == 1);
@@ -344,6 +348,11 @@ static int attempt(const struct checkpoint_options *options, struct checkpoint_r
 		.externals = options->externals,
 		.externals_count = options->externals_count,
 	};
+	if (options->target) {
+		run.dump.container.cgroups = &options->target->cgroups;
+		if (options->target->container.runtime)
+			run.dump.container.runtime = &options->target->container;
+	}
 	run.before.container = &run.dump.container;
 	r = steps_run(steps, ARRAY_SIZE(steps), &run, report->times, err);
 	*again = r && may_pass(&run, err);

@@ -9,6 +9,8 @@
 #include "kinds/container.h"
 #include "kinds/stdio.h"
 
+struct target;
+
 /* What becomes of the program once the image is sealed. */
 enum afterwards { AFTERWARDS_KILL, AFTERWARDS_RUN, AFTERWARDS_STOP };
 
@@ -17,8 +19,7 @@ enum tcp_policy { TCP_KEEP, TCP_CLOSE };
 
 struct checkpoint_options {
 	pid_t pid;			/* root of the tree */
-	const char *cgroup; /* absolute path of the cgroup that the tree shall be all of,
-					 * below a mount of its hierarchy; or NULL */
+	const struct target *target;	/* where that comes from, steps/target.h; or NULL */
 	const struct external *externals;
 	size_t externals_count;
 	enum tcp_policy tcp;
