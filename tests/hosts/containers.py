@@ -77,7 +77,8 @@ def make_rootfs(root, programs=(), files=(), directories=()):
         for library in libraries(path):
             copy_file(library, root)
     for path in directories:
-        shutil.copytree(path, root + path, symlinks=True)
+        shutil.copytree(path, root + path, symlinks=True, dirs_exist_ok=True,
+                        ignore=shutil.ignore_patterns("bitcode", "man"))
     return root
 
 

@@ -9,6 +9,7 @@ import time
 import clients
 import hosts
 import scenery
+import services
 
 
 def traces_on_machine():
@@ -59,7 +60,7 @@ def container(world):
     """A container on one host serves checking clients on another, over IPv4 and IPv6"""
     scenery.need("redis-server")
     a, b, c = world.host("a"), world.host("b"), world.host("client")
-    redis = scenery.redis(world, a)
+    redis = services.redis(world, a)
     scenery.same("status", redis.status(), "running")
     scenery.same("init", redis.execute("cat", "/proc/1/comm"), "redis-server\n")
     clients.Client(c, "fill", redis.address4, 6379, 4).finish()
@@ -96,7 +97,7 @@ def wrong_answers(world):
     """The checking clients notice a wrong answer and the end of a connection"""
     scenery.need("redis-server", "redis-cli")
     a, c = world.host("a"), world.host("client")
-    redis = scenery.redis(world, a)
+    redis = services.redis(world, a)
     clients.Client(c, "fill", redis.address4, 6379, 1).finish()
     load = clients.Client(c, "load", redis.address4, 6379, 1000, 1)
     counters = [clients.Client(c, "counter", redis.address4, 6379, n) for n in (1, 2)]
@@ -123,7 +124,7 @@ def downloads(world):
     """A slow download and a kept HTTP connection are compared byte by byte"""
     scenery.need("nginx")
     a, c = world.host("a"), world.host("client")
-    nginx, pages = scenery.nginx(world, a)
+    nginx, pages = services.nginx(world, a)
     kept = clients.Client(c, "pages", nginx.address6, 80, "/small", pages["/small"])
     slow = clients.Client(c, "download", nginx.address4, 80, "/large", pages["/large"], 512)
     wrong = clients.Client(c, "download", nginx.address4, 80, "/large", pages["/small"], 512)
@@ -139,11 +140,35 @@ def machine(world):
     before = traces_on_machine()
     with hosts.World() as inner:
         a = inner.host("a")
-        redis = scenery.redis(inner, a)
+        redis = services.redis(inner, a)
         scenery.same("running", redis.status(), "running")
         a.start(["sleep", "1000"])
         scenery.same("it is seen meanwhile", traces_on_machine() != before, True)
     scenery.same("the machine is as it was", traces_on_machine(), before)
 
 
-scenery.run(apart, programs, container, wrong_answers, downloads, machine)
+def postgresql(world):
+    """PostgreSQL in a container serves a client"""
+    a, c = world.host("a"), world.host("client")
+    client = services.Psql(c, services.postgresql(world, a))
+    client.call("create table t (n int)")
+    client.call("begin")
+    client.call("insert into t select generate_series(1, 100)")
+    scenery.same("answer", client.call("select count(*), sum(n) from t"), ["100|5050"])
+
+
+def everything(world):
+    """A container with some of everything finds itself right; so does one in a user namespace"""
+    a, c = world.host("a"), world.host("client")
+    container = services.everything(world, a)
+    for _ in range(2):
+        services.ask_everything(c, container)
+    other = services.everything(world, a, "user", 5, services.in_user_namespace)
+    for _ in range(2):
+        services.ask_everything(c, other)
+    scenery.same("its user on the host", os.stat(a.path(f"/proc/{other.processes()[0]}")).st_uid,
+                 100000)
+
+
+scenery.run(apart, programs, container, wrong_answers, downloads, postgresql, everything,
+            machine)

@@ -14,15 +14,15 @@
 
 Each case has a world of its own; an exception fails it. SOAK=1 asks for the long version."""
 
-import hashlib
+import json
 import os
 import shutil
 import sys
+import tempfile
 import traceback
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-import containers
 import harness
 import hosts
 
@@ -54,62 +54,72 @@ def note(text):
     print(f"# {text}", flush=True)
 
 
-def redis(world, host, identity="redis", number=1, options=(), change=None):
-    """A container that runs redis-server, ready to answer on port 6379 of its addresses."""
-    root = containers.make_rootfs(f"{world.scratch}/{identity}", ["redis-server", "redis-cli"])
-    bundle = f"{world.scratch}/{identity}.bundle"
-    containers.make_bundle(bundle, root, [
-        "redis-server", "--bind", "*", "-::*", "--protected-mode", "no", "--save", "",
-        "--dir", "/data", "--logfile", "/data/log", *options], identity, change)
-    container = containers.Container(host, identity, bundle, number).start()
-    hosts.wait_for(lambda: container.execute("redis-cli", "ping", check=False) == (0, "PONG\n"),
-                   "redis-server does not answer")
-    return container
+PORT = 7400
 
 
-NGINX = """
-daemon off;
-user www-data;
-worker_processes 2;
-pid /run/nginx.pid;
-error_log /data/error.log;
-events { worker_connections 256; }
-http {
-	access_log off;
-	client_body_temp_path /tmp/body;
-	proxy_temp_path /tmp/proxy;
-	fastcgi_temp_path /tmp/fastcgi;
-	uwsgi_temp_path /tmp/uwsgi;
-	scgi_temp_path /tmp/scgi;
-	keepalive_requests 100000000;
-	sendfile on;
-	server {
-		listen 80;
-		listen [::]:80;
-		root /data/pages;
-	}
-}
-"""
+class Migration:
+    """`criu-lite receive` on one host and `criu-lite migrate` on another."""
+
+    def __init__(self, container, to, options=(), receive_options=()):
+        self.container, self.to = container, to
+        self.key = f"{to.world.scratch}/key"
+        if not os.path.exists(self.key):
+            with open(os.open(self.key, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+                file.write(os.urandom(32).hex() + "\n")
+        self.texts = [tempfile.TemporaryFile() for _ in range(3)]
+        self.receiver = to.start(
+            [harness.CRIU_LITE, "receive", "--listen", f"{to.address4}:{PORT}", "--once",
+             "--psk-file", self.key, *receive_options],
+            stdout=self.texts[0], stderr=self.texts[0])
+        hosts.wait_for(self.listens, lambda: f"receive does not listen: {self.text(0)}")
+        self.sender = container.host.start(
+            [harness.CRIU_LITE, "migrate", "--container", f"runc:{container.identity}",
+             f"{to.address4}:{PORT}", "--psk-file", self.key, "--json", *options],
+            stdout=self.texts[1], stderr=self.texts[2])
+
+    def listens(self):
+        """Looks without a connection, which would be the one that --once is about."""
+        wanted = f":{PORT:04X} 00000000:0000 0A"
+        return self.receiver.poll() is not None or \
+            wanted in (harness.read_text(f"/proc/{self.to.pid}/net/tcp") or "")
+
+    def text(self, number):
+        self.texts[number].seek(0)
+        return self.texts[number].read().decode(errors="replace")
+
+    def finish(self):
+        """Waits for both ends, which must succeed. The container is on the other host then.
+        Returns the report of the source."""
+        codes = self.sender.wait(), self.receiver.wait()
+        said = f"migrate says: {self.text(1)}{self.text(2)}\nreceive says: {self.text(0)}"
+        same(f"exit codes of migrate and receive ({said})", codes, (0, 0))
+        source, self.container.host = self.container.host, self.to
+        same("status on the destination", self.container.status(), "running")
+        same("traces on the source", self.container.traces(source), [])
+        return json.loads(self.text(1))
 
 
-def nginx(world, host, identity="nginx", number=2):
-    """A container that runs nginx with two workers. Returns it and {path: SHA-256 of the page}."""
-    root = containers.make_rootfs(f"{world.scratch}/{identity}", ["nginx"])
-    os.makedirs(root + "/data/pages")
-    os.makedirs(root + "/var/log/nginx")
-    pages = {}
-    for name, data in (("small", b"a small page\n"), ("large", os.urandom(4 << 20))):
-        with open(f"{root}/data/pages/{name}", "wb") as file:
-            file.write(data)
-        pages["/" + name] = hashlib.sha256(data).hexdigest()
-    with open(root + "/data/nginx.conf", "w") as file:
-        file.write(NGINX)
-    bundle = f"{world.scratch}/{identity}.bundle"
-    containers.make_bundle(bundle, root, ["nginx", "-p", "/data", "-c", "/data/nginx.conf"], identity)
-    container = containers.Container(host, identity, bundle, number).start()
-    hosts.wait_for(lambda: host.reaches(container.address4, 80),
-                   lambda: f"nginx does not answer: {harness.read_text(root + '/data/error.log')}")
-    return container, pages
+def migrate(container, to, options=(), receive_options=()):
+    """Moves a container to another host."""
+    return Migration(container, to, options, receive_options).finish()
+
+
+def checkpoint(container, image, *options):
+    """Saves a container; nothing of it runs then."""
+    pids = container.processes()
+    host = container.host
+    host.run([harness.CRIU_LITE, "checkpoint", "--container", f"runc:{container.identity}",
+              "-o", image, *options])
+    host.run([harness.CRIU_LITE, "verify", image])
+    if "--leave-running" not in options:
+        hosts.wait_for(lambda: not [pid for pid in pids if os.path.exists(host.path(f"/proc/{pid}"))],
+                       "processes are left", 5)
+
+
+def restore(container, image, *options):
+    """Brings it back where it was."""
+    container.host.run([harness.CRIU_LITE, "restore", image, "--detach", *options])
+    same("status after the restore", container.status(), "running")
 
 
 def run_case(case):
