@@ -14,11 +14,12 @@ CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Werror -Wno-unused-parameter
 package = $(shell pkg-config $(1) $(PACKAGES) 2>/dev/null)
 override CFLAGS += -std=gnu11 $(WARNINGS) -fno-strict-aliasing -pthread
-override CPPFLAGS += -D_GNU_SOURCE -Icriu-lite -I. -I$(BUILD) $(call package,--cflags)
+override CPPFLAGS += -D_GNU_SOURCE -Icriu-lite -I. -I$(BUILD) $(call package,--cflags) \
+	$(shell pkg-config --cflags libnl-route-3.0 2>/dev/null)
 override LDFLAGS += -Wl,--as-needed
 # Few commands need these: out of an archive, the others do not pay for a shared library.
 archive = $(if $(filter /%,$(shell $(CC) -print-file-name=lib$(1).a)),-l:lib$(1).a,-l$(1))
-ARCHIVES := $(foreach name,net,$(call archive,$(name)))
+ARCHIVES := $(foreach name,nl-route-3 nl-3 net,$(call archive,$(name)))
 override LDLIBS += $(ARCHIVES) $(call package,--libs) -pthread
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 Q := $(if $(V),,@)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <libnet.h>
+#include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <net/if_arp.h>
 #include <netinet/icmp6.h>
@@ -27,19 +28,16 @@ struct frame {
 };
 
 struct takeover {
-	int fd;			/* packet socket of that namespace */
+	/* What builds frames, and its packet socket of that namespace, which sends them. To close
+	 * such a socket takes the kernel milliseconds, so there is but this one. */
+	libnet_t *builder;
+	int fd;
 	ARRAY_OF(struct frame) frames;
 };
 
 static const uint8_t everybody[ETHER_ADDR_LEN] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 static const uint8_t all_nodes_mac[ETHER_ADDR_LEN] = { 0x33, 0x33, 0, 0, 0, 1 };
 static const uint8_t all_nodes[16] = { 0xff, 0x02, [15] = 1 };
-
-static void cleanup_libnet_p(libnet_t **l)
-{
-	if (*l)
-		libnet_destroy(*l);
-}
 
 static void cleanup_ifaddrs_p(struct ifaddrs **list)
 {
@@ -50,9 +48,10 @@ static void cleanup_ifaddrs_p(struct ifaddrs **list)
 /* ---- building ---- */
 
 /* Ends one frame: the checksums are filled in now. */
-static int keep_frame(struct takeover *t, libnet_t *l, int ifindex, struct error *err)
+static int keep_frame(struct takeover *t, int ifindex, struct error *err)
 {
 	struct frame *frame = array_add(&t->frames);
+	libnet_t *l = t->builder;
 	uint8_t *data = NULL;
 	uint32_t size = 0;
 
@@ -70,17 +69,18 @@ static int keep_frame(struct takeover *t, libnet_t *l, int ifindex, struct error
 	return 0;
 }
 
-static int add_arp(struct takeover *t, libnet_t *l, const struct sockaddr_ll *link, int operation,
+static int add_arp(struct takeover *t, const struct sockaddr_ll *link, int operation,
 		   const uint8_t *address, struct error *err)
 {
 	static const uint8_t nobody[ETHER_ADDR_LEN];
+	libnet_t *l = t->builder;
 	const uint8_t *target = operation == ARPOP_REQUEST ? nobody : link->sll_addr;
 
 	if (libnet_build_arp(ARPHRD_ETHER, ETHERTYPE_IP, ETHER_ADDR_LEN, 4, operation,
 			     link->sll_addr, address, target, address, NULL, 0, l, 0) < 0 ||
 	    libnet_build_ethernet(everybody, link->sll_addr, ETHERTYPE_ARP, NULL, 0, l, 0) < 0)
 		return error_set(err, ERROR_FAILED, 0, "an announcement: %s", libnet_geterror(l));
-	return keep_frame(t, l, link->sll_ifindex, err);
+	return keep_frame(t, link->sll_ifindex, err);
 }
 
 /* A host that calls itself no router any more loses those who route through it. */
@@ -94,12 +94,13 @@ static bool is_router(const char *interface)
 	return fd >= 0 && read(fd, &value, 1) == 1 && value != '0';
 }
 
-static int add_advertisement(struct takeover *t, libnet_t *l, const struct sockaddr_ll *link,
+static int add_advertisement(struct takeover *t, const struct sockaddr_ll *link,
 			     const uint8_t *address, bool router, struct error *err)
 {
 	enum { SIZE = sizeof(struct nd_neighbor_advert) + 8 };
 	/* It wants them in the order of the host, whatever its manual says. */
 	uint32_t flags = ntohl(ND_NA_FLAG_OVERRIDE | (router ? ND_NA_FLAG_ROUTER : 0));
+	libnet_t *l = t->builder;
 	struct libnet_in6_addr own, all;
 	uint8_t mac[ETHER_ADDR_LEN];
 
@@ -111,7 +112,7 @@ static int add_advertisement(struct takeover *t, libnet_t *l, const struct socka
 	    libnet_build_ipv6(0, 0, SIZE, IPPROTO_ICMPV6, 255, own, all, NULL, 0, l, 0) < 0 ||
 	    libnet_build_ethernet(all_nodes_mac, mac, ETHERTYPE_IPV6, NULL, 0, l, 0) < 0)
 		return error_set(err, ERROR_FAILED, 0, "an announcement: %s", libnet_geterror(l));
-	return keep_frame(t, l, link->sll_ifindex, err);
+	return keep_frame(t, link->sll_ifindex, err);
 }
 
 /* ---- finding ---- */
@@ -134,37 +135,37 @@ static bool has_neighbours(const struct ifaddrs *i)
 	       link->sll_hatype == ARPHRD_ETHER && link->sll_halen == ETHER_ADDR_LEN;
 }
 
-static int add_address(struct takeover *t, libnet_t *l, const struct sockaddr_ll *link,
+static int add_address(struct takeover *t, const struct sockaddr_ll *link,
 		       const struct ifaddrs *i, struct error *err)
 {
 	const uint8_t *v4 = (void *)&((const struct sockaddr_in *)i->ifa_addr)->sin_addr;
 	const uint8_t *v6 = (void *)&((const struct sockaddr_in6 *)i->ifa_addr)->sin6_addr;
 
 	if (i->ifa_addr->sa_family == AF_INET6)
-		return add_advertisement(t, l, link, v6, is_router(i->ifa_name), err);
+		return add_advertisement(t, link, v6, is_router(i->ifa_name), err);
 	if (i->ifa_addr->sa_family != AF_INET)
 		return 0;
-	return add_arp(t, l, link, ARPOP_REQUEST, v4, err) ||
-			       add_arp(t, l, link, ARPOP_REPLY, v4, err) ?
+	return add_arp(t, link, ARPOP_REQUEST, v4, err) ||
+			       add_arp(t, link, ARPOP_REPLY, v4, err) ?
 		       -1 :
 		       0;
 }
 
-static int add_link(struct takeover *t, const struct ifaddrs *all, const struct ifaddrs *link,
-		    struct error *err)
+/* It takes the name of an interface, but builds for all. */
+static int open_builder(struct takeover *t, const char *interface, struct error *err)
 {
-	__attribute__((cleanup(cleanup_libnet_p))) libnet_t *l = NULL;
+	struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+	struct sock_fprog program = { 1, &nothing };
 	char reason[LIBNET_ERRBUF_SIZE] = "";
 
-	/* It builds for one link only. */
-	l = libnet_init(LIBNET_LINK_ADV, link->ifa_name, reason);
-	if (!l)
-		return error_set(err, ERROR_FAILED, 0, "%s: announcements: %s", link->ifa_name,
-				 reason);
-	for (const struct ifaddrs *i = all; i; i = i->ifa_next)
-		if (i->ifa_addr && is_of(i, link) &&
-		    add_address(t, l, (const struct sockaddr_ll *)link->ifa_addr, i, err))
-			return -1;
+	t->builder = libnet_init(LIBNET_LINK_ADV, interface, reason);
+	if (!t->builder)
+		return error_set(err, ERROR_FAILED, 0, "%s: announcements: %s", interface, reason);
+	t->fd = libnet_getfd(t->builder);
+	/* It would hear all there is. */
+	if (setsockopt(t->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) ||
+	    fcntl(t->fd, F_SETFD, FD_CLOEXEC))
+		return error_set(err, ERROR_FAILED, errno, "%s: announcements", interface);
 	return 0;
 }
 
@@ -174,12 +175,16 @@ static int build(struct takeover *t, struct error *err)
 
 	if (getifaddrs(&all))
 		return error_set(err, ERROR_FAILED, errno, "cannot list addresses");
-	t->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (t->fd < 0)
-		return error_set(err, ERROR_FAILED, errno, "cannot open a packet socket");
-	for (const struct ifaddrs *i = all; i; i = i->ifa_next)
-		if (has_neighbours(i) && add_link(t, all, i, err))
+	for (const struct ifaddrs *link = all; link; link = link->ifa_next) {
+		if (!has_neighbours(link))
+			continue;
+		if (!t->builder && open_builder(t, link->ifa_name, err))
 			return -1;
+		for (const struct ifaddrs *i = all; i; i = i->ifa_next)
+			if (i->ifa_addr && is_of(i, link) &&
+			    add_address(t, (const struct sockaddr_ll *)link->ifa_addr, i, err))
+				return -1;
+	}
 	return 0;
 }
 
@@ -218,7 +223,7 @@ size_t takeover_announce(const struct takeover *t)
 
 		memcpy(&to.sll_protocol, frame->data + 2 * ETHER_ADDR_LEN, 2);
 		memcpy(to.sll_addr, frame->data, ETHER_ADDR_LEN);
-		if (sendto(t->fd, frame->data, frame->size, 0, (struct sockaddr *)&to,
+		if (sendto(t->fd, frame->data, frame->size, MSG_DONTWAIT, (struct sockaddr *)&to,
 			   sizeof(to)) == (ssize_t)frame->size)
 			sent++;
 		else
@@ -242,8 +247,12 @@ static void repeat(const struct takeover *t)
 
 int takeover_repeat(const struct takeover *t, pid_t *ret, struct error *err)
 {
-	pid_t pid = fork();
+	pid_t pid;
 
+	*ret = 0;
+	if (!t->frames.count)
+		return 0;
+	pid = fork();
 	if (pid < 0)
 		return error_set(err, ERROR_FAILED, errno, "cannot fork");
 	if (!pid) {
@@ -264,7 +273,8 @@ void takeover_free(struct takeover *t)
 {
 	if (!t)
 		return;
-	fd_close(&t->fd);
+	if (t->builder)
+		libnet_destroy(t->builder);
 	array_release(&t->frames);
 	free(t);
 }

@@ -27,8 +27,9 @@ size_t takeover_count(const struct takeover *t);
 size_t takeover_announce(const struct takeover *t);
 /* Forks a process that sends some more rounds within a second (frames get lost, switches learn
  * late) and ends. It holds nothing of ours but its socket, so that it does not matter who waits for
- * it. */
+ * it; *ret is 0 when there is nothing to send. */
 int takeover_repeat(const struct takeover *t, pid_t *ret, struct error *err);
+/* Takes the kernel some milliseconds: not while anybody waits. */
 void takeover_free(struct takeover *t);
 
 static inline void takeover_freep(struct takeover **t)

@@ -20,7 +20,8 @@ struct world {
 
 static void give_address(int netns)
 {
-	run_in(netns, "ip addr add 10.99.0.2/24 dev eth0 && ip addr add fd00:99::2/64 dev eth0 nodad");
+	run_in(netns,
+	       "ip addr add 10.99.0.2/24 dev eth0 && ip addr add fd00:99::2/64 dev eth0 nodad");
 }
 
 /* A bridge, the neighbour on it, and the old place of the address, which the neighbour knows. */
