@@ -303,7 +303,10 @@ def main():
     work = {"counter": counter, "load": load, "fill": fill, "pages": pages, "download": download}
     if len(sys.argv) < 4 or sys.argv[1] not in work:
         sys.exit(__doc__)
-    Report().converse(lambda report: work[sys.argv[1]](report, *sys.argv[2:]))
+    try:
+        Report().converse(lambda report: work[sys.argv[1]](report, *sys.argv[2:]))
+    except BrokenPipeError:
+        pass                    # nobody wants to know any more
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import time
 
 import clients
 import hosts
+import relay
 import scenery
 import services
 
@@ -135,6 +136,26 @@ def downloads(world):
     scenery.contains("trouble of a download", trouble(wrong), "wrong content")
 
 
+def relays(world):
+    """A relay passes everything on, until it stops at a record and does what it is told"""
+    scenery.need("redis-server")
+    a, c, middle = world.host("a"), world.host("client"), world.host("middle")
+    redis = services.redis(world, a)
+    for side in "caller", "called":
+        for word, problem in ("go", None), ("reset", "ConnectionResetError"), ("close", "ended"):
+            link = relay.Relay(middle, 7000, redis.address4, 6379, side, 50)
+            client = clients.Client(c, "counter", middle.address4, 7000)
+            scenery.same("the record comes", link.reached(5), True)
+            link.tell(word)
+            if problem:
+                scenery.contains("trouble of the client", trouble(client), problem)
+            else:
+                client.moves()
+                client.finish()
+            link.process.kill()
+            link.process.wait()
+
+
 def machine(world):
     """A world that ends leaves nothing on the machine, though programs and containers run"""
     before = traces_on_machine()
@@ -171,4 +192,4 @@ def everything(world):
 
 
 scenery.run(apart, programs, container, wrong_answers, downloads, postgresql, everything,
-            machine)
+            relays, machine)
