@@ -9,6 +9,7 @@
 
 #include "cmd/command.h"
 #include "kinds/kind.h"
+#include "steps/inside.h"
 #include "steps/preflight.h"
 #include "steps/target.h"
 #include "tracee/features.h"
@@ -159,6 +160,12 @@ static json_t *json_blockers(const struct blockers *blockers)
 	return list;
 }
 
+static void print_json(const json_t *root)
+{
+	json_dumpf(root, stdout, JSON_INDENT(2));
+	putchar('\n');
+}
+
 /* ---- the command ---- */
 
 static int check_features(const struct arguments *a, json_t *root, struct error *err)
@@ -173,41 +180,65 @@ static int check_features(const struct arguments *a, json_t *root, struct error 
 		if (a->kinds)
 			print_kinds();
 	}
+	if (root)
+		print_json(root);
 	if (missing)
-		return error_set(err, ERROR_BLOCKED, 0, "%zu required features are missing", missing);
+		return error_set(err, ERROR_BLOCKED, 0, "%zu required features are missing",
+				 missing);
 	return 0;
 }
 
-static int check_tree(const struct target_name *name, json_t *root, struct error *err)
+struct tree_check {
+	const struct container *container;
+	json_t *root;
+	struct blockers strangers;	/* processes that are not of the tree */
+};
+
+/* What was found is printed here, since the caller may be in other namespaces. */
+static int check_inside(void *context, pid_t pid, struct error *err)
 {
-	_cleanup_target_ struct target target = { 0 };
-	struct container none = { .host_root = -1, .host_net = -1 };
-	struct preflight preflight = { .container = &none };
+	const struct tree_check *c = context;
+	struct preflight preflight = { .container = c->container };
 	struct blockers blockers = { 0 };
-	pid_t pid;
-	int r;
+	int r = preflight_look(&preflight, pid, &blockers, err);
 
-	if (target_resolve(&target, name, err))
-		return -1;
-	pid = target.pid;
-	none.cgroups = &target.cgroups;
-	r = preflight_look(&preflight, pid, &blockers, err) ||
-			    target_check(&target, &blockers, err) ?
-		    -1 :
-		    0;
-
-	if (!r && root) {
-		json_object_set_new(root, "pid", json_integer(pid));
-		json_object_set_new(root, "can_be_saved", json_boolean(!blockers.list.count));
-		json_object_set_new(root, "blockers", json_blockers(&blockers));
+	if (!r && c->root) {
+		json_object_set_new(c->root, "pid", json_integer(c->container->host_pid));
+		json_object_set_new(c->root, "can_be_saved", json_boolean(!blockers.list.count));
+		json_object_set_new(c->root, "blockers", json_blockers(&blockers));
+		print_json(c->root);
 	} else if (!r) {
-		print_blockers(pid, &blockers);
+		print_blockers(c->container->host_pid, &blockers);
 	}
 	if (!r && blockers.list.count)
 		r = error_set(err, ERROR_BLOCKED, 0, "%zu things are in the way",
 			      blockers.list.count);
 	blockers_release(&blockers);
 	preflight_release(&preflight);
+	return r;
+}
+
+static int check_tree(const struct target_name *name, json_t *root, struct error *err)
+{
+	_cleanup_target_ struct target target = { 0 };
+	struct container container;
+	struct tree_check check = { .container = &container, .root = root };
+	int r;
+
+	if (target_resolve(&target, name, err))
+		return -1;
+	r = inside_look(&container, target.pid, err) ||
+			    target_check(&target, &check.strangers, err) ?
+		    -1 :
+		    0;
+	container.cgroups = &target.cgroups;
+	container.found = &check.strangers;
+	if (!r && container.namespaces)
+		r = inside_tree(&container, check_inside, &check, NULL, err);
+	else if (!r)
+		r = check_inside(&check, target.pid, err);
+	blockers_release(&check.strangers);
+	container_release(&container);
 	return r;
 }
 
@@ -239,10 +270,6 @@ static int run(int argc, char **argv, struct error *err)
 	r = a.target.pid || a.target.cgroup || a.target.container ?
 		    check_tree(&a.target, root, err) :
 		    check_features(&a, root, err);
-	if (root && (!r || err->kind == ERROR_BLOCKED)) {
-		json_dumpf(root, stdout, JSON_INDENT(2));
-		putchar('\n');
-	}
 	json_decref(root);
 	if (fflush(stdout) && !r)
 		return error_set(err, ERROR_FAILED, errno, "standard output");
@@ -252,7 +279,8 @@ static int run(int argc, char **argv, struct error *err)
 const struct command check_command = {
 	.name = "check",
 	.arguments = "[-t PID | --cgroup PATH | --container RUNTIME:ID] [options]",
-	.summary = "tells what this kernel offers, or with -t what cannot be saved; exit status 3 if\n"
-		   "something is in the way",
+	.summary =
+		"tells what this kernel offers, or with -t what cannot be saved; exit status 3 if\n"
+		"something is in the way",
 	.run = run,
 };

@@ -70,16 +70,19 @@ static int parse(struct arguments *a, const struct option_row *rows, int argc, c
 }
 
 /* The image grows under a name of its own and gets the wanted one when it is whole: whoever looks
- * there never finds half an image, and an older one stays until the new one is safe. */
+ * there never finds half an image, and an older one stays until the new one is safe. Names are
+ * those of a directory that is held open, since publish() may run where paths mean other files. */
 struct output {
 	const char *path;	/* NULL: standard output */
 	char target[PATH_MAX];	/* where it leads */
-	char part[PATH_MAX];	/* its name until it is whole; empty if it is written in place */
+	int dir_fd;
+	const char *name;	/* in that directory */
+	char part[NAME_MAX + 1]; /* its name until it is whole; empty if it is written in place */
 	bool nameless;		/* it has not got that name yet */
 	int fd;
 };
 
-static int open_directory_of(const char *path, int flags, mode_t mode)
+static int open_directory_of(struct output *out, const char *path)
 {
 	char directory[PATH_MAX], *slash;
 
@@ -87,7 +90,9 @@ static int open_directory_of(const char *path, int flags, mode_t mode)
 	slash = strrchr(directory, '/');
 	if (slash)
 		slash[slash == directory ? 1 : 0] = '\0';
-	return open(slash ? directory : ".", flags | O_CLOEXEC, mode);
+	out->name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+	out->dir_fd = open(slash ? directory : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return out->dir_fd;
 }
 
 static int output_open_file(struct output *out, const char *path, struct error *err)
@@ -95,14 +100,17 @@ static int output_open_file(struct output *out, const char *path, struct error *
 	/* A link is followed: /dev/stdout is one. */
 	if (realpath(path, out->target))
 		out->path = path = out->target;
-	if (snprintf(out->part, sizeof(out->part), "%s.part", path) >= (int)sizeof(out->part))
+	if (open_directory_of(out, path) < 0)
+		return error_set(err, ERROR_FAILED, errno, "%s", path);
+	if (snprintf(out->part, sizeof(out->part), "%s.part", out->name) >=
+	    (int)sizeof(out->part))
 		return error_set(err, ERROR_USAGE, ENAMETOOLONG, "%s", path);
 	/* A file without a name goes with us, however we end. Not every file system has them. */
-	out->fd = open_directory_of(path, O_TMPFILE | O_RDWR, 0600);
+	out->fd = openat(out->dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	out->nameless = out->fd >= 0;
 	if (!out->nameless)
-		out->fd = open(out->part, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
-			       0600);
+		out->fd = openat(out->dir_fd, out->part,
+				 O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	return 0;
 }
 
@@ -110,11 +118,12 @@ static int output_open(struct output *out, const char *path, struct error *err)
 {
 	struct stat st;
 
-	*out = (struct output){ .path = path, .fd = STDOUT_FILENO };
+	*out = (struct output){ .path = path, .fd = STDOUT_FILENO, .dir_fd = -1 };
 	if (!strcmp(path, "-")) {
 		out->path = NULL;
 		if (isatty(STDOUT_FILENO))
-			return error_set(err, ERROR_USAGE, 0, "-o -: standard output is a terminal");
+			return error_set(err, ERROR_USAGE, 0,
+					 "-o -: standard output is a terminal");
 		return 0;
 	}
 	/* Devices and pipes are written in place. */
@@ -134,9 +143,9 @@ static int give_name(struct output *out)
 	char link[32];
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", out->fd);
-	if (unlink(out->part) && errno != ENOENT)
+	if (unlinkat(out->dir_fd, out->part, 0) && errno != ENOENT)
 		return -1;
-	if (linkat(AT_FDCWD, link, AT_FDCWD, out->part, AT_SYMLINK_FOLLOW))
+	if (linkat(AT_FDCWD, link, out->dir_fd, out->part, AT_SYMLINK_FOLLOW))
 		return -1;
 	out->nameless = false;
 	return 0;
@@ -145,23 +154,22 @@ static int give_name(struct output *out)
 static int publish(void *context, struct error *err)
 {
 	struct output *out = context;
-	_cleanup_fd_ int dir_fd = -1;
 
 	if (!out->path || !out->part[0])
 		return 0;
-	if ((out->nameless && give_name(out)) || rename(out->part, out->path))
+	if ((out->nameless && give_name(out)) ||
+	    renameat(out->dir_fd, out->part, out->dir_fd, out->name) || fsync(out->dir_fd))
 		return error_set(err, ERROR_FAILED, errno, "%s", out->path);
 	out->part[0] = '\0';
-	dir_fd = open_directory_of(out->path, O_RDONLY | O_DIRECTORY, 0);
-	if (dir_fd < 0 || fsync(dir_fd))
-		return error_set(err, ERROR_FAILED, errno, "%s", out->path);
 	return 0;
 }
 
+/* What publish() has done elsewhere is not known here: a part that is there still is ours. */
 static void output_close(struct output *out)
 {
 	if (out->part[0] && !out->nameless)
-		unlink(out->part);
+		unlinkat(out->dir_fd, out->part, 0);
+	fd_close(&out->dir_fd);
 	if (out->path)
 		fd_close(&out->fd);
 }
@@ -175,14 +183,16 @@ static int run(int argc, char **argv, struct error *err)
 		{ "cgroup", OPTION_TEXT, "PATH", "the cgroup to save, with every process in it",
 		  &a.target.cgroup, 0, 0 },
 		{ "container", OPTION_TEXT, "RUNTIME:ID",
-		  "the container to save: runc:ID, or runc@DIRECTORY:ID", &a.target.container, 0, 0 },
-		{ "o", OPTION_TEXT, "FILE", "the image; - writes to standard output", &a.output, 0, 0 },
+		  "the container to save: runc:ID, or runc@DIRECTORY:ID", &a.target.container, 0,
+		  0 },
+		{ "o", OPTION_TEXT, "FILE", "the image; - writes to standard output", &a.output, 0,
+		  0 },
 		{ "leave-running", OPTION_FLAG, NULL, "let the program go on afterwards",
 		  &a.leave_running, 0, 0 },
 		{ "leave-stopped", OPTION_FLAG, NULL,
 		  "leave it stopped (SIGSTOP); the default with -o -", &a.leave_stopped, 0, 0 },
-		{ "compress", OPTION_TEXT, "CODEC", "none (default), zstd or zstd:LEVEL", &a.compress,
-		  0, 0 },
+		{ "compress", OPTION_TEXT, "CODEC", "none (default), zstd or zstd:LEVEL",
+		  &a.compress, 0, 0 },
 		{ "jobs", OPTION_NUMBER, "N", "worker threads (default: one for each processor)",
 		  &a.jobs, 1, JOBS_MAX },
 		{ "stats", OPTION_FLAG, NULL, "print the time of each step, bytes and counts",

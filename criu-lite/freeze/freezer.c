@@ -198,6 +198,22 @@ int freezer_set(struct freezer *f, bool frozen, int timeout_ms, struct error *er
 	return 0;
 }
 
+int freezers_copy(struct freezers *ret, const struct freezers *from, struct error *err)
+{
+	for (ret->count = 0; ret->count < from->count; ret->count++) {
+		struct freezer *f = &ret->items[ret->count];
+
+		*f = from->items[ret->count];
+		f->dir = fcntl(f->dir, F_DUPFD_CLOEXEC, 0);
+		f->path = strdup(f->path);
+		if (f->dir < 0 || !f->path) {
+			ret->count++;
+			return error_set(err, ERROR_FAILED, errno, "freezer");
+		}
+	}
+	return 0;
+}
+
 void freezers_release(struct freezers *f)
 {
 	size_t i;

@@ -48,6 +48,8 @@ struct freezers {
  */
 int freezers_find(struct freezers *ret, const struct pid_list *tree, const char *whole,
 		  struct error *err);
+/* The same ones once more; -1 on error. */
+int freezers_copy(struct freezers *ret, const struct freezers *from, struct error *err);
 /* The name in .dir of the file that is written … */
 const char *freezer_file(const struct freezer *f);
 /* … and what is written to freeze or thaw it. */

@@ -53,8 +53,10 @@ struct kept {
 	int freezers[GUARD_FREEZERS];	/* their directories, or -1 */
 };
 
-/* The guard's process: never returns. It owns both descriptors. */
-__attribute__((noreturn)) void guard_run(struct board *board, int controller_pidfd, int socket);
+/* The guard's process: never returns. It owns the descriptors; `keep` (or -1) stays
+ * under its number. */
+__attribute__((noreturn)) void guard_run(struct board *board, int controller_pidfd, int socket,
+					 int keep);
 /* Removes what a restore has made, the latest first. */
 void guard_remove_things(const struct board *board);
 /* Takes everything back. */

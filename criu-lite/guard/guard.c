@@ -3,6 +3,7 @@
 #include "guard/guard.h"
 
 #include <errno.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -36,21 +37,22 @@ static struct board *board_new(void)
 }
 
 /* Signals are blocked before there is a guard, so that none of a terminal or a shell ends it. */
-static pid_t fork_deaf(void)
+static pid_t fork_deaf(bool sibling)
 {
+	struct clone_args args = { .flags = CLONE_PARENT };
 	sigset_t all, before;
 	pid_t pid;
 
 	sigfillset(&all);
 	if (sigprocmask(SIG_SETMASK, &all, &before))
 		return -1;
-	pid = fork();
+	pid = sibling ? sys_clone3(&args, sizeof(args)) : fork();
 	if (pid)
 		sigprocmask(SIG_SETMASK, &before, NULL);
 	return pid;
 }
 
-int guard_start(struct guard **ret, struct error *err)
+int guard_start(struct guard **ret, int keep, struct error *err)
 {
 	_cleanup_fd_ int ourselves = sys_pidfd_open(getpid(), 0);
 	struct guard *g = calloc(1, sizeof(*g));
@@ -68,9 +70,9 @@ int guard_start(struct guard **ret, struct error *err)
 	g->socket = ends[0];
 	g->pidfd = -1;
 	*ret = g;
-	g->pid = fork_deaf();
+	g->pid = fork_deaf(keep >= 0);
 	if (g->pid == 0)
-		guard_run(g->board, ourselves, ends[1]);
+		guard_run(g->board, ourselves, ends[1], keep);
 	close(ends[1]);
 	if (g->pid > 0)
 		g->pidfd = sys_pidfd_open(g->pid, 0);
@@ -86,11 +88,15 @@ pid_t guard_pid(const struct guard *g)
 
 void guard_end(struct guard *g)
 {
+	struct pollfd ended = { .fd = g ? g->pidfd : -1, .events = POLLIN };
+
 	if (!g)
 		return;
 	g->board->done = true;
 	if (g->pid > 0) {
 		kill(g->pid, SIGKILL);
+		while (poll(&ended, 1, -1) < 0 && errno == EINTR)
+			;
 		while (waitpid(g->pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	}

@@ -13,9 +13,9 @@
 #include "base/cleanup.h"
 #include "guard/board.h"
 
-/* Two descriptors stay, as numbers 3 and 4; the standard ones lead nowhere, since whoever reads the
+/* Two descriptors stay, as numbers 3 and 4, beside the one to keep; the standard ones lead nowhere, since whoever reads the
  * other ends of ours waits for their end. */
-static void keep_descriptors(int *controller, int *socket)
+static void keep_descriptors(int *controller, int *socket, int keep)
 {
 	const int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
 	int i, a = fcntl(*controller, F_DUPFD_CLOEXEC, 5), b = fcntl(*socket, F_DUPFD_CLOEXEC, 5);
@@ -27,7 +27,9 @@ static void keep_descriptors(int *controller, int *socket)
 			close(i);
 	*controller = dup3(a, 3, O_CLOEXEC);
 	*socket = dup3(b, 4, O_CLOEXEC);
-	close_range(5, ~0u, 0);
+	if (keep > 5)
+		close_range(5, keep - 1, 0);
+	close_range(keep < 5 ? 5 : keep + 1, ~0u, 0);
 }
 
 /* Out of the way of signals to our group, of working directories that shall be unmounted, and of
@@ -113,11 +115,11 @@ static bool take_message(int socket, struct kept *kept, struct board *board)
 	return true;
 }
 
-void guard_run(struct board *board, int controller, int socket)
+void guard_run(struct board *board, int controller, int socket, int keep)
 {
 	struct kept kept = { .freezers = { -1, -1 } };
 
-	keep_descriptors(&controller, &socket);
+	keep_descriptors(&controller, &socket, keep);
 	settle();
 	for (;;) {
 		struct pollfd events[] = {

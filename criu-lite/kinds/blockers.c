@@ -49,6 +49,16 @@ static bool has(const struct blockers *b, const struct blocker *wanted)
 	return false;
 }
 
+int blockers_add_all(struct blockers *b, const struct blockers *other, struct error *err)
+{
+	const struct blocker *one;
+
+	array_for(one, &other->list)
+		if (blockers_add(b, one->pid, one->reason, one->remedy, "%s", one->object))
+			return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
+	return 0;
+}
+
 void blockers_keep(struct blockers *b, const struct blockers *other)
 {
 	size_t i, kept = 0;

@@ -25,6 +25,8 @@ struct blockers {
 /* Adds one; the object is printed from object_fmt. Returns 0, or -1 without memory. */
 int blockers_add(struct blockers *b, pid_t pid, const char *reason, const char *remedy,
 		 const char *object_fmt, ...) __attribute__((format(printf, 5, 6)));
+/* Adds copies of those of another list. */
+int blockers_add_all(struct blockers *b, const struct blockers *other, struct error *err);
 /* Drops those that are not in `other` too. */
 void blockers_keep(struct blockers *b, const struct blockers *other);
 void blockers_release(struct blockers *b);

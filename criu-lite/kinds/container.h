@@ -23,6 +23,8 @@ struct dump;
 struct restore;
 struct kind;
 struct task_look;
+struct freezers;
+struct blockers;
 struct cgroups;
 struct runtime_container;
 
@@ -50,12 +52,22 @@ struct container {
 	/* Dump: the cgroups that the tree has for itself, kinds/cgroup/cgroups.h, and what its
 	 * runtime knows of it; NULL: none. */
 	const struct cgroups *cgroups;
+	/* Dump: what was found from where paths and ids are those of the machine: the freezers of
+	 * the tree, and what is against saving it. NULL: it is to be found where we are. */
+	const struct freezers *freezers;
+	const struct blockers *found;
 	const struct runtime_container *runtime;
 	/* As the options say; root is where its root file system is for a restore, or NULL. */
 	const struct external *externals;
 	size_t externals_count;
 	const char *root;
+	/* An eventfd(2): when it is written the caller ends that process, which nobody in its pid
+	 * namespace can. -1 while namespaces is 0. */
+	int ender;
 };
+
+#define CONTAINER_NONE \
+	((struct container){ .host_root = -1, .host_net = -1, .host_self = -1, .ender = -1 })
 
 /* What preflight shows of it. */
 struct container_look {

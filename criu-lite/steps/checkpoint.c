@@ -41,15 +41,14 @@ struct checkpoint_run {
 	struct preflight before;	/* the tree as it was seen running */
 	uint64_t seized_ns;
 	bool released;
+	bool *done;
 };
 
 static int run_preflight(void *context, struct error *err)
 {
 	struct checkpoint_run *run = context;
-	const struct target *target = run->options->target;
 	struct blockers blockers = { 0 };
 	int r = preflight_look(&run->before, run->options->pid, &blockers, err) ||
-				(target && target_check(target, &blockers, err)) ||
 				blockers_error(&blockers, err) ?
 			-1 :
 			0;
@@ -60,7 +59,9 @@ static int run_preflight(void *context, struct error *err)
 
 static int start_guard(void *context, struct error *err)
 {
-	return guard_start(&((struct checkpoint_run *)context)->dump.guard, err);
+	struct dump *d = &((struct checkpoint_run *)context)->dump;
+
+	return guard_start(&d->guard, d->container.host_root, err);
 }
 
 static void end_guard(void *context)
@@ -78,15 +79,22 @@ static int open_stream(void *context, struct error *err)
 	return stream_writer_open(&run->dump.out, run->options->output, &run->options->stream, err);
 }
 
+static int find_freezers(struct dump *d, const struct pid_list *tree, struct error *err)
+{
+	const struct target *target = d->options->target;
+
+	if (d->container.freezers)
+		return freezers_copy(&d->freezers, d->container.freezers, err);
+	return freezers_find(&d->freezers, tree, target ? target->cgroup : NULL, err);
+}
+
 static int freeze(void *context, struct error *err)
 {
 	_cleanup_pid_list_ struct pid_list tree = { 0 };
 	struct checkpoint_run *run = context;
-	const struct target *target = run->options->target;
 
 	if (guard_check(run->dump.guard, err) || preflight_pids(&run->before, &tree, err) ||
-	    freezers_find(&run->dump.freezers, &tree, target ? target->cgroup : NULL, err) ||
-	    frozen_watch(&run->dump, &tree, err))
+	    find_freezers(&run->dump, &tree, err) || frozen_watch(&run->dump, &tree, err))
 		return -1;
 	interrupted_prepare(&run->dump, run->options->pid, run->before.tasks.count == 1);
 	run->seized_ns = now_ns();
@@ -172,6 +180,8 @@ static void release_tree(struct checkpoint_run *run)
 	switch (run->options->afterwards) {
 	case AFTERWARDS_KILL:
 		dump_files_silence(run->dump.files);
+		run->report->frozen_ns = now_ns() - run->seized_ns;
+		*run->done = true;
 		hold_kill(&run->dump);
 		break;
 	case AFTERWARDS_RUN:
@@ -283,8 +293,24 @@ static int publish(void *context, struct error *err)
 	return o->publish ? o->publish(o->publish_context, err) : 0;
 }
 
+static void count_tasks(const struct dump *d, struct checkpoint_report *report)
+{
+	struct dump_task **task;
+
+	report->processes = d->tasks.count;
+	array_for(task, &d->tasks)
+		report->threads += (*task)->threads.count;
+}
+
+static void sum_up(struct checkpoint_run *run)
+{
+	stream_writer_sizes(run->dump.out, &run->report->bytes_in, &run->report->bytes_out);
+	count_tasks(&run->dump, run->report);
+}
+
 static int release(void *context, struct error *err)
 {
+	sum_up(context);
 	release_tree(context);
 	snapshot_drop(&((struct checkpoint_run *)context)->dump);
 	end_guard(context);
@@ -314,15 +340,6 @@ static const struct step steps[] = {
 	{ "release", release, NULL },
 };
 
-static void count_tasks(const struct dump *d, struct checkpoint_report *report)
-{
-	struct dump_task **task;
-
-	report->processes = d->tasks.count;
-	array_for(task, &d->tasks)
-		report->threads += (*task)->threads.count;
-}
-
 /* Preflight has found nothing, and yet something was in the way once the tree was held: a
  * connection that was just being made, a process that was just ending. */
 static bool may_pass(const struct checkpoint_run *run, const struct error *err)
@@ -332,33 +349,19 @@ static bool may_pass(const struct checkpoint_run *run, const struct error *err)
 	       (!run->dump.out || stream_writer_undo(run->dump.out));
 }
 
-static int attempt(const struct checkpoint_options *options, struct checkpoint_report *report,
-		   bool *again, struct error *err)
+static int attempt(const struct checkpoint_options *options, const struct container *container,
+		   struct checkpoint_report *report, bool *done, bool *again, struct error *err)
 {
-	struct checkpoint_run run = { .options = options, .report = report };
+	struct checkpoint_run run = { .options = options, .report = report, .done = done };
 	int r;
 
 	_Static_assert(ARRAY_SIZE(steps) <= CHECKPOINT_STEPS_MAX, "room for all times");
 	*report = (struct checkpoint_report){ .steps = ARRAY_SIZE(steps) };
 	run.dump.options = options;
-	run.dump.container = (struct container){
-		.host_root = -1,
-		.host_net = -1,
-		.host_self = -1,
-		.externals = options->externals,
-		.externals_count = options->externals_count,
-	};
-	if (options->target) {
-		run.dump.container.cgroups = &options->target->cgroups;
-		if (options->target->container.runtime)
-			run.dump.container.runtime = &options->target->container;
-	}
+	run.dump.container = *container;
 	run.before.container = &run.dump.container;
 	r = steps_run(steps, ARRAY_SIZE(steps), &run, report->times, err);
 	*again = r && may_pass(&run, err);
-	if (run.dump.out)
-		stream_writer_sizes(run.dump.out, &report->bytes_in, &report->bytes_out);
-	count_tasks(&run.dump, report);
 	stream_writer_free(run.dump.out);
 	dump_files_free(run.dump.files);
 	memory_dump_free(&run.dump);
@@ -371,14 +374,14 @@ static int attempt(const struct checkpoint_options *options, struct checkpoint_r
 	return r;
 }
 
-int checkpoint(const struct checkpoint_options *options, struct checkpoint_report *report,
-	       struct error *err)
+int checkpoint_inside(const struct checkpoint_options *options, const struct container *container,
+		      struct checkpoint_report *report, bool *done, struct error *err)
 {
 	struct timespec moment = { .tv_nsec = FIRST_PAUSE_NS };
 	bool again;
 	int i;
 
-	for (i = 1; attempt(options, report, &again, err); i++) {
+	for (i = 1; attempt(options, container, report, done, &again, err); i++) {
 		if (!again || i == ATTEMPTS)
 			return -1;
 		log_info("%s; once more", err->message);

@@ -3,6 +3,7 @@
 #define CL_STEPS_CHECKPOINT_H
 
 #include "base/error.h"
+#include "kinds/container.h"
 #include "steps/options.h"
 #include "steps/steps.h"
 
@@ -21,5 +22,10 @@ struct checkpoint_report {
  * failure; it is ended only once the image is sealed and synced. */
 int checkpoint(const struct checkpoint_options *options, struct checkpoint_report *report,
 	       struct error *err);
+
+/* The same, for who stands in the tree's namespaces: options->pid is a number there. *done is set
+ * when all that is left to do is to end the tree, which may end the caller too. */
+int checkpoint_inside(const struct checkpoint_options *options, const struct container *container,
+		      struct checkpoint_report *report, bool *done, struct error *err);
 
 #endif

@@ -2,6 +2,7 @@
 /* The ends of holding a tree. */
 #include <poll.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 
 #include "base/log.h"
 #include "kinds/frozen.h"
@@ -89,6 +90,9 @@ void hold_kill(struct dump *d)
 	for (i = d->tasks.count; i-- > 0;)
 		if (!d->tasks.items[i]->zombie)
 			kill(d->tasks.items[i]->pid, SIGKILL);
+	/* The first of a pid namespace takes no signal from within. */
+	if (d->container.ender >= 0)
+		eventfd_write(d->container.ender, 1);
 	for (i = d->tasks.count; i-- > 0;) {
 		struct dump_task *task = d->tasks.items[i];
 		struct pollfd exited = { .fd = task->pidfd, .events = POLLIN };

@@ -191,9 +191,11 @@ static int ask(const struct preflight *p, struct blockers *blockers, struct erro
 		if (look_at(&looks[i], blockers, err))
 			return -1;
 	}
+	if (p->container->found && blockers_add_all(blockers, p->container->found, err))
+		return -1;
 	if (look_at_container(p, looks, blockers, err))
 		return -1;
-	return preflight_tree(looks, p->tasks.count, blockers, err) ||
+	return preflight_tree(p->container, looks, p->tasks.count, blockers, err) ||
 			       files_check(looks, p->tasks.count, blockers, err) ||
 			       sysv_check(looks, p->tasks.count, blockers, err) ?
 		       -1 :

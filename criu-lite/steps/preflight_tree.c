@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/kcmp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,40 +17,56 @@ static int no_memory(struct error *err)
 }
 
 static const struct {
-	const char *file, *name;
+	const char *file;
+	const char *roots;	/* what it must be of the first process; a child of one for which they
+				 * differ would be somewhere else than its parent */
+	const char *name;
+	uint64_t unsupported;	/* CLONE_NEW… of one that the tree may not have of its own */
 } namespaces[] = {
-	{ "ns/mnt", "mount" },
-	{ "ns/net", "network" },
-	{ "ns/ipc", "IPC" },
-	{ "ns/uts", "host name" },
-	{ "ns/pid", "pid" },
-	{ "ns/user", "user" },
-	{ "ns/time", "time" },
-	{ "ns/cgroup", "cgroup" },
-	{ "ns/pid_for_children", "children's pid" },
-	{ "ns/time_for_children", "children's time" },
+	{ "ns/mnt", "ns/mnt", "mount", 0 },
+	{ "ns/net", "ns/net", "network", 0 },
+	{ "ns/ipc", "ns/ipc", "IPC", 0 },
+	{ "ns/uts", "ns/uts", "host name", 0 },
+	{ "ns/pid", "ns/pid", "pid", 0 },
+	{ "ns/user", "ns/user", "user", CLONE_NEWUSER },
+	{ "ns/time", "ns/time", "time", 0 },
+	{ "ns/cgroup", "ns/cgroup", "cgroup", 0 },
+	{ "ns/pid_for_children", "ns/pid", "children's pid", 0 },
+	{ "ns/time_for_children", "ns/time", "children's time", 0 },
 };
 
 /* Inode numbers, 0 for a namespace that this kernel does not have. */
-struct own_namespaces {
+struct root_namespaces {
 	ino_t inodes[ARRAY_SIZE(namespaces)];
 };
 
-static void find_own_namespaces(struct own_namespaces *ret)
+static void find_root_namespaces(const struct task_look *root, struct root_namespaces *ret)
 {
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(namespaces); i++) {
 		struct stat st;
-		char path[64];
 
-		snprintf(path, sizeof(path), "/proc/self/%s", namespaces[i].file);
-		ret->inodes[i] = stat(path, &st) ? 0 : st.st_ino;
+		ret->inodes[i] = fstatat(root->proc_fd, namespaces[i].roots, &st, 0) ? 0 : st.st_ino;
 	}
 }
 
-/* A restore puts the tree into its own namespaces, so the tree must be in ours. */
-static int check_namespaces(const struct task_look *look, const struct own_namespaces *own,
+static int check_supported(const struct task_look *root, const struct container *container,
+			   struct blockers *blockers, struct error *err)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(namespaces); i++)
+		if (container->namespaces & namespaces[i].unsupported &&
+		    blockers_add(blockers, root->pid, "is another one than criu-lite's",
+				 "run criu-lite in the same one", "%s namespace",
+				 namespaces[i].name))
+			return no_memory(err);
+	return 0;
+}
+
+/* A tree has one namespace of each sort. */
+static int check_namespaces(const struct task_look *look, const struct root_namespaces *roots,
 			    struct blockers *blockers, struct error *err)
 {
 	size_t i;
@@ -57,11 +74,12 @@ static int check_namespaces(const struct task_look *look, const struct own_names
 	for (i = 0; i < ARRAY_SIZE(namespaces); i++) {
 		struct stat its;
 
-		if (!own->inodes[i] || fstatat(look->proc_fd, namespaces[i].file, &its, 0) ||
-		    its.st_ino == own->inodes[i])
+		if (!roots->inodes[i] || fstatat(look->proc_fd, namespaces[i].file, &its, 0) ||
+		    its.st_ino == roots->inodes[i])
 			continue;
-		if (blockers_add(blockers, look->pid, "is another one than criu-lite's",
-				 "run criu-lite in the same namespaces", "%s namespace",
+		if (blockers_add(blockers, look->pid,
+				 "is another one than that of the tree's first process",
+				 "save that part of the tree by itself", "%s namespace",
 				 namespaces[i].name))
 			return no_memory(err);
 	}
@@ -131,19 +149,23 @@ static int check_process(const struct task_look *look, struct blockers *blockers
 	return 0;
 }
 
-int preflight_tree(const struct task_look *looks, size_t count, struct blockers *blockers,
-		   struct error *err)
+int preflight_tree(const struct container *container, const struct task_look *looks,
+		   size_t count, struct blockers *blockers, struct error *err)
 {
-	struct own_namespaces own;
+	struct root_namespaces roots;
 	size_t i;
 
-	find_own_namespaces(&own);
+	if (!count)
+		return 0;
+	find_root_namespaces(looks, &roots);
+	if (check_supported(looks, container, blockers, err))
+		return -1;
 	for (i = 0; i < count; i++) {
 		const struct task_look *parent = find_look(looks, i, looks[i].stat->ppid);
 		struct error gone = ERROR_INIT;
 
 		if (check_process(&looks[i], blockers, err) ||
-		    check_namespaces(&looks[i], &own, blockers, err) ||
+		    check_namespaces(&looks[i], &roots, blockers, err) ||
 		    check_sharing(&looks[i], parent, blockers, err))
 			return -1;
 		if (!check_threads(&looks[i], blockers, &gone))

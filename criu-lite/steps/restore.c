@@ -60,11 +60,11 @@ static int start_guard(void *context, struct error *err)
 	struct restore *r = &((struct restore_run *)context)->r;
 	struct guard *sitting[GUARD_TRIES] = { 0 };
 	size_t i, count = 0;
-	int failed = guard_start(&r->guard, err);
+	int failed = guard_start(&r->guard, r->container.host_root, err);
 
 	while (!failed && count < GUARD_TRIES && puppets_is_saved_id(r, guard_pid(r->guard))) {
 		sitting[count++] = r->guard;
-		failed = guard_start(&r->guard, err);
+		failed = guard_start(&r->guard, r->container.host_root, err);
 	}
 	for (i = 0; i < count; i++)
 		guard_end(sitting[i]);
@@ -377,14 +377,10 @@ int restore(const struct restore_options *options, struct restore_report *report
 	run.r.detached = options->detached;
 	run.r.relay = -1;
 	run.r.options = options;
-	run.r.container = (struct container){
-		.host_root = -1,
-		.host_net = -1,
-		.host_self = -1,
-		.externals = options->externals,
-		.externals_count = options->externals_count,
-		.root = options->root,
-	};
+	run.r.container = CONTAINER_NONE;
+	run.r.container.externals = options->externals;
+	run.r.container.externals_count = options->externals_count;
+	run.r.container.root = options->root;
 	run.r.service[0] = run.r.service[1] = -1;
 	result = steps_run(steps, ARRAY_SIZE(steps), &run, report->times, err);
 	count_tasks(&run.r, report);

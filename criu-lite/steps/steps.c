@@ -47,6 +47,8 @@ int steps_run(const struct step *steps, size_t count, void *context, struct step
 	for (i = 0; i < count; i++) {
 		uint64_t begin = now_ns();
 
+		if (times)
+			times[i].name = steps[i].name;
 		log_debug("step %s", steps[i].name);
 		if (run_one(&steps[i], context, err)) {
 			log_info("step %s failed: %s", steps[i].name, err->message);
@@ -56,7 +58,7 @@ int steps_run(const struct step *steps, size_t count, void *context, struct step
 			return -1;
 		}
 		if (times)
-			times[i] = (struct step_time){ steps[i].name, now_ns() - begin };
+			times[i].ns = now_ns() - begin;
 	}
 	return 0;
 }

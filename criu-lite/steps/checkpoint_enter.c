@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A checkpoint is made from where the tree is. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "freeze/freezer.h"
+#include "kernel-compat/calls.h"
+#include "proc/tasks.h"
+#include "steps/checkpoint.h"
+#include "steps/inside.h"
+#include "steps/target.h"
+
+enum { END_TIMEOUT_MS = 10000 };
+
+/* What both sides see. */
+struct outcome {
+	struct checkpoint_report report;
+	bool done;
+};
+
+struct entry {
+	struct checkpoint_options options;
+	const struct container *container;
+	struct outcome *outcome;
+};
+
+static int run_inside(void *context, pid_t pid, struct error *err)
+{
+	struct entry *e = context;
+
+	e->options.pid = pid;
+	return checkpoint_inside(&e->options, e->container, &e->outcome->report,
+				 &e->outcome->done, err);
+}
+
+static int enter(const struct checkpoint_options *options, const struct container *container,
+		 struct outcome *outcome, struct error *err)
+{
+	_cleanup_fd_ int root = sys_pidfd_open(options->pid, 0);
+	struct entry entry = { *options, container, outcome };
+	struct pollfd ended = { .fd = root, .events = POLLIN };
+
+	if (inside_tree(container, run_inside, &entry, &outcome->done, err))
+		return -1;
+	if (outcome->done)
+		poll(&ended, 1, END_TIMEOUT_MS);
+	return 0;
+}
+
+/* The tree as the machine numbers it, root first. */
+static int list_tree(pid_t root, struct pid_list *tree, struct error *err)
+{
+	pid_t *first = array_add(&tree->pids);
+	size_t i;
+
+	if (!first)
+		return error_set(err, ERROR_FAILED, ENOMEM, "tree");
+	*first = root;
+	for (i = 0; i < tree->pids.count; i++) {
+		struct error gone = ERROR_INIT;
+		char path[32];
+
+		snprintf(path, sizeof(path), "/proc/%d", tree->pids.items[i]);
+		_cleanup_fd_ int proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		if (proc >= 0 && proc_children(proc, tree, &gone) && gone.kind != ERROR_DIED) {
+			*err = gone;
+			return -1;
+		}
+		error_clear(&gone);
+	}
+	return 0;
+}
+
+/* What can only be told where paths and ids are those of the machine. */
+struct outside {
+	struct freezers freezers;
+	struct blockers blockers;
+};
+
+static int look_from_outside(const struct checkpoint_options *options,
+			     struct container *container, struct outside *outside,
+			     struct error *err)
+{
+	_cleanup_pid_list_ struct pid_list tree = { 0 };
+	const struct target *target = options->target;
+
+	container->externals = options->externals;
+	container->externals_count = options->externals_count;
+	container->found = &outside->blockers;
+	if (target) {
+		container->cgroups = &target->cgroups;
+		container->runtime = target->container.runtime ? &target->container : NULL;
+		if (target_check(target, &outside->blockers, err))
+			return -1;
+	}
+	if (!container->namespaces)
+		return 0;
+	container->freezers = &outside->freezers;
+	return list_tree(options->pid, &tree, err) ||
+			       freezers_find(&outside->freezers, &tree,
+					     target ? target->cgroup : NULL, err) ?
+		       -1 :
+		       0;
+}
+
+static int checkpoint_from_inside(const struct checkpoint_options *options,
+				  const struct container *container,
+				  struct checkpoint_report *report, struct error *err)
+{
+	struct outcome *outcome = inside_memory(sizeof(*outcome));
+	int r;
+
+	if (!outcome)
+		return error_set(err, ERROR_FAILED, ENOMEM, "checkpoint");
+	r = enter(options, container, outcome, err);
+	*report = outcome->report;
+	inside_memory_free(outcome, sizeof(*outcome));
+	return r;
+}
+
+int checkpoint(const struct checkpoint_options *options, struct checkpoint_report *report,
+	       struct error *err)
+{
+	struct outside outside = { 0 };
+	struct container container;
+	bool done = false;
+	int r;
+
+	*report = (struct checkpoint_report){ 0 };
+	r = inside_look(&container, options->pid, err) ||
+			    look_from_outside(options, &container, &outside, err) ?
+		    -1 :
+		    0;
+	if (!r && container.namespaces)
+		r = checkpoint_from_inside(options, &container, report, err);
+	else if (!r)
+		r = checkpoint_inside(options, &container, report, &done, err);
+	freezers_release(&outside.freezers);
+	blockers_release(&outside.blockers);
+	container_release(&container);
+	return r;
+}
