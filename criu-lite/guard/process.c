@@ -13,8 +13,8 @@
 #include "base/cleanup.h"
 #include "guard/board.h"
 
-/* Two descriptors stay, as numbers 3 and 4, beside the one to keep; the standard ones lead nowhere, since whoever reads the
- * other ends of ours waits for their end. */
+/* Two descriptors stay, as numbers 3 and 4, beside the one to keep; the standard ones lead
+ * nowhere, since whoever reads the other ends of ours waits for their end. */
 static void keep_descriptors(int *controller, int *socket, int keep)
 {
 	const int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);

@@ -33,10 +33,10 @@ struct inside {
 };
 
 /*
- * Calls run(context, err) in a child that is in those namespaces and returns its result; changes to
- * anything but inside_memory() are its own. It ends with us. If it is killed because its pid
- * namespace ended, that is ERROR_DIED, unless *done (in inside_memory()) is set by then. Guards that
- * it has started have done their work when this returns.
+ * Calls run(context, err) in a child that is in those namespaces and returns its result; changes
+ * to anything but inside_memory() are its own. It ends with us. If it is killed because its pid
+ * namespace ended, that is ERROR_DIED, unless *done (in inside_memory()) is set by then. Guards
+ * that it has started have done their work when this returns.
  */
 int inside_run(const struct inside *where, int (*run)(void *context, struct error *err),
 	       void *context, const bool *done, struct error *err);

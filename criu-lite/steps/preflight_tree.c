@@ -18,8 +18,8 @@ static int no_memory(struct error *err)
 
 static const struct {
 	const char *file;
-	const char *roots;	/* what it must be of the first process; a child of one for which they
-				 * differ would be somewhere else than its parent */
+	const char *roots;	/* what it must be of the first process: a child of one for which
+				 * they differ would be somewhere else than its parent */
 	const char *name;
 	uint64_t unsupported;	/* CLONE_NEW… of one that the tree may not have of its own */
 } namespaces[] = {
@@ -44,10 +44,12 @@ static void find_root_namespaces(const struct task_look *root, struct root_names
 {
 	size_t i;
 
+	*ret = (struct root_namespaces){ { 0 } };
 	for (i = 0; i < ARRAY_SIZE(namespaces); i++) {
 		struct stat st;
 
-		ret->inodes[i] = fstatat(root->proc_fd, namespaces[i].roots, &st, 0) ? 0 : st.st_ino;
+		if (!fstatat(root->proc_fd, namespaces[i].roots, &st, 0))
+			ret->inodes[i] = st.st_ino;
 	}
 }
 
