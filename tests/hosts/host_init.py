@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""host_init.py PARAMETERS CONTROL: becomes a host (hosts.py says what that is), then starts
-programs in it as its process 1. PARAMETERS is JSON; CONTROL is the descriptor of a SEQPACKET
-socket.
+"""host_init.py NAME CONTROL: becomes a host (hosts.py says what that is), then starts programs in
+it as its process 1. CONTROL is the descriptor of a SEQPACKET socket; the first message on it is a
+JSON list of the host's cgroups.
 
 A request is JSON {argv, env, directory} with four descriptors: standard input, output, error, and
 a stream socket that belongs to the new process. On that socket the host says "pid N", later
@@ -166,9 +166,8 @@ class Init:
 
 
 def main():
-    parameters = json.loads(sys.argv[1])
     control = socket.socket(fileno=int(sys.argv[2]))
-    cgroups = parameters["cgroups"]
+    cgroups = json.loads(control.recv(1 << 20))
     die_with_parent()
     enter_cgroups(cgroups)
     must(libc.unshare, CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
@@ -181,7 +180,7 @@ def main():
     die_with_parent()
     mount_all(cgroups)
     leave_root_cgroup(cgroups)
-    socket.sethostname(parameters["name"])
+    socket.sethostname(sys.argv[1])
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     init = Init(control)
     control.sendall(b"ready")

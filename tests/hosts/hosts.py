@@ -106,11 +106,11 @@ class Host:
         self.address4, self.address6 = f"{NET4}.{number}", f"{NET6}:{number}"
         self.cgroups = cgroups
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        parameters = json.dumps({"name": name, "cgroups": cgroups})
         self.starter = subprocess.Popen(
-            [PYTHON, HERE + "/host_init.py", parameters, str(theirs.fileno())],
+            [PYTHON, HERE + "/host_init.py", name, str(theirs.fileno())],
             pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True)
         theirs.close()
+        self.control.sendall(json.dumps(cgroups).encode())
         self.pid = int(self.expect(b"init"))        # of its process 1, as this process sees it
         self.expect(b"ready")
 
