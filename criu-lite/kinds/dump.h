@@ -71,6 +71,7 @@ struct dump {
 	struct restart_reader restarts;
 	struct guard *guard;
 	struct freezers freezers;	/* of the tree's own cgroups */
+	struct hold *hold;	/* of packets, kinds/net/held_packets.h; NULL: none are held */
 	struct buffer state;	/* packed KIND_TASK and KIND_THREAD records, written late */
 };
 

@@ -39,6 +39,9 @@ extern const struct kind pidfd_kind;
 extern const struct kind pty_master_kind;
 extern const struct kind terminal_kind;
 
+/* What a tree has as a whole. */
+extern const struct kind held_packets_kind;
+
 /* Processes and threads. */
 extern const struct kind maps_kind;
 extern const struct kind mm_kind;
@@ -140,5 +143,9 @@ const struct kind *const kinds_table[] = {
 	&syscall_dispatch_kind,
 	&rseq_kind,
 	&registers_kind,
+
+	/* What the tree has as a whole. */
+	&held_packets_kind,
+
 	NULL,
 };

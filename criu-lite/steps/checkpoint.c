@@ -18,6 +18,7 @@
 #include "kinds/frozen.h"
 #include "kinds/ipc/sysv.h"
 #include "kinds/memory.h"
+#include "kinds/net/held_packets.h"
 #include "kinds/task/interrupted.h"
 #include "steps/cpu.h"
 #include "steps/hold.h"
@@ -88,6 +89,21 @@ static int find_freezers(struct dump *d, const struct pid_list *tree, struct err
 	return freezers_find(&d->freezers, tree, target ? target->cgroup : NULL, err);
 }
 
+/* A program that runs on takes its packets itself. */
+static int hold_packets(void *context, struct error *err)
+{
+	struct checkpoint_run *run = context;
+
+	if (run->options->afterwards == AFTERWARDS_RUN)
+		return 0;
+	return held_packets_start(&run->dump, err);
+}
+
+static void end_packets(void *context)
+{
+	held_packets_end(&((struct checkpoint_run *)context)->dump);
+}
+
 static int freeze(void *context, struct error *err)
 {
 	_cleanup_pid_list_ struct pid_list tree = { 0 };
@@ -110,7 +126,10 @@ static int hold(void *context, struct error *err)
 {
 	struct checkpoint_run *run = context;
 
-	return hold_tree(&run->dump, run->options->pid, &run->before, err);
+	if (hold_tree(&run->dump, run->options->pid, &run->before, err))
+		return -1;
+	held_packets_from_now(&run->dump);
+	return 0;
 }
 
 static void let_go(void *context)
@@ -321,6 +340,7 @@ static const struct step steps[] = {
 	{ "preflight", run_preflight, NULL },
 	{ "guard", start_guard, end_guard },
 	{ "open-image", open_stream, NULL },
+	{ "packets", hold_packets, end_packets },
 	{ "freeze", freeze, thaw },
 	{ "hold", hold, let_go },
 	{ "scan-files", scan_files, NULL },
@@ -363,6 +383,7 @@ static int attempt(const struct checkpoint_options *options, const struct contai
 	r = steps_run(steps, ARRAY_SIZE(steps), &run, report->times, err);
 	*again = r && may_pass(&run, err);
 	stream_writer_free(run.dump.out);
+	held_packets_end(&run.dump);
 	dump_files_free(run.dump.files);
 	memory_dump_free(&run.dump);
 	hold_free(&run.dump);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 #include "guard/guard.h"
 #include "kinds/files.h"
 #include "kinds/memory.h"
+#include "kinds/net/held_packets.h"
+#include "network/takeover.h"
 #include "steps/cpu.h"
 #include "steps/load.h"
 #include "steps/one_processor.h"
@@ -102,6 +105,8 @@ static int each_container_row(struct restore *r, size_t offset, struct error *er
 {
 	const struct kind *const *row;
 
+	if (r->takeover)
+		takeover_announce(r->takeover);
 	for (row = kinds_table; *row; row++) {
 		const ProtobufCMessage *message = restore_container_state(r, *row);
 		container_op op;
@@ -142,8 +147,11 @@ static int build_container(void *context, struct error *err)
 
 static int finish_container(void *context, struct error *err)
 {
-	return each_container_row(&((struct restore_run *)context)->r,
-				  offsetof(struct container_ops, finish), err);
+	struct restore *r = &((struct restore_run *)context)->r;
+
+	if (each_container_row(r, offsetof(struct container_ops, finish), err))
+		return -1;
+	return r->container.namespaces & CLONE_NEWNET ? takeover_prepare(&r->takeover, -1, err) : 0;
 }
 
 static int ready(void *context, struct error *err)
@@ -158,6 +166,8 @@ static int open_container(void *context, struct error *err)
 	struct restore *r = &((struct restore_run *)context)->r;
 	const struct kind *const *row;
 
+	if (r->takeover)
+		takeover_announce(r->takeover);
 	for (row = kinds_table; *row; row++) {
 		const ProtobufCMessage *message = restore_container_state(r, *row);
 
@@ -387,6 +397,8 @@ int restore(const struct restore_options *options, struct restore_report *report
 	if (result)
 		fd_close(&run.r.relay);
 	report->relay = run.r.relay;
+	held_packets_forget(&run.r);
+	takeover_free(run.r.takeover);
 	stream_reader_free(run.r.in);
 	restore_files_free(run.r.files);
 	memory_restore_free(&run.r);
