@@ -6,6 +6,9 @@
  */
 #include "kinds/kind.h"
 
+/* What a tree has as a whole. */
+extern const struct kind cgroup_kind;
+
 /* Objects: inodes that mappings and descriptors share. */
 extern const struct kind file_kind;
 extern const struct kind deleted_file_kind;
@@ -77,6 +80,9 @@ extern const struct kind rseq_kind;
 extern const struct kind registers_kind;
 
 const struct kind *const kinds_table[] = {
+	/* The tree as a whole. */
+	&cgroup_kind,
+
 	/* Objects. */
 	&file_kind,
 	&deleted_file_kind,
