@@ -42,7 +42,8 @@ static int add_file(struct dump *d, struct dump_file *f, struct error *err)
 		return tcp_recognise(&f->look) ? -1 : 0;
 	/* What leaves a network of its own is locked with it. */
 	if (tcp_leaves(dump_files_tree(d->files), fd, &other, &leaves, err) ||
-	    (leaves && (d->lock.fd < 0 || other.what != TCP_OTHER_REMOTE) && add_flow(&d->flows, &other.local, &other.remote, err)))
+	    (leaves && (d->lock.fd < 0 || other.what != TCP_OTHER_REMOTE) &&
+	     add_flow(&d->flows, &other.local, &other.remote, err)))
 		failed = error_wrap(err, "%s", dump_file_name(f));
 	if (!was_open)
 		fd_close(&f->fd);
@@ -54,7 +55,8 @@ static bool has_own_network(const struct container *c)
 	return c->namespaces & CLONE_NEWNET;
 }
 
-static int lock_for(struct dump *d, const char *stays, struct network_lock *ret, struct error *err)
+static int lock_for(struct dump *d, const char *stays, struct network_lock *ret,
+		    struct error *err)
 {
 	const struct lock_wish wish = {
 		.everything = has_own_network(&d->container),
