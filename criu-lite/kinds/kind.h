@@ -130,6 +130,8 @@ struct object_ops {
 	int (*create)(struct restore_objects *r, struct restore_object *o, struct error *err);
 	/* After everything else was restored, just before the program runs (seals, unlink …). */
 	int (*finish)(struct restore_objects *r, struct restore_object *o, struct error *err);
+	/* The path by which any puppet opens it (restore_object_path()); may be NULL. */
+	const char *(*path)(const struct restore_object *o);
 	/* When the restore fails after create: take back what outlives the descriptors. */
 	void (*undo)(struct restore_objects *r, struct restore_object *o);
 };
