@@ -8,6 +8,7 @@
 
 /* What a tree has as a whole. */
 extern const struct kind cgroup_kind;
+extern const struct kind mounts_kind;
 
 /* Objects: inodes that mappings and descriptors share. */
 extern const struct kind file_kind;
@@ -17,6 +18,8 @@ extern const struct kind shared_anonymous_kind;
 extern const struct kind sysv_shm_kind;
 extern const struct kind sysv_sem_kind;
 extern const struct kind sysv_msg_kind;
+extern const struct kind tmpfs_kind;
+extern const struct kind tmpfs_file_kind;
 
 /* Open file descriptions. */
 extern const struct kind external_kind;
@@ -82,6 +85,7 @@ extern const struct kind registers_kind;
 const struct kind *const kinds_table[] = {
 	/* The tree as a whole. */
 	&cgroup_kind,
+	&mounts_kind,
 
 	/* Objects. */
 	&file_kind,
@@ -91,6 +95,8 @@ const struct kind *const kinds_table[] = {
 	&sysv_shm_kind,
 	&sysv_sem_kind,
 	&sysv_msg_kind,
+	&tmpfs_kind,
+	&tmpfs_file_kind,
 
 	/* Open file descriptions. */
 	&external_kind,
