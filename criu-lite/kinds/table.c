@@ -6,10 +6,6 @@
  */
 #include "kinds/kind.h"
 
-/* What a tree has as a whole. */
-extern const struct kind cgroup_kind;
-extern const struct kind mounts_kind;
-
 /* Objects: inodes that mappings and descriptors share. */
 extern const struct kind file_kind;
 extern const struct kind deleted_file_kind;
@@ -18,8 +14,6 @@ extern const struct kind shared_anonymous_kind;
 extern const struct kind sysv_shm_kind;
 extern const struct kind sysv_sem_kind;
 extern const struct kind sysv_msg_kind;
-extern const struct kind tmpfs_kind;
-extern const struct kind tmpfs_file_kind;
 
 /* Open file descriptions. */
 extern const struct kind external_kind;
@@ -45,8 +39,13 @@ extern const struct kind pidfd_kind;
 extern const struct kind pty_master_kind;
 extern const struct kind terminal_kind;
 
-/* What a tree has as a whole. */
-extern const struct kind held_packets_kind;
+/* The network of a container. */
+extern const struct kind net_links_kind;
+extern const struct kind net_addresses_kind;
+extern const struct kind net_nexthops_kind;
+extern const struct kind net_routes_kind;
+extern const struct kind net_rules_kind;
+extern const struct kind net_neighbours_kind;
 
 /* Processes and threads. */
 extern const struct kind maps_kind;
@@ -83,10 +82,6 @@ extern const struct kind rseq_kind;
 extern const struct kind registers_kind;
 
 const struct kind *const kinds_table[] = {
-	/* The tree as a whole. */
-	&cgroup_kind,
-	&mounts_kind,
-
 	/* Objects. */
 	&file_kind,
 	&deleted_file_kind,
@@ -95,8 +90,6 @@ const struct kind *const kinds_table[] = {
 	&sysv_shm_kind,
 	&sysv_sem_kind,
 	&sysv_msg_kind,
-	&tmpfs_kind,
-	&tmpfs_file_kind,
 
 	/* Open file descriptions. */
 	&external_kind,
@@ -121,6 +114,14 @@ const struct kind *const kinds_table[] = {
 	&pidfd_kind,
 	&pty_master_kind,
 	&terminal_kind,
+
+	/* The network of a container. */
+	&net_links_kind,
+	&net_addresses_kind,
+	&net_nexthops_kind,
+	&net_routes_kind,
+	&net_rules_kind,
+	&net_neighbours_kind,
 
 	/* Processes and threads. */
 	&maps_kind,
@@ -155,9 +156,5 @@ const struct kind *const kinds_table[] = {
 	&syscall_dispatch_kind,
 	&rseq_kind,
 	&registers_kind,
-
-	/* What the tree has as a whole. */
-	&held_packets_kind,
-
 	NULL,
 };
