@@ -29,6 +29,7 @@ extern const struct kind unix_socket_kind;
 extern const struct kind tcp_socket_kind;
 extern const struct kind netlink_socket_kind;
 extern const struct kind raw_socket_kind;
+extern const struct kind packet_socket_kind;
 extern const struct kind udp_socket_kind;
 extern const struct kind eventfd_kind;
 extern const struct kind timerfd_kind;
@@ -105,6 +106,7 @@ const struct kind *const kinds_table[] = {
 	&tcp_socket_kind,
 	&netlink_socket_kind,
 	&raw_socket_kind,
+	&packet_socket_kind,
 	&udp_socket_kind,
 	&eventfd_kind,
 	&timerfd_kind,

@@ -12,6 +12,7 @@
 #include <netinet/udp.h>
 #include <poll.h>
 #include <stddef.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -193,9 +194,14 @@ static void make_bpf(void)
 
 static void make_packet(void)
 {
+	struct tpacket_req request = { .tp_block_size = 4096, .tp_block_nr = 2,
+				       .tp_frame_size = 2048, .tp_frame_nr = 4 };
+
 	held[0] = socket(AF_PACKET, SOCK_RAW, 0);
 	if (held[0] < 0)
 		test_skip("no packet sockets here");
+	test_must(!setsockopt(held[0], SOL_PACKET, PACKET_RX_RING, &request, sizeof(request)));
+	test_must(mmap(NULL, 8192, PROT_READ, MAP_SHARED, held[0], 0) != MAP_FAILED);
 }
 
 static void make_mptcp(void)

@@ -33,7 +33,7 @@ refused half-open 'its connection is half open'
 refused urgent 'urgent data'
 refused netlink 'netlink messages wait in it'
 refused bpf 'an eBPF program filters it'
-refused packet 'packet sockets cannot be saved'
+refused packet 'packet rings of a socket cannot be saved'
 refused mptcp 'Multipath TCP'
 refused corked 'a datagram that is not complete'
 done_testing

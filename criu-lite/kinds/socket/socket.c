@@ -46,8 +46,6 @@ static const struct unsupported {
 } unsupported[] = {
 	{ "MPTCP", "Multipath TCP connections cannot be saved",
 	  "let the program use TCP (GODEBUG=multipathtcp=0 in Go programs)" },
-	{ "PACKET", "packet sockets cannot be saved: rings and fanout groups are not readable",
-	  "stop the packet capture" },
 	{ "ALG", "sockets of the kernel's cryptography cannot be saved", NULL },
 	{ "AF_VSOCK", "connections to a hypervisor (vsock) cannot be saved",
 	  "let the program close it" },
