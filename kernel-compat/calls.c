@@ -35,6 +35,11 @@ int sys_openat2(int dir_fd, const char *path, const struct open_how *how)
 	return syscall(SYS_openat2, dir_fd, path, how, sizeof(*how));
 }
 
+int sys_pivot_root(const char *new_root, const char *put_old)
+{
+	return syscall(SYS_pivot_root, new_root, put_old);
+}
+
 int sys_tgkill(pid_t tgid, pid_t tid, int signal)
 {
 	return syscall(SYS_tgkill, tgid, tid, signal);

@@ -25,6 +25,8 @@ int sys_kcmp(pid_t a, pid_t b, int type, unsigned long index_a, unsigned long in
 int sys_openat2(int dir_fd, const char *path, const struct open_how *how);
 /* pidfd_send_signal(2) */
 int sys_pidfd_send_signal(int pidfd, int signal);
+/* pivot_root(2) */
+int sys_pivot_root(const char *new_root, const char *put_old);
 /* tgkill(2) */
 int sys_tgkill(pid_t tgid, pid_t tid, int signal);
 

@@ -135,9 +135,15 @@ class Case:
     def members(self):
         return {pid: harness.start_time(pid) for pid in harness.tree(self.pid)}
 
+    def target(self):
+        """How criu-lite is told what to save: a program can name the cgroup that is all its own in
+        the file "cgroup"."""
+        cgroup = harness.read_text(self.path("cgroup"))
+        return ["--cgroup", cgroup.strip()] if cgroup else ["-t", str(self.pid)]
+
     def checkpoint(self, *more):
         members = self.members()
-        self.command("checkpoint", "-t", str(self.pid), "-o", self.image, *more,
+        self.command("checkpoint", *self.target(), "-o", self.image, *more,
                      *self.wishes.get("checkpoint", "").split())
         self.verify()
         if not more:

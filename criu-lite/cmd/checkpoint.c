@@ -20,7 +20,7 @@ enum { JOBS_MAX = 64, ZSTD_LEVEL_MAX = 22 };
 struct arguments {
 	struct target_name target;
 	int jobs;
-	const char *output, *compress;
+	const char *output, *compress, *tcp;
 	bool leave_running, leave_stopped, stats;
 };
 
@@ -47,6 +47,17 @@ static int parse_compress(const char *text, struct stream_options *stream, struc
 			 text, ZSTD_LEVEL_MAX);
 }
 
+static int parse_tcp(const char *text, enum tcp_policy *ret, struct error *err)
+{
+	*ret = TCP_KEEP;
+	if (!text || !strcmp(text, "keep"))
+		return 0;
+	*ret = TCP_CLOSE;
+	if (!strcmp(text, "close"))
+		return 0;
+	return error_set(err, ERROR_USAGE, 0, "--tcp %s: wants keep or close", text);
+}
+
 static int parse(struct arguments *a, const struct option_row *rows, int argc, char **argv,
 		 struct checkpoint_options *o, bool *help, struct error *err)
 {
@@ -66,7 +77,9 @@ static int parse(struct arguments *a, const struct option_row *rows, int argc, c
 	o->afterwards = a->leave_running ? AFTERWARDS_RUN :
 			a->leave_stopped || !strcmp(a->output, "-") ? AFTERWARDS_STOP :
 								      AFTERWARDS_KILL;
-	return parse_compress(a->compress, &o->stream, err);
+	return parse_tcp(a->tcp, &o->tcp, err) || parse_compress(a->compress, &o->stream, err) ?
+		       -1 :
+		       0;
 }
 
 /* The image grows under a name of its own and gets the wanted one when it is whole: whoever looks
@@ -191,6 +204,9 @@ static int run(int argc, char **argv, struct error *err)
 		  &a.leave_running, 0, 0 },
 		{ "leave-stopped", OPTION_FLAG, NULL,
 		  "leave it stopped (SIGSTOP); the default with -o -", &a.leave_stopped, 0, 0 },
+		{ "tcp", OPTION_TEXT, "POLICY",
+		  "connections with peers outside of the tree: keep (default) or close", &a.tcp, 0,
+		  0 },
 		{ "compress", OPTION_TEXT, "CODEC", "none (default), zstd or zstd:LEVEL",
 		  &a.compress, 0, 0 },
 		{ "jobs", OPTION_NUMBER, "N", "worker threads (default: one for each processor)",

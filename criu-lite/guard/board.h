@@ -31,6 +31,7 @@ struct board_thing {
 };
 
 struct board {
+	bool ending;		/* what is watched is to die */
 	bool done;		/* the controller has nothing outside any more */
 	uint32_t dropped;	/* how many orders to close sockets were carried out */
 	uint32_t note_count, thing_count;

@@ -250,6 +250,12 @@ int guard_drop_sockets(struct guard *g, struct error *err)
 	return 0;
 }
 
+void guard_will_end(struct guard *g)
+{
+	if (g)
+		g->board->ending = true;
+}
+
 int guard_will_make(struct guard *g, enum guard_thing thing, int id, const char *path,
 		    struct error *err)
 {

@@ -66,6 +66,10 @@ int guard_drop_sockets(struct guard *g, struct error *err);
  * guard duplicates. */
 int guard_keep_process(struct guard *g, int pidfd, struct error *err);
 
+/* The image is complete, and the processes that are watched are about to be ended: if we die now,
+ * the guard ends them and takes nothing back. Sockets in repair mode are closed in it. */
+void guard_will_end(struct guard *g);
+
 /* What a restore makes outside of its puppets. */
 enum guard_thing {
 	GUARD_FILE,
@@ -73,6 +77,7 @@ enum guard_thing {
 	GUARD_CGROUP,		/* once those in it have ended */
 	GUARD_MQUEUE,		/* its path is the name that mq_unlink(3) takes */
 	GUARD_SHM, GUARD_SEM, GUARD_MSG,	/* System V, by id */
+	GUARD_LOCK,	/* a packet lock that stays; its path is its name */
 };
 /* A thing that is not there yet, is about to be made, and is to go when we die. Files have an
  * absolute path, the others an id. */

@@ -275,7 +275,7 @@ static bool visit(struct board *board, const struct kept *kept, struct ward *war
 	return healthy;
 }
 
-void guard_repair(struct board *board, const struct kept *kept)
+static void take_back(struct board *board, const struct kept *kept)
 {
 	struct ward ward = { 0 };
 	uint32_t i;
@@ -292,4 +292,35 @@ void guard_repair(struct board *board, const struct kept *kept)
 	}
 	for (tries = 0; tries < TRIES && !visit(board, kept, &ward); tries++)
 		nanosleep(&(struct timespec){ .tv_nsec = TRY_NS }, NULL);
+}
+
+/* Descendants first, as the controller does it. Sockets are closed by our own end. */
+static void end_watched(const struct board *board, const struct kept *kept)
+{
+	uint32_t i;
+
+	for (i = board->note_count; i-- > 0;) {
+		const struct agent_note *note = &board->notes[i];
+		_cleanup_error_ struct error ignored = ERROR_INIT;
+		_cleanup_fd_ int pidfd = sys_pidfd_open(note->pid, 0), proc_fd = -1;
+		struct proc_stat stat;
+		char path[32];
+
+		snprintf(path, sizeof(path), "/proc/%d", note->pid);
+		proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (pidfd >= 0 && proc_fd >= 0 && !proc_read_stat(proc_fd, &stat, &ignored) &&
+		    stat.start_time == note->start_time)
+			sys_pidfd_send_signal(pidfd, SIGKILL);
+	}
+	thaw(board, kept, false);
+	thaw(board, kept, true);
+}
+
+void guard_repair(struct board *board, const struct kept *kept)
+{
+	if (board->ending) {
+		end_watched(board, kept);
+		return;
+	}
+	take_back(board, kept);
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "guard/board.h"
+#include "kernel-compat/nft.h"
 
 enum { OPEN_DIRECTORIES = 8, TRY_NS = 2 * 1000 * 1000, TRIES = 1000 };
 
@@ -51,6 +52,8 @@ static int remove_thing(const struct board_thing *t)
 		return semctl(t->id, 0, IPC_RMID);
 	case GUARD_MSG:
 		return msgctl(t->id, IPC_RMID, NULL);
+	case GUARD_LOCK:
+		return nft_remove_table(NFPROTO_INET, t->path);
 	}
 	return 0;
 }

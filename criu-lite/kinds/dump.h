@@ -12,6 +12,7 @@
 #include "kinds/blockers.h"
 #include "kinds/container.h"
 #include "kinds/kind.h"
+#include "network/lock.h"
 #include "proc/fdinfo.h"
 #include "proc/maps.h"
 #include "proc/stat.h"
@@ -71,6 +72,12 @@ struct dump {
 	struct restart_reader restarts;
 	struct guard *guard;
 	struct freezers freezers;	/* of the tree's own cgroups */
+	struct hold *hold;	/* of packets, kinds/net/held_packets.h; NULL: none are held */
+	uint8_t image_id[16];
+	/* Packets of connections that leave the tree are held off, kinds/socket/connections.h. */
+	struct network_lock lock;
+	struct lock_flows flows;
+	bool closes_connections;	/* such connections are not saved */
 	struct buffer state;	/* packed KIND_TASK and KIND_THREAD records, written late */
 };
 

@@ -249,10 +249,10 @@ static int check_task(struct fd_scan *scan, const struct task_look *look, struct
 			     look->status->threads == 1, err);
 }
 
-int files_check(const struct task_look *tasks, size_t count, struct blockers *blockers,
-		struct error *err)
+int files_check(const struct task_look *tasks, size_t count, bool closes_connections,
+		struct blockers *blockers, struct error *err)
 {
-	struct fd_scan scan = { .running = true };
+	struct fd_scan scan = { .running = true, .closes_connections = closes_connections };
 	int r = 0;
 
 	for (size_t i = 0; i < count && !r; i++)

@@ -247,6 +247,11 @@ int fd_scan_process(struct fd_scan *scan, pid_t pid, struct error *err)
 	return 0;
 }
 
+bool fd_scan_closes_connections(const struct fd_scan *scan)
+{
+	return scan->closes_connections;
+}
+
 bool fd_scan_has_process(const struct fd_scan *scan, pid_t pid)
 {
 	const pid_t *process;

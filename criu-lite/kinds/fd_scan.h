@@ -64,6 +64,7 @@ struct fd_scan {
 	struct fd_group **buckets;
 	size_t bucket_count, group_count;
 	bool running;	/* the processes are not held: things vanish */
+	bool closes_connections;	/* that leave the tree */
 };
 
 void fd_scan_release(struct fd_scan *scan);

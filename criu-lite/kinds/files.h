@@ -26,9 +26,9 @@ extern const struct kind external_kind;
 /* ---- preflight ---- */
 
 /* Names every descriptor of these processes that cannot be saved. They run on: what is closed
- * meanwhile is passed over. */
-int files_check(const struct task_look *tasks, size_t count, struct blockers *blockers,
-		struct error *err);
+ * meanwhile is passed over. closes_connections: those that leave the tree are not saved. */
+int files_check(const struct task_look *tasks, size_t count, bool closes_connections,
+		struct blockers *blockers, struct error *err);
 
 /* ---- dump: for the coordinator ---- */
 
@@ -78,6 +78,7 @@ struct dump_file *dump_file_of_look(const struct fd_look *look);
 bool fd_scan_in_flight(const struct fd_scan *scan);
 /* Whether the process is one of the tree. */
 bool fd_scan_has_process(const struct fd_scan *scan, pid_t pid);
+bool fd_scan_closes_connections(const struct fd_scan *scan);
 /* What a number of a process refers to; NULL when it is closed. */
 const struct fd_look *fd_scan_at(const struct fd_scan *scan, pid_t pid, int number);
 /* All descriptors of the tree that is being saved. */
@@ -108,6 +109,8 @@ void restore_files_undo(struct restore_files *r);
 int restore_files_install(struct restore_files *r, struct error *err);
 /* What depends on who calls: locks, owners (the rows' installed()). */
 int restore_files_settle(struct restore_files *r, struct error *err);
+/* Once packets flow again: the rows' go(). */
+int restore_files_go(struct restore_files *r, struct error *err);
 /* Last: closes the hand-over socket in a puppet. Appends to b, which the caller runs. */
 void restore_files_drop_service(const struct restore_task *t, struct batch *b);
 

@@ -25,6 +25,7 @@ int dump_files_new(struct dump *run, struct error *err)
 	if (!d)
 		return error_set(err, ERROR_FAILED, ENOMEM, "descriptors");
 	d->run = run;
+	d->scan.closes_connections = run->closes_connections;
 	d->proc_self = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (d->proc_self < 0) {
 		error_set(err, ERROR_FAILED, errno, "/proc/self");

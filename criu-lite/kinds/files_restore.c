@@ -205,6 +205,11 @@ int restore_files_open(struct restore_files *r, struct error *err)
 	return 0;
 }
 
+int restore_files_go(struct restore_files *r, struct error *err)
+{
+	return run_phase(r, offsetof(struct file_ops, go), err);
+}
+
 void restore_files_undo(struct restore_files *r)
 {
 	for (size_t i = r->files.count; i-- > 0;) {

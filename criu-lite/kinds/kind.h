@@ -111,6 +111,9 @@ struct file_ops {
 	/* After the descriptors are installed in all tasks: what depends on who calls (locks,
 	 * owners, controlling terminals). */
 	int (*installed)(struct restore_files *r, struct restore_file *f, struct error *err);
+	/* The last before the program runs, every task complete and held: the world outside may
+	 * know from now on that this is here. */
+	int (*go)(struct restore_files *r, struct restore_file *f, struct error *err);
 	/* When the restore fails after create: take back what outlives the descriptors. */
 	void (*undo)(struct restore_files *r, struct restore_file *f);
 };
@@ -127,6 +130,8 @@ struct object_ops {
 	int (*create)(struct restore_objects *r, struct restore_object *o, struct error *err);
 	/* After everything else was restored, just before the program runs (seals, unlink …). */
 	int (*finish)(struct restore_objects *r, struct restore_object *o, struct error *err);
+	/* The path by which any puppet opens it (restore_object_path()); may be NULL. */
+	const char *(*path)(const struct restore_object *o);
 	/* When the restore fails after create: take back what outlives the descriptors. */
 	void (*undo)(struct restore_objects *r, struct restore_object *o);
 };

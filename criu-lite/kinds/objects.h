@@ -41,6 +41,10 @@ int objects_check(const struct object_look *look, struct blockers *blockers, str
 struct dump_objects *dump_objects_new(struct dump *d);
 void dump_objects_free(struct dump_objects *d);
 struct dump *dump_objects_run(struct dump_objects *d);
+/* A new object of this inode (st_ino 0: of none), found by the row itself, which makes its message;
+ * who maps or opens the inode later meets it. NULL on error. */
+struct dump_object *dump_objects_add(struct dump_objects *d, const struct kind *kind,
+				     const struct stat *st, struct error *err);
 /* The object behind an area of a task; NULL on error. */
 struct dump_object *dump_objects_of_vma(struct dump_objects *d, struct dump_task *task,
 					const struct vma *vma, struct error *err);

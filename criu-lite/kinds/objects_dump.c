@@ -110,7 +110,7 @@ struct dump_object *dump_objects_at(struct dump_objects *d, size_t index)
 	return index < d->objects.count ? d->objects.items[index] : NULL;
 }
 
-static struct dump_object *add_object(struct dump_objects *d, const struct object_look *look,
+static struct dump_object *add_object(struct dump_objects *d, const struct stat *st,
 				      const struct kind *kind, struct error *err)
 {
 	struct dump_object *o = calloc(1, sizeof(*o)), **slot = array_add(&d->objects);
@@ -124,11 +124,20 @@ static struct dump_object *add_object(struct dump_objects *d, const struct objec
 	*o = (struct dump_object){
 		.id = d->objects.count,
 		.kind = kind,
-		.dev = look->st.st_dev,
-		.ino = look->st.st_ino,
+		.dev = st->st_dev,
+		.ino = st->st_ino,
 		.fd = -1,
 	};
 	return *slot = o;
+}
+
+struct dump_object *dump_objects_add(struct dump_objects *d, const struct kind *kind,
+				     const struct stat *st, struct error *err)
+{
+	const struct object_key key = { .device = st->st_dev, .inode = st->st_ino };
+	struct dump_object *o = add_object(d, st, kind, err);
+
+	return o && (!key.inode || !remember(d->by_inode, &key, o, err)) ? o : NULL;
 }
 
 struct dump_object *dump_objects_get(struct dump_objects *d, const struct object_look *look,
@@ -148,7 +157,7 @@ struct dump_object *dump_objects_get(struct dump_objects *d, const struct object
 	o = find(d->by_inode, &key);
 	if (o)
 		return o;
-	o = add_object(d, look, kind, err);
+	o = add_object(d, &look->st, kind, err);
 	if (!o || remember(d->by_inode, &key, o, err))
 		return NULL;
 	if (kind->object->dump(d, o, look, err)) {

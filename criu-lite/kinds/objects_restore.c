@@ -152,6 +152,11 @@ void restore_objects_undo(struct restore_objects *r)
 	}
 }
 
+const char *restore_object_path(const struct restore_object *o)
+{
+	return o->kind->object->path ? o->kind->object->path(o) : NULL;
+}
+
 int restore_objects_open_path(struct restore_objects *r, const char *path, int flags, mode_t mode)
 {
 	struct open_how how = {

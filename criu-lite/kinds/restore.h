@@ -7,6 +7,7 @@
 #include "kernel-compat/arch/cpu.h"
 #include "kinds/container.h"
 #include "kinds/kind.h"
+#include "network/lock.h"
 #include "tracee/agent.h"
 
 /* What the restore side of the kinds works on. */
@@ -58,6 +59,11 @@ struct restore {
 	struct restore_objects *objects;
 	struct restore_memory *memory;	/* kinds/memory_restore.c */
 	struct guard *guard;
+	struct held_packets *held_packets;	/* kinds/net/held_packets.c … */
+	struct replayer *replayer;	/* … with which they arrive; NULL: they shall not */
+	struct takeover *takeover;	/* announces the tree's addresses, or NULL */
+	char image_lock[LOCK_NAME];	/* what a lock is called that stayed for the image */
+	struct network_lock lock;	/* kinds/socket/connections.h */
 	int service[2];		/* [0] ours, [1] the one that puppets inherit */
 	/* A session whose terminal is outside gets a pseudo-terminal in its place, if somebody will
 	 * copy between that and ours: its master, -1 while there is none. */

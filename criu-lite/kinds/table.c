@@ -6,6 +6,10 @@
  */
 #include "kinds/kind.h"
 
+/* What a tree has as a whole. */
+extern const struct kind cgroup_kind;
+extern const struct kind mounts_kind;
+
 /* Objects: inodes that mappings and descriptors share. */
 extern const struct kind file_kind;
 extern const struct kind deleted_file_kind;
@@ -14,6 +18,8 @@ extern const struct kind shared_anonymous_kind;
 extern const struct kind sysv_shm_kind;
 extern const struct kind sysv_sem_kind;
 extern const struct kind sysv_msg_kind;
+extern const struct kind tmpfs_kind;
+extern const struct kind tmpfs_file_kind;
 
 /* Open file descriptions. */
 extern const struct kind external_kind;
@@ -39,6 +45,9 @@ extern const struct kind inotify_kind;
 extern const struct kind pidfd_kind;
 extern const struct kind pty_master_kind;
 extern const struct kind terminal_kind;
+
+/* What a tree has as a whole. */
+extern const struct kind held_packets_kind;
 
 /* The network of a container. */
 extern const struct kind net_links_kind;
@@ -83,6 +92,10 @@ extern const struct kind rseq_kind;
 extern const struct kind registers_kind;
 
 const struct kind *const kinds_table[] = {
+	/* The tree as a whole. */
+	&cgroup_kind,
+	&mounts_kind,
+
 	/* Objects. */
 	&file_kind,
 	&deleted_file_kind,
@@ -91,6 +104,8 @@ const struct kind *const kinds_table[] = {
 	&sysv_shm_kind,
 	&sysv_sem_kind,
 	&sysv_msg_kind,
+	&tmpfs_kind,
+	&tmpfs_file_kind,
 
 	/* Open file descriptions. */
 	&external_kind,
@@ -158,5 +173,9 @@ const struct kind *const kinds_table[] = {
 	&syscall_dispatch_kind,
 	&rseq_kind,
 	&registers_kind,
+
+	/* What the tree has as a whole. */
+	&held_packets_kind,
+
 	NULL,
 };

@@ -17,6 +17,7 @@
 enum {
 	FRAME_MAX = (1 << 19) + 256, /* IPv6 has them beyond 64 KiB, and then there are headers */
 	FORGET_MAX = 1 << 16, /* arrivals that are looked through at most: they may never end */
+	BESIDES = 64,	/* what a packet takes in an image besides its bytes, at most */
 	TAG_SIZE = 4,
 	TAG_AT = 2 * ETH_ALEN,
 	NEIGHBOUR_FIRST = 133,
@@ -211,7 +212,7 @@ int hold_take(struct hold *h, struct held_packets *ret, struct error *err)
 		socklen_t size = sizeof(stats);
 		int taken = 1;
 
-		for (int i = 0; i < FORGET_MAX && taken && ret->bytes + FRAME_MAX < limit; i++) {
+		while (taken && ret->bytes + ret->list.count * BESIDES + FRAME_MAX < limit) {
 			taken = take_one(h, e, ret, err);
 			if (taken < 0)
 				return -1;

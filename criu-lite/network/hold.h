@@ -26,7 +26,8 @@
 
 enum {
 	HOLD_MEMORY_MAX = 16 << 20,	/* of the kernel for each interface; the oldest stay */
-	HOLD_BYTES_MAX = 12 << 20,	/* that hold_take() returns at once */
+	HOLD_BYTES_MAX = 15 << 20,	/* that hold_take() returns at once, so that one message
+					 * of an image has room for them */
 };
 
 struct held_packet {

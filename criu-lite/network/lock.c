@@ -315,7 +315,7 @@ int network_lock(struct network_lock *l, const struct lock_wish *wish, struct er
 
 	if (!full.flows)
 		full.flows = &none;
-	l->fd = nft_open();
+	*l = (struct network_lock){ .fd = nft_open(), .pass_mark = wish->pass_mark };
 	if (l->fd < 0 || name_lock(l, wish)) {
 		fd_close(&l->fd);
 		return error_set(err, ERROR_FAILED, errno, "cannot lock the network");

@@ -48,6 +48,7 @@ struct lock_wish {
 
 struct network_lock {
 	int fd;		/* -1: there is none */
+	uint32_t pass_mark;	/* as wished */
 	char name[LOCK_NAME];
 };
 #define NETWORK_LOCK_NONE ((struct network_lock){ .fd = -1 })

@@ -18,6 +18,8 @@
 #include "kinds/frozen.h"
 #include "kinds/ipc/sysv.h"
 #include "kinds/memory.h"
+#include "kinds/net/held_packets.h"
+#include "kinds/socket/connections.h"
 #include "kinds/task/interrupted.h"
 #include "steps/cpu.h"
 #include "steps/hold.h"
@@ -88,6 +90,21 @@ static int find_freezers(struct dump *d, const struct pid_list *tree, struct err
 	return freezers_find(&d->freezers, tree, target ? target->cgroup : NULL, err);
 }
 
+/* A program that runs on takes its packets itself. */
+static int hold_packets(void *context, struct error *err)
+{
+	struct checkpoint_run *run = context;
+
+	if (run->options->afterwards == AFTERWARDS_RUN)
+		return 0;
+	return held_packets_start(&run->dump, err);
+}
+
+static void end_packets(void *context)
+{
+	held_packets_end(&((struct checkpoint_run *)context)->dump);
+}
+
 static int freeze(void *context, struct error *err)
 {
 	_cleanup_pid_list_ struct pid_list tree = { 0 };
@@ -110,13 +127,17 @@ static int hold(void *context, struct error *err)
 {
 	struct checkpoint_run *run = context;
 
-	return hold_tree(&run->dump, run->options->pid, &run->before, err);
+	if (hold_tree(&run->dump, run->options->pid, &run->before, err))
+		return -1;
+	held_packets_from_now(&run->dump);
+	return connections_lock_network(&run->dump, err);
 }
 
 static void let_go(void *context)
 {
 	struct checkpoint_run *run = context;
 
+	connections_unlock(&run->dump);
 	if (!run->released)
 		hold_release(&run->dump);
 }
@@ -131,14 +152,15 @@ static int write_header(struct checkpoint_run *run, struct error *err)
 	Image m = IMAGE__INIT;
 	struct timespec now;
 	struct utsname host;
-	uint8_t id[16];
+	uint8_t *id = run->dump.image_id;
 	int r;
 
-	if (getrandom(id, sizeof(id), 0) != sizeof(id) || uname(&host))
+	if (getrandom(id, sizeof(run->dump.image_id), 0) != sizeof(run->dump.image_id) ||
+	    uname(&host))
 		return error_set(err, ERROR_FAILED, errno, "cannot name the image");
 	clock_gettime(CLOCK_REALTIME, &now);
 	m.creator = "criu-lite";
-	m.id = (ProtobufCBinaryData){ sizeof(id), id };
+	m.id = (ProtobufCBinaryData){ sizeof(run->dump.image_id), id };
 	m.created_ns = now.tv_sec * 1000000000ll + now.tv_nsec;
 	m.root_pid = run->options->pid;
 	m.page_size = sysconf(_SC_PAGESIZE);
@@ -181,13 +203,17 @@ static void release_tree(struct checkpoint_run *run)
 	case AFTERWARDS_KILL:
 		dump_files_silence(run->dump.files);
 		run->report->frozen_ns = now_ns() - run->seized_ns;
+		guard_will_end(run->dump.guard);
 		*run->done = true;
 		hold_kill(&run->dump);
+		connections_unlock(&run->dump);
 		break;
 	case AFTERWARDS_RUN:
+		connections_unlock(&run->dump);
 		hold_release(&run->dump);
 		break;
 	case AFTERWARDS_STOP:
+		connections_unlock(&run->dump);
 		hold_release_stopped(&run->dump);
 		break;
 	}
@@ -262,6 +288,33 @@ static int scan_files(void *context, struct error *err)
 	return dump_files_new(d, err) || dump_files_scan(d->files, err) ? -1 : 0;
 }
 
+static int lock(void *context, struct error *err)
+{
+	return connections_lock(&((struct checkpoint_run *)context)->dump, err);
+}
+
+static void unlock(void *context)
+{
+	connections_unlock(&((struct checkpoint_run *)context)->dump);
+}
+
+static int keep_locked(void *context, struct error *err)
+{
+	struct checkpoint_run *run = context;
+
+	return run->options->afterwards == AFTERWARDS_KILL ?
+		       connections_keep_locked(&run->dump, err) :
+		       0;
+}
+
+static void forget_lock(void *context)
+{
+	struct checkpoint_run *run = context;
+
+	if (run->options->afterwards == AFTERWARDS_KILL && !run->released)
+		connections_forget(&run->dump);
+}
+
 static int save_files(void *context, struct error *err)
 {
 	struct dump *d = &((struct checkpoint_run *)context)->dump;
@@ -321,9 +374,11 @@ static const struct step steps[] = {
 	{ "preflight", run_preflight, NULL },
 	{ "guard", start_guard, end_guard },
 	{ "open-image", open_stream, NULL },
+	{ "packets", hold_packets, end_packets },
 	{ "freeze", freeze, thaw },
 	{ "hold", hold, let_go },
 	{ "scan-files", scan_files, NULL },
+	{ "lock", lock, unlock },
 	{ "tree", save_tree, NULL },
 	{ "container", save_container, NULL },
 	{ "maps", save_maps, NULL },
@@ -336,6 +391,7 @@ static const struct step steps[] = {
 	{ "pages", save_pages, NULL },
 	{ "late", save_late, NULL },
 	{ "seal", seal, NULL },
+	{ "keep-locked", keep_locked, forget_lock },
 	{ "publish", publish, NULL },
 	{ "release", release, NULL },
 };
@@ -359,10 +415,14 @@ static int attempt(const struct checkpoint_options *options, const struct contai
 	*report = (struct checkpoint_report){ .steps = ARRAY_SIZE(steps) };
 	run.dump.options = options;
 	run.dump.container = *container;
+	run.dump.closes_connections = options->tcp == TCP_CLOSE;
+	run.dump.lock = NETWORK_LOCK_NONE;
 	run.before.container = &run.dump.container;
+	run.before.closes_connections = run.dump.closes_connections;
 	r = steps_run(steps, ARRAY_SIZE(steps), &run, report->times, err);
 	*again = r && may_pass(&run, err);
 	stream_writer_free(run.dump.out);
+	held_packets_end(&run.dump);
 	dump_files_free(run.dump.files);
 	memory_dump_free(&run.dump);
 	hold_free(&run.dump);

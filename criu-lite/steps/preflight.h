@@ -15,6 +15,7 @@ struct preflight_task;
 
 struct preflight {
 	const struct container *container;	/* what it has of its own; the caller's */
+	bool closes_connections;	/* those that leave the tree need not be saved */
 	ARRAY_OF(struct preflight_task *) tasks;
 };
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,9 @@
 #include "guard/guard.h"
 #include "kinds/files.h"
 #include "kinds/memory.h"
+#include "kinds/net/held_packets.h"
+#include "network/takeover.h"
+#include "kinds/socket/connections.h"
 #include "steps/cpu.h"
 #include "steps/load.h"
 #include "steps/one_processor.h"
@@ -102,6 +106,8 @@ static int each_container_row(struct restore *r, size_t offset, struct error *er
 {
 	const struct kind *const *row;
 
+	if (r->takeover)
+		takeover_announce(r->takeover);
 	for (row = kinds_table; *row; row++) {
 		const ProtobufCMessage *message = restore_container_state(r, *row);
 		container_op op;
@@ -142,8 +148,11 @@ static int build_container(void *context, struct error *err)
 
 static int finish_container(void *context, struct error *err)
 {
-	return each_container_row(&((struct restore_run *)context)->r,
-				  offsetof(struct container_ops, finish), err);
+	struct restore *r = &((struct restore_run *)context)->r;
+
+	if (each_container_row(r, offsetof(struct container_ops, finish), err))
+		return -1;
+	return r->container.namespaces & CLONE_NEWNET ? takeover_prepare(&r->takeover, -1, err) : 0;
 }
 
 static int ready(void *context, struct error *err)
@@ -158,6 +167,8 @@ static int open_container(void *context, struct error *err)
 	struct restore *r = &((struct restore_run *)context)->r;
 	const struct kind *const *row;
 
+	if (r->takeover)
+		takeover_announce(r->takeover);
 	for (row = kinds_table; *row; row++) {
 		const ProtobufCMessage *message = restore_container_state(r, *row);
 
@@ -197,6 +208,19 @@ static int fill_pages(void *context, struct error *err)
 static int verify_seal(void *context, struct error *err)
 {
 	return load_seal(&((struct restore_run *)context)->r, err);
+}
+
+static int lock(void *context, struct error *err)
+{
+	struct restore_run *run = context;
+
+	network_lock_name(run->image->id.data, run->image->id.len, run->r.image_lock);
+	return connections_lock_restored(&run->r, err);
+}
+
+static void unlock(void *context)
+{
+	network_unlock(&((struct restore_run *)context)->r.lock);
 }
 
 static int open_files(void *context, struct error *err)
@@ -309,6 +333,17 @@ static void remove_pidfile(void *context)
 		unlink(run->options->pidfile);
 }
 
+/* Packets flow, and sockets are let go of: from here on peers can tell that we are here. */
+static int let_packets_flow(void *context, struct error *err)
+{
+	return connections_unlock_restored(&((struct restore_run *)context)->r, err);
+}
+
+static int let_sockets_go(void *context, struct error *err)
+{
+	return restore_files_go(((struct restore_run *)context)->r.files, err);
+}
+
 /* A signal that ends us must not meet us while only a part of the program runs. */
 static int go(void *context, struct error *err)
 {
@@ -342,6 +377,7 @@ static const struct step steps[] = {
 	{ "puppets", make_puppets, end_puppets },
 	{ "pages", fill_pages, NULL },
 	{ "seal", verify_seal, NULL },
+	{ "lock", lock, unlock },
 	{ "files", open_files, undo_files },
 	{ "threads", make_threads, NULL },
 	{ "install", install_files, NULL },
@@ -352,6 +388,8 @@ static const struct step steps[] = {
 	{ "pidfile", write_pidfile, remove_pidfile },
 	{ "finish", finish_container, NULL },
 	{ "ready", ready, NULL },
+	{ "unlock", let_packets_flow, NULL },
+	{ "sockets", let_sockets_go, NULL },
 	{ "open", open_container, NULL },
 	{ "go", go, NULL },
 };
@@ -376,6 +414,7 @@ int restore(const struct restore_options *options, struct restore_report *report
 	run.r.relays = options->relay;
 	run.r.detached = options->detached;
 	run.r.relay = -1;
+	run.r.lock = NETWORK_LOCK_NONE;
 	run.r.options = options;
 	run.r.container = CONTAINER_NONE;
 	run.r.container.externals = options->externals;
@@ -387,6 +426,8 @@ int restore(const struct restore_options *options, struct restore_report *report
 	if (result)
 		fd_close(&run.r.relay);
 	report->relay = run.r.relay;
+	held_packets_forget(&run.r);
+	takeover_free(run.r.takeover);
 	stream_reader_free(run.r.in);
 	restore_files_free(run.r.files);
 	memory_restore_free(&run.r);

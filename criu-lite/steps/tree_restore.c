@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "kinds/cgroup/cgroup.h"
 #include "kinds/memory.h"
 #include "kinds/task/controlling_terminal.h"
 #include "steps/load.h"
@@ -58,9 +59,11 @@ static int clone_actor(struct maker *m, const struct plan_op *op, struct error *
 
 	if (!from) {
 		if (puppet_make_root(m->r, t, err) ||
+		    cgroups_place_task(m->r, t->pid, err) ||
 		    memory_restore_objects(m->r, err) || load_up_to_task_pages(m->r, err))
 			return -1;
-	} else if (puppet_make_child(from, t, saved ? saved->exit_signal : 0, err)) {
+	} else if (puppet_make_child(from, t, saved ? saved->exit_signal : 0, err) ||
+		   cgroups_place_task(m->r, t->pid, err)) {
 		return -1;
 	}
 	if (!saved || t->zombie)
@@ -196,12 +199,25 @@ int tree_restore(struct restore *r, const Tree *tree, struct error *err)
 	return result;
 }
 
+static int make_threads(struct restore_task *t, struct error *err)
+{
+	struct restore_thread **thread;
+
+	if (puppet_make_threads(t, err))
+		return -1;
+	if (t->threads.count > 1)
+		array_for(thread, &t->threads)
+			if (cgroups_place_thread(t->restore, (*thread)->tid, err))
+				return -1;
+	return 0;
+}
+
 int tree_restore_threads(struct restore *r, struct error *err)
 {
 	struct restore_task **t;
 
 	array_for(t, &r->tasks)
-		if (!(*t)->zombie && puppet_make_threads(*t, err))
+		if (!(*t)->zombie && make_threads(*t, err))
 			return error_wrap(err, "process %d", (*t)->pid);
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Packets that nobody took are held, and arrive later as if nothing had been. */
+/* test: kinds=held_packets */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -16,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
+#include "kinds/net/held_packets.h"
 #include "network/replay.h"
 #include "network_world.h"
 
@@ -409,6 +411,61 @@ static void strangers_stay_out(void **state)
 	assert_int_equal(report.refused, 1);
 }
 
+/* ---- in images ---- */
+
+static void messages_keep_them(void **state)
+{
+	struct world *w = *state;
+	struct held_packets again;
+	HeldPackets *m, *read;
+	uint8_t *packed;
+	size_t size;
+
+	add_frame(&w->packets, "eth0", "10.99.0.2", IPPROTO_UDP, 64);
+	add_frame(&w->packets, "eth1", "10.99.0.3", IPPROTO_TCP, 60);
+	w->packets.list.items[1].header.gso_size = 1448;
+	w->packets.dropped = 3;
+	must(held_packets_save(&w->packets, &m, &err));
+	packed = malloc(held_packets__get_packed_size(m));
+	size = held_packets__pack(m, packed);
+	held_packets__free_unpacked(m, NULL);
+	read = held_packets__unpack(NULL, size, packed);
+	assert_non_null(read);
+	must(held_packets_load(read, &again, &err));
+	assert_int_equal(again.list.count, 2);
+	assert_int_equal(again.dropped, 3);
+	assert_int_equal(again.bytes, 124);
+	assert_string_equal(again.list.items[1].interface, "eth1");
+	assert_int_equal(again.list.items[1].header.gso_size, 1448);
+	assert_memory_equal(again.list.items[0].frame, w->packets.list.items[0].frame, 64);
+	held_packets_release(&again);
+	held_packets__free_unpacked(read, NULL);
+	free(packed);
+}
+
+static void forged_ones_are_refused(void **state)
+{
+	uint8_t bytes[100] = { 0 };
+	HeldPackets__Packet packet = HELD_PACKETS__PACKET__INIT, *list[] = { &packet };
+	HeldPackets m = HELD_PACKETS__INIT;
+	struct held_packets loaded;
+
+	m.packets = list;
+	m.n_packets = 1;
+	for (int i = 0; i < 5; i++) {
+		struct error err = ERROR_INIT;
+
+		packet.interface = i == 1 ? "" : i == 2 ? "sixteenletters16" : "eth0";
+		packet.header = (ProtobufCBinaryData){ i == 3 ? 12 : 10, bytes };
+		packet.frame = (ProtobufCBinaryData){ i == 4 ? 13 : 60, bytes };
+		assert_int_equal(held_packets_load(&m, &loaded, &err), i ? -1 : 0);
+		assert_int_equal(err.kind, i ? ERROR_IMAGE : ERROR_NONE);
+		error_clear(&err);
+		if (!i)
+			held_packets_release(&loaded);
+	}
+}
+
 #define CASE(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -422,6 +479,8 @@ int main(void)
 		CASE(bridges_inside_have_theirs),
 		CASE(memory_is_bounded),
 		CASE(strangers_stay_out),
+		CASE(messages_keep_them),
+		CASE(forged_ones_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, leave_the_machine, NULL);

@@ -148,9 +148,9 @@ static int file_create(struct restore_objects *r, struct restore_object *o, stru
 	return 0;
 }
 
-const char *restore_object_path(const struct restore_object *o)
+static const char *file_path(const struct restore_object *o)
 {
-	return o->kind == &file_kind ? ((const File *)o->message)->path : NULL;
+	return ((const File *)o->message)->path;
 }
 
 int restore_object_check(struct restore_object *o, int flags, struct error *err)
@@ -179,6 +179,7 @@ static const struct object_ops file_ops = {
 	.check = file_check,
 	.dump = file_dump,
 	.create = file_create,
+	.path = file_path,
 };
 
 const struct kind file_kind = {

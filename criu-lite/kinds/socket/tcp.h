@@ -36,11 +36,16 @@ struct tcp_other {
 /* Asks the kernel for the other end of a connected socket. */
 int tcp_find_other(int fd, struct tcp_other *ret, struct error *err);
 
+/* Whether it has, or asks for, a connection that leads out of the tree; *ret is filled in if it has
+ * any connection. */
+int tcp_leaves(const struct fd_scan *scan, int fd, struct tcp_other *ret, bool *ret_leaves,
+	       struct error *err);
+
 /* The parts of file_ops that look. */
 bool tcp_recognise(const struct fd_look *look);
-bool tcp_outside(const struct fd_scan *scan, const struct fd_look *look);
-char *tcp_outside_who(const struct fd_look *look);
 int tcp_check(const struct fd_look *look, struct blockers *blockers, struct error *err);
+int tcp_check_tree(const struct fd_scan *scan, const struct fd_look *look,
+		   struct blockers *blockers, struct error *err);
 
 /* ---- repair mode: TCP_REPAIR, needs CAP_NET_ADMIN ---- */
 
@@ -66,6 +71,11 @@ static inline void tcp_repair_release(struct tcp_repair *r)
 }
 #define _cleanup_repair_ __attribute__((cleanup(tcp_repair_release)))
 
+/* For a connection that is made: 0, or -1 with errno. With a probe at the end both ends learn where
+ * the other one is. */
+enum tcp_repair_mode { TCP_REPAIRED, TCP_REPAIR_ENDS, TCP_REPAIR_ENDS_SILENTLY };
+int tcp_repair_set(int fd, enum tcp_repair_mode mode);
+
 enum tcp_queue { TCP_QUEUE_NONE, TCP_QUEUE_RECEIVE, TCP_QUEUE_SEND };
 int tcp_queue_select(int fd, enum tcp_queue queue);
 
@@ -75,6 +85,8 @@ int tcp_queue_select(int fd, enum tcp_queue queue);
  * do not come to rest. */
 int tcp_snapshot(struct dump *d, int fd, TcpSocket__Connection *c, int peer_fd,
 		 TcpSocket__Connection *peer, struct error *err);
+/* The sequence number that a connecting socket has offered. */
+int tcp_first_sequence(struct dump *d, int fd, uint32_t *ret, struct error *err);
 /* Whether that side has sent, or received, the end of the stream. */
 bool tcp_fin_sent(uint32_t tcp_state);
 bool tcp_fin_received(uint32_t tcp_state);
@@ -86,6 +98,13 @@ struct tcp_restore {
 	bool repaired;		/* made by repair, which is to be ended */
 	int other_end;		/* stands for a peer that is gone; else -1 */
 };
+/* Made at the first question; NULL on error. */
+struct tcp_restore *tcp_restore_of(struct restore_file *f, struct error *err);
+/* Sends what was not sent when it was saved: the last `left` bytes. */
+int tcp_send_unsent(const struct restore_file *f, uint32_t left, struct error *err);
+/* The receive buffer as large as it was: a window once offered is not taken back, so it is never to
+ * be larger. */
+int tcp_room_as_saved(const struct restore_file *f, struct error *err);
 
 static inline const TcpSocket *tcp_message(const struct restore_file *f)
 {
@@ -96,6 +115,16 @@ static inline const TcpSocket *tcp_message(const struct restore_file *f)
 int tcp_create(struct restore_files *r, struct restore_file *f, struct error *err);
 int tcp_connect(struct restore_files *r, struct restore_file *f, struct error *err);
 int tcp_finish(struct restore_files *r, struct restore_file *f, struct error *err);
+int tcp_go(struct restore_files *r, struct restore_file *f, struct error *err);
+
+/* ---- restore of connections that lead out of the image (tcp_outside.c) ---- */
+
+bool tcp_is_outside(const struct restore_file *f);
+/* What the phases of the same names do for them: they are made, brought to their state behind the
+ * packet lock, and remain in repair mode; in the end they are let go. */
+int tcp_outside_create(struct restore_files *r, struct restore_file *f, struct error *err);
+int tcp_outside_finish(struct restore_files *r, struct restore_file *f, struct error *err);
+int tcp_outside_go(struct restore_file *f, struct error *err);
 
 /* The saved addresses of a connection; ERROR_IMAGE when it has none, or they do not fit. */
 int tcp_addresses(const struct restore_file *f, union inet_address *local,
@@ -103,6 +132,8 @@ int tcp_addresses(const struct restore_file *f, union inet_address *local,
 /* The socket at the other end of a saved connection; NULL when the image has none. */
 struct restore_file *tcp_peer(struct restore_files *r, const struct restore_file *f);
 struct restore_file *tcp_by_inode(struct restore_files *r, uint64_t inode);
+/* With a hint when this machine does not have the address. */
+int tcp_bind(int fd, const union inet_address *local, struct error *err);
 /* Makes a connection out of nothing: fd is a fresh or just bound socket, *c what it is in the
  * middle of. It is left in repair mode. */
 int tcp_repair_connect(int fd, const union inet_address *local, const union inet_address *remote,

@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "kernel-compat/features.h"
@@ -65,8 +66,6 @@ bool tcp_is_connected(int state)
 	       state != TCP_SYN_RECV;
 }
 
-/* ---- preflight ---- */
-
 static bool listens_on(const struct fd_look *look, const union inet_address *at)
 {
 	_cleanup_fd_ int fd = tcp_recognise(look) ? fd_look_duplicate(look) : -1;
@@ -77,40 +76,38 @@ static bool listens_on(const struct fd_look *look, const union inet_address *at)
 	       !inet_local(fd, &local) && inet_port(&local) == inet_port(at);
 }
 
-bool tcp_outside(const struct fd_scan *scan, const struct fd_look *look)
+/* Whether somebody in the tree will accept what comes to this address. */
+static bool listens_in_tree(const struct fd_scan *scan, const union inet_address *at)
 {
-	_cleanup_error_ struct error ignored = ERROR_INIT;
-	_cleanup_fd_ int fd = fd_look_duplicate(look);
-	const struct fd_look *listener = NULL;
+	const struct fd_look *look = NULL;
+
+	while ((look = fd_scan_next(scan, look)))
+		if (listens_on(look, at))
+			return true;
+	return false;
+}
+
+int tcp_leaves(const struct fd_scan *scan, int fd, struct tcp_other *ret, bool *ret_leaves,
+	       struct error *err)
+{
 	struct tcp_info info;
-	struct tcp_other other;
+	struct stat st;
 
-	if (fd < 0 || tcp_info_of(fd, &info) || !tcp_is_connected(info.tcpi_state) ||
-	    tcp_find_other(fd, &other, &ignored))
-		return false;
-	if (other.what == TCP_OTHER_SOCKET)
-		return !fd_scan_by_inode(scan, look->st.st_dev, other.inode, NULL);
-	if (other.what != TCP_OTHER_WAITS)
-		return other.what == TCP_OTHER_REMOTE;
-	while ((listener = fd_scan_next(scan, listener)))
-		if (listens_on(listener, &other.remote))
-			return false;
-	return true;
+	*ret_leaves = false;
+	if (tcp_info_of(fd, &info) || fstat(fd, &st))
+		return error_set(err, ERROR_TARGET, errno, "TCP_INFO");
+	if (!tcp_is_connected(info.tcpi_state) && info.tcpi_state != TCP_SYN_SENT)
+		return 0;
+	if (tcp_find_other(fd, ret, err))
+		return -1;
+	*ret_leaves = info.tcpi_state == TCP_SYN_SENT || ret->what == TCP_OTHER_REMOTE ||
+		      (ret->what == TCP_OTHER_SOCKET &&
+		       !fd_scan_by_inode(scan, st.st_dev, ret->inode, NULL)) ||
+		      (ret->what == TCP_OTHER_WAITS && !listens_in_tree(scan, &ret->remote));
+	return 0;
 }
 
-char *tcp_outside_who(const struct fd_look *look)
-{
-	_cleanup_error_ struct error ignored = ERROR_INIT;
-	_cleanup_fd_ int fd = fd_look_duplicate(look);
-	struct tcp_other other;
-	char text[64], *who;
-
-	if (fd < 0 || tcp_find_other(fd, &other, &ignored))
-		return NULL;
-	if (other.what == TCP_OTHER_SOCKET && (who = socket_holder_text(other.inode)))
-		return who;
-	return strdup(inet_text(&other.remote, text));
-}
+/* ---- preflight ---- */
 
 static int add_blocker(struct blockers *b, const struct fd_look *look, const char *reason,
 		       const char *remedy, struct error *err)
@@ -136,12 +133,29 @@ int tcp_check(const struct fd_look *look, struct blockers *blockers, struct erro
 	    add_blocker(blockers, look, "its bytes are encrypted by the kernel (TCP_ULP)",
 			"turn kernel TLS off in the program", err))
 		return -1;
-	if (tcp_is_connected(info.tcpi_state) &&
+	if ((tcp_is_connected(info.tcpi_state) || info.tcpi_state == TCP_SYN_SENT) &&
 	    (!feature_works("inet-diag") || !feature_works("tcp-repair")))
 		return add_blocker(blockers, look, "this kernel does not let connections be saved",
 				   "it lacks inet_diag or TCP_REPAIR: see criu-lite check", err);
-	if (info.tcpi_state == TCP_SYN_SENT || info.tcpi_state == TCP_SYN_RECV)
+	if (info.tcpi_state == TCP_SYN_RECV)
 		return add_blocker(blockers, look, "its connection is half open",
 				   "try again when it is established", err);
 	return 0;
+}
+
+int tcp_check_tree(const struct fd_scan *scan, const struct fd_look *look,
+		   struct blockers *blockers, struct error *err)
+{
+	_cleanup_error_ struct error ignored = ERROR_INIT;
+	_cleanup_fd_ int fd = fd_look_duplicate(look);
+	struct tcp_other other;
+	bool leaves;
+
+	if (fd < 0 || fd_scan_closes_connections(scan) ||
+	    tcp_leaves(scan, fd, &other, &leaves, &ignored) || !leaves ||
+	    feature_works("packet-lock"))
+		return 0;
+	return add_blocker(blockers, look,
+			   "this kernel cannot hold packets of its connection off (packet-lock)",
+			   "see criu-lite check, or close connections: --tcp close", err);
 }

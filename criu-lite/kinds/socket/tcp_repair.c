@@ -71,6 +71,17 @@ int tcp_repair_end(struct tcp_repair *r)
 	return set_int(r->fd, SOL_SOCKET, SO_REUSEADDR, r->reuse);
 }
 
+int tcp_repair_set(int fd, enum tcp_repair_mode mode)
+{
+	static const int values[] = {
+		[TCP_REPAIRED] = REPAIR_ON,
+		[TCP_REPAIR_ENDS] = REPAIR_OFF,
+		[TCP_REPAIR_ENDS_SILENTLY] = REPAIR_OFF_SILENT,
+	};
+
+	return set_int(fd, SOL_TCP, TCP_REPAIR, values[mode]);
+}
+
 int tcp_queue_select(int fd, enum tcp_queue queue)
 {
 	return set_int(fd, SOL_TCP, TCP_REPAIR_QUEUE, queue);
@@ -247,6 +258,24 @@ int tcp_snapshot(struct dump *d, int fd, TcpSocket__Connection *c, int peer_fd,
 	return frozen_stay_no_more(d, r ? &later : err) || r ? -1 : 0;
 }
 
+int tcp_first_sequence(struct dump *d, int fd, uint32_t *ret, struct error *err)
+{
+	_cleanup_error_ struct error later = ERROR_INIT;
+	struct tcp_repair repair = { 0 };
+	uint32_t next = 0;
+	int failed;
+
+	if (frozen_stay(d, err))
+		return -1;
+	failed = tcp_repair_begin(&repair, fd, d->guard, err);
+	if (!failed && (tcp_queue_select(fd, TCP_QUEUE_SEND) ||
+			get_u32(fd, TCP_QUEUE_SEQ, &next) || tcp_repair_end(&repair)))
+		failed = error_set(err, ERROR_TARGET, errno, "TCP_QUEUE_SEQ");
+	tcp_repair_end(&repair);
+	*ret = next - 1;
+	return frozen_stay_no_more(d, failed ? &later : err) || failed ? -1 : 0;
+}
+
 /* ---- restore ---- */
 
 static int set_sequence(int fd, enum tcp_queue queue, uint32_t sequence)
@@ -340,6 +369,21 @@ static int set_window(int fd, const TcpSocket__Connection *c, struct error *err)
 	return 0;
 }
 
+int tcp_bind(int fd, const union inet_address *local, struct error *err)
+{
+	char text[64];
+	int cause;
+
+	if (!bind(fd, &local->any, inet_address_size(local)))
+		return 0;
+	cause = errno;
+	error_set(err, ERROR_FAILED, cause, "cannot bind a socket to %s", inet_text(local, text));
+	if (cause == EADDRNOTAVAIL)
+		return error_hint(err, "give this machine the address, or save the program without "
+				  "its connections: checkpoint --tcp close");
+	return -1;
+}
+
 int tcp_repair_connect(int fd, const union inet_address *local, const union inet_address *remote,
 		       const TcpSocket__Connection *c, uint32_t unsent, struct error *err)
 {
@@ -354,9 +398,8 @@ int tcp_repair_connect(int fd, const union inet_address *local, const union inet
 		return -1;
 	if (inet_local(fd, &bound))
 		return error_set(err, ERROR_FAILED, errno, "getsockname");
-	if (!inet_port(&bound) && bind(fd, &local->any, inet_address_size(local)))
-		return error_set(err, ERROR_FAILED, errno, "cannot bind a socket to %s",
-				 inet_text(local, text));
+	if (!inet_port(&bound) && tcp_bind(fd, local, err))
+		return -1;
 	failed = connect(fd, &remote->any, inet_address_size(remote));
 	if (failed && (errno == EADDRNOTAVAIL || errno == EADDRINUSE)) {
 		tcp_sweep(fd, local, remote);

@@ -19,7 +19,7 @@ static int set_int(int fd, int level, int name, int value)
 	return setsockopt(fd, level, name, &value, sizeof(value));
 }
 
-static struct tcp_restore *data_of(struct restore_file *f, struct error *err)
+struct tcp_restore *tcp_restore_of(struct restore_file *f, struct error *err)
 {
 	struct tcp_restore *data = f->data;
 
@@ -38,7 +38,8 @@ int tcp_addresses(const struct restore_file *f, union inet_address *local,
 {
 	const TcpSocket *m = tcp_message(f);
 
-	if (!m->local || !m->remote || !m->connection)
+	if (!m->local || !m->remote ||
+	    (!m->connection && m->state != TCP_SOCKET__STATE__CONNECTING))
 		return error_set(err, ERROR_IMAGE, 0, "a connection without addresses");
 	return inet_address_load(m->local, m->socket->domain, local, err) ||
 			       inet_address_load(m->remote, m->socket->domain, remote, err) ?
@@ -172,7 +173,7 @@ static int unsent_of(struct restore_files *r, const struct restore_file *f, uint
 static int create_connected(struct restore_files *r, struct restore_file *f, struct error *err)
 {
 	const TcpSocket *m = tcp_message(f);
-	struct tcp_restore *data = data_of(f, err);
+	struct tcp_restore *data = tcp_restore_of(f, err);
 	union inet_address local, remote;
 	uint32_t unsent;
 
@@ -190,7 +191,7 @@ static int create_connected(struct restore_files *r, struct restore_file *f, str
 static int create_finished(struct restore_files *r, struct restore_file *f, struct error *err)
 {
 	const TcpSocket *m = tcp_message(f);
-	struct tcp_restore *data = data_of(f, err);
+	struct tcp_restore *data = tcp_restore_of(f, err);
 	TcpSocket__Connection c = TCP_SOCKET__CONNECTION__INIT, mirror;
 	union inet_address ours = { .any.sa_family = m->socket->domain }, theirs;
 
@@ -235,6 +236,8 @@ int tcp_create(struct restore_files *r, struct restore_file *f, struct error *er
 
 	if (socket_common_expect(f, s, fine, err))
 		return -1;
+	if (tcp_is_outside(f))
+		return tcp_outside_create(r, f, err);
 	if (m->state == TCP_SOCKET__STATE__CONNECTED || m->state == TCP_SOCKET__STATE__PEER_GONE)
 		return create_connected(r, f, err);
 	if (m->state == TCP_SOCKET__STATE__FINISHED)
@@ -308,30 +311,31 @@ static int let_go(int fd, struct error *err)
 	return 0;
 }
 
-static int let_file_go(struct restore_file *f, struct error *err)
+int tcp_room_as_saved(const struct restore_file *f, struct error *err)
 {
 	int room = socket_option_saved(tcp_message(f)->socket, SOL_SOCKET, SO_RCVBUF, 0);
+
+	/* The kernel doubles the size. */
+	if (room > 0 && set_int(f->fd, SOL_SOCKET, SO_RCVBUFFORCE, room / 2))
+		return error_set(err, ERROR_FAILED, errno, "SO_RCVBUFFORCE");
+	return 0;
+}
+
+static int let_file_go(struct restore_file *f, struct error *err)
+{
 	struct tcp_restore *data = f->data;
 
 	if (!data || !data->repaired)
 		return 0;
 	data->repaired = false;
-	/* A window once offered is not taken back: it is never to be larger than it was. The kernel
-	 * doubles the size. */
-	if (room > 0 && set_int(f->fd, SOL_SOCKET, SO_RCVBUFFORCE, room / 2))
-		return error_set(err, ERROR_FAILED, errno, "SO_RCVBUFFORCE");
-	return let_go(f->fd, err);
+	return tcp_room_as_saved(f, err) || let_go(f->fd, err) ? -1 : 0;
 }
 
-static int send_unsent(struct restore_files *r, struct restore_file *f, struct error *err)
+int tcp_send_unsent(const struct restore_file *f, uint32_t left, struct error *err)
 {
 	const TcpSocket__Connection *c = tcp_message(f)->connection;
-	const uint8_t *data;
-	uint32_t left;
+	const uint8_t *data = c->send_queue.data + c->send_queue.len - left;
 
-	if (unsent_of(r, f, &left, err))
-		return -1;
-	data = c->send_queue.data + c->send_queue.len - left;
 	while (left) {
 		ssize_t n = send(f->fd, data, left, MSG_DONTWAIT | MSG_NOSIGNAL);
 
@@ -347,16 +351,17 @@ static int send_unsent(struct restore_files *r, struct restore_file *f, struct e
 static int finish_connection(struct restore_files *r, struct restore_file *f, struct error *err)
 {
 	const TcpSocket *m = tcp_message(f);
-	struct tcp_restore *data = data_of(f, err);
+	struct tcp_restore *data = tcp_restore_of(f, err);
 	struct restore_file *peer = tcp_peer(r, f);
 	int cork = socket_option_saved(m->socket, SOL_TCP, TCP_CORK, 0);
+	uint32_t left;
 
 	if (!data || let_file_go(f, err) || (peer && let_file_go(peer, err)) ||
 	    (data->other_end >= 0 && let_go(data->other_end, err)))
 		return -1;
 	if (cork && set_int(f->fd, SOL_TCP, TCP_CORK, cork))
 		return error_set(err, ERROR_FAILED, errno, "TCP_CORK");
-	if (send_unsent(r, f, err))
+	if (unsent_of(r, f, &left, err) || tcp_send_unsent(f, left, err))
 		return -1;
 	fd_close(&data->other_end);
 	if ((tcp_fin_sent(m->connection->tcp_state) && shutdown(f->fd, SHUT_WR)) ||
@@ -368,7 +373,7 @@ static int finish_connection(struct restore_files *r, struct restore_file *f, st
 static int finish_finished(struct restore_file *f, struct error *err)
 {
 	const struct linger at_once = { .l_onoff = 1 };
-	struct tcp_restore *data = data_of(f, err);
+	struct tcp_restore *data = tcp_restore_of(f, err);
 
 	if (!data || let_file_go(f, err) || let_go(data->other_end, err))
 		return -1;
@@ -386,6 +391,8 @@ int tcp_finish(struct restore_files *r, struct restore_file *f, struct error *er
 	const TcpSocket *m = tcp_message(f);
 	int failed = 0;
 
+	if (tcp_is_outside(f))
+		return tcp_outside_finish(r, f, err);
 	if (m->state == TCP_SOCKET__STATE__CONNECTED || m->state == TCP_SOCKET__STATE__PEER_GONE)
 		failed = finish_connection(r, f, err);
 	else if (m->state == TCP_SOCKET__STATE__FINISHED)
@@ -397,4 +404,9 @@ int tcp_finish(struct restore_files *r, struct restore_file *f, struct error *er
 			      socket_option_saved(m->socket, SOL_SOCKET, SO_REUSEADDR, 0)))
 		return error_set(err, ERROR_FAILED, errno, "SO_REUSEADDR");
 	return socket_common_finish(f, m->socket, err);
+}
+
+int tcp_go(struct restore_files *r, struct restore_file *f, struct error *err)
+{
+	return tcp_is_outside(f) ? tcp_outside_go(f, err) : 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * TCP sockets, tcp(7): what is saved of them. A connection is saved with both of its ends; how it
- * is read and made again is in tcp_repair.c, the rest of a restore in tcp_restore.c.
+ * TCP sockets, tcp(7): what is saved of them. A connection inside of the tree is saved with
+ * both of its ends; how it is read and made again is in tcp_repair.c, the rest of a restore in
+ * tcp_restore.c and tcp_outside.c.
  */
 #include "kinds/socket/tcp.h"
 
@@ -92,18 +93,13 @@ static int dump_waiting(struct dump_files *d, struct dump_file *f, int fd,
 	return 0;
 }
 
-/* A socket that is not connected, or not any more: then it has seen the end of the stream. */
-static int dump_closed(struct dump_file *f, int fd, TcpSocket *m, struct error *err)
+/* What can still be read of a connection that has come to its end. */
+static int dump_leftover(struct dump_file *f, int fd, TcpSocket *m, struct error *err)
 {
-	struct pollfd poller = { .fd = fd, .events = POLLRDHUP };
 	int unread;
 
-	if (poll(&poller, 1, 0) < 0 || ioctl(fd, SIOCINQ, &unread))
+	if (ioctl(fd, SIOCINQ, &unread))
 		return error_set(err, ERROR_TARGET, errno, "%s", dump_file_name(f));
-	if (!(poller.revents & POLLRDHUP))
-		return 0;
-	m->state = TCP_SOCKET__STATE__FINISHED;
-	m->has_reset = m->reset = (poller.revents & POLLERR) != 0;
 	/* Looking at an empty queue would take the error away. */
 	if (unread <= 0)
 		return 0;
@@ -116,6 +112,20 @@ static int dump_closed(struct dump_file *f, int fd, TcpSocket *m, struct error *
 		return error_set(err, ERROR_TARGET, errno, "%s: cannot read what is left in it",
 				 dump_file_name(f));
 	return 0;
+}
+
+/* A socket that is not connected, or not any more: then it has seen the end of the stream. */
+static int dump_closed(struct dump_file *f, int fd, TcpSocket *m, struct error *err)
+{
+	struct pollfd poller = { .fd = fd, .events = POLLRDHUP };
+
+	if (poll(&poller, 1, 0) < 0)
+		return error_set(err, ERROR_TARGET, errno, "%s", dump_file_name(f));
+	if (!(poller.revents & POLLRDHUP))
+		return 0;
+	m->state = TCP_SOCKET__STATE__FINISHED;
+	m->has_reset = m->reset = (poller.revents & POLLERR) != 0;
+	return dump_leftover(f, fd, m, err);
 }
 
 static TcpSocket__Connection *connection_new(void)
@@ -191,6 +201,39 @@ static int dump_pair(struct dump_files *d, struct dump_file *f, TcpSocket *m,
 		       0;
 }
 
+/* Its peer is told nothing: packets are held off. */
+static int dump_outside(struct dump_files *d, struct dump_file *f, int fd, TcpSocket *m,
+			struct error *err)
+{
+	m->state = TCP_SOCKET__STATE__OUTSIDE;
+	m->connection = connection_new();
+	if (!m->connection)
+		return error_set(err, ERROR_FAILED, ENOMEM, "%s", dump_file_name(f));
+	if (tcp_snapshot(dump_files_run(d), fd, m->connection, -1, NULL, err) ||
+	    dump_conditions(f, fd, m, err))
+		return error_wrap(err, "%s", dump_file_name(f));
+	return dump_file_message(d, f, &m->base, err);
+}
+
+static int dump_connecting(struct dump_files *d, struct dump_file *f, int fd, TcpSocket *m,
+			   struct error *err)
+{
+	m->state = TCP_SOCKET__STATE__CONNECTING;
+	m->has_first_sequence = true;
+	if (tcp_first_sequence(dump_files_run(d), fd, &m->first_sequence, err))
+		return error_wrap(err, "%s", dump_file_name(f));
+	return dump_file_message(d, f, &m->base, err);
+}
+
+/* After a restore it will find that its connection was reset. */
+static int dump_reset(struct dump_files *d, struct dump_file *f, int fd, TcpSocket *m,
+		      struct error *err)
+{
+	m->state = TCP_SOCKET__STATE__FINISHED;
+	m->has_reset = m->reset = true;
+	return dump_leftover(f, fd, m, err) || dump_file_message(d, f, &m->base, err) ? -1 : 0;
+}
+
 /* The other end is closed: all of ours must have arrived there. */
 static int dump_orphan(struct dump_files *d, struct dump_file *f, int fd, TcpSocket *m,
 		       struct error *err)
@@ -212,15 +255,19 @@ static int dump_connected(struct dump_files *d, struct dump_file *f, int fd, Tcp
 {
 	struct dump_file *peer;
 	struct tcp_other other;
-	char text[64];
+	bool leaves;
 
-	if (tcp_find_other(fd, &other, err))
+	if (tcp_leaves(dump_files_tree(d), fd, &other, &leaves, err))
 		return error_wrap(err, "%s", dump_file_name(f));
+	if (leaves && dump_files_run(d)->closes_connections)
+		return dump_reset(d, f, fd, m, err);
+	if (leaves)
+		return dump_outside(d, f, fd, m, err);
 	switch (other.what) {
 	case TCP_OTHER_SOCKET:
 		peer = dump_files_by_inode(d, f->look.st.st_dev, other.inode, f);
 		if (!peer)
-			break;
+			return refuse(f, "its peer has gone", err);
 		/* The first one of the two has written both. */
 		return peer->id < f->id ? 0 : dump_pair(d, f, m, peer, err);
 	case TCP_OTHER_WAITS:
@@ -237,12 +284,10 @@ static int dump_connected(struct dump_files *d, struct dump_file *f, int fd, Tcp
 			return refuse(f, "its peer was closed and still has data to send", err);
 		return dump_orphan(d, f, fd, m, err);
 	case TCP_OTHER_GONE:
-		return dump_orphan(d, f, fd, m, err);
 	case TCP_OTHER_REMOTE:
 		break;
 	}
-	return error_set(err, ERROR_BLOCKED, 0, "%s: it is connected to %s, outside of the tree",
-			 dump_file_name(f), inet_text(&other.remote, text));
+	return dump_orphan(d, f, fd, m, err);
 }
 
 static int dump(struct dump_files *d, struct dump_file *f, struct error *err)
@@ -255,8 +300,12 @@ static int dump(struct dump_files *d, struct dump_file *f, struct error *err)
 		return -1;
 	if (tcp_info_of(fd, &info))
 		return error_set(err, ERROR_TARGET, errno, "%s: TCP_INFO", dump_file_name(f));
-	if (info.tcpi_state == TCP_SYN_SENT || info.tcpi_state == TCP_SYN_RECV)
+	if (info.tcpi_state == TCP_SYN_RECV)
 		return refuse(f, "its connection is half open", err);
+	if (info.tcpi_state == TCP_SYN_SENT && dump_files_run(d)->closes_connections)
+		return dump_reset(d, f, fd, m, err);
+	if (info.tcpi_state == TCP_SYN_SENT)
+		return dump_connecting(d, f, fd, m, err);
 	if (tcp_is_connected(info.tcpi_state))
 		return dump_connected(d, f, fd, m, err);
 	if (info.tcpi_state == TCP_LISTEN) {
@@ -273,17 +322,20 @@ static int dump(struct dump_files *d, struct dump_file *f, struct error *err)
 static int silence(struct dump_files *d, struct dump_file *f, struct error *err)
 {
 	int fd = dump_file_fd(d, f, err);
+	struct dump *run = dump_files_run(d);
 	struct tcp_repair repair;
 	struct tcp_other other;
-	struct tcp_info info;
 	int failed = 0;
+	bool leaves;
 
 	if (fd < 0)
 		return -1;
-	if (!tcp_info_of(fd, &info) && tcp_is_connected(info.tcpi_state) &&
-	    !tcp_find_other(fd, &other, err) && other.what != TCP_OTHER_CLOSED &&
-	    other.what != TCP_OTHER_GONE)
-		failed = tcp_repair_begin(&repair, fd, dump_files_run(d)->guard, err);
+	other.what = TCP_OTHER_GONE;
+	if (tcp_leaves(dump_files_tree(d), fd, &other, &leaves, err))
+		failed = -1;
+	else if (other.what != TCP_OTHER_CLOSED && other.what != TCP_OTHER_GONE &&
+		 !(leaves && run->closes_connections))
+		failed = tcp_repair_begin(&repair, fd, run->guard, err);
 	/* The tree holds it until its end. */
 	if (f->task)
 		fd_close(&f->fd);
@@ -292,14 +344,14 @@ static int silence(struct dump_files *d, struct dump_file *f, struct error *err)
 
 static const struct file_ops tcp_socket_file = {
 	.recognise = tcp_recognise,
-	.outside = tcp_outside,
-	.outside_who = tcp_outside_who,
 	.check = tcp_check,
+	.check_tree = tcp_check_tree,
 	.dump = dump,
 	.silence = silence,
 	.create = tcp_create,
 	.connect = tcp_connect,
 	.link = tcp_finish,
+	.go = tcp_go,
 };
 
 const struct kind tcp_socket_kind = {
@@ -307,6 +359,6 @@ const struct kind tcp_socket_kind = {
 	.record = 0x141,
 	.scope = KIND_FILE,
 	.message = &tcp_socket__descriptor,
-	.help = "TCP: listeners, and connections inside the tree with both queues",
+	.help = "TCP: listeners, connections inside the tree and out of it with both queues",
 	.file = &tcp_socket_file,
 };

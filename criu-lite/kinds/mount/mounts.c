@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The mounts of a tree that has a mount namespace of its own. What the machine has, too, lies
+ * outside and is found by its path again; other file systems are made anew, a tmpfs with what it
+ * holds.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "kernel-compat/calls.h"
+#include "kinds/dump.h"
+#include "kinds/mount/mount_build.h"
+#include "kinds/mount/mount_plan.h"
+#include "kinds/mount/mount_types.h"
+#include "kinds/mount/mount_view.h"
+#include "kinds/mount/tmpfs.h"
+#include "kinds/restore.h"
+#include "proc/cgroup.h"
+
+extern const struct kind mounts_kind;
+
+/* ---- looking ---- */
+
+struct looker {
+	const struct container *container;
+	struct proc_mounts own, host;
+	struct proc_cgroups cgroups;
+	int root;	/* root directory of the root process */
+	struct mount_look look;
+};
+
+static int open_in(int root, const char *path)
+{
+	const struct open_how how = {
+		.flags = O_PATH | O_CLOEXEC | O_NOFOLLOW,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+	};
+
+	return sys_openat2(root, path, &how);
+}
+
+/* A mount that another one hides cannot be compared: then the path has to do. */
+static bool same_thing(void *context, const struct proc_mount *own, const char *host_path)
+{
+	const struct looker *l = context;
+	_cleanup_fd_ int there = open_in(l->container->host_root, host_path);
+	_cleanup_fd_ int here = open_in(l->root, own->mount_point);
+	struct statx it;
+	struct stat a, b;
+
+	if (there < 0 || fstat(there, &a))
+		return false;
+	if (here < 0 || statx(here, "", AT_EMPTY_PATH, STATX_MNT_ID, &it) ||
+	    it.stx_mnt_id != (uint64_t)own->id)
+		return true;
+	return !fstat(here, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+static const struct proc_cgroup *line_of(const struct looker *l, const struct proc_mount *own)
+{
+	_cleanup_free_ char *text = strdup(own->super_options);
+	const struct proc_cgroup *line = NULL;
+	char *rest = text, *option;
+
+	if (!strcmp(own->type, "cgroup2"))
+		return proc_cgroups_find(&l->cgroups, "");
+	while (!line && rest && (option = strsep(&rest, ",")))
+		if (mount_takes_option(own->type, option))
+			line = proc_cgroups_find(&l->cgroups, option);
+	return line;
+}
+
+static int levels_above(void *context, const struct proc_mount *own)
+{
+	const struct proc_cgroup *line = line_of(context, own);
+	const char *below = line ? mount_below(line->path, own->root) : NULL;
+	int levels;
+
+	/* The root of the hierarchy is the same on each machine. */
+	if (!below || !strcmp(own->root, "/"))
+		return -1;
+	levels = *below != '\0';
+	for (; *below; below++)
+		levels += *below == '/';
+	return levels;
+}
+
+static void looker_release(struct looker *l)
+{
+	proc_mounts_release(&l->own);
+	proc_mounts_release(&l->host);
+	proc_cgroups_release(&l->cgroups);
+	fd_close(&l->root);
+}
+#define _cleanup_looker_ __attribute__((cleanup(looker_release)))
+
+static int look_at(struct looker *l, const struct container *c, int proc_fd, pid_t pid,
+		   struct error *err)
+{
+	l->container = c;
+	l->root = openat(proc_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (l->root < 0)
+		return error_set(err, errno == ENOENT ? ERROR_DIED : ERROR_TARGET, errno,
+				 "process %d: its root directory", pid);
+	if (proc_read_mountinfo(proc_fd, &l->own, err) ||
+	    proc_read_mountinfo(c->host_self, &l->host, err) ||
+	    proc_read_cgroups(proc_fd, &l->cgroups, err))
+		return -1;
+	l->look = (struct mount_look){
+		.own = &l->own,
+		.host = &l->host,
+		.externals = c->externals,
+		.externals_count = c->externals_count,
+		.pid = pid,
+		.same = same_thing,
+		.cgroup_levels = levels_above,
+		.context = l,
+	};
+	return 0;
+}
+
+static int mounts_preflight(const struct container_look *look, struct blockers *blockers,
+			    struct error *err)
+{
+	_cleanup_mount_plan_ struct mount_plan plan = { 0 };
+	_cleanup_looker_ struct looker l = { .root = -1 };
+
+	if (!(look->container->namespaces & CLONE_NEWNS) || !look->count)
+		return 0;
+	return look_at(&l, look->container, look->tasks[0].proc_fd, look->tasks[0].pid, err) ||
+			       mount_plan(&l.look, &plan, blockers, err) ?
+		       -1 :
+		       0;
+}
+
+/* ---- dump ---- */
+
+/* The mounts by which the contents of file systems are read: one for each. */
+static void choose_views(const struct mount_plan *plan, bool *wanted)
+{
+	for (size_t fs = 0; fs < plan->file_systems.count; fs++) {
+		enum mount_class class = mount_class(plan->file_systems.items[fs].type);
+
+		for (size_t i = 0; i < plan->count; i++)
+			if ((class == MOUNT_MEMORY || class == MOUNT_EMPTY) &&
+			    plan->mounts[i].has_file_system &&
+			    plan->mounts[i].file_system == fs &&
+			    !strcmp(plan->mounts[i].root, "/")) {
+				wanted[i] = true;
+				break;
+			}
+	}
+}
+
+static int must_be_empty(int fd, const Mounts__Mount *m, struct error *err)
+{
+	_cleanup_fd_ int top = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_dir_ DIR *stream = top < 0 ? NULL : fdopendir(top);
+	const struct dirent *entry;
+
+	if (!stream)
+		return error_set(err, ERROR_TARGET, errno, "mount %s", m->path);
+	top = -1;
+	while ((entry = readdir(stream)))
+		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+			return error_set(err, ERROR_BLOCKED, 0,
+					 "mount %s: what such a file system holds cannot be saved",
+					 m->path);
+	return 0;
+}
+
+static int dump_contents(struct dump *d, const struct mount_plan *plan, int root, const int *fds,
+			 struct error *err)
+{
+	for (size_t i = 0; i < plan->count; i++) {
+		const Mounts__Mount *m = &plan->mounts[i];
+		const struct tmpfs_view view = { fds[i], m->path, root };
+
+		if (fds[i] < 0)
+			continue;
+		if (mount_class(plan->file_systems.items[m->file_system].type) == MOUNT_EMPTY ?
+			    must_be_empty(fds[i], m, err) :
+			    tmpfs_dump(d, m->file_system, &view, err))
+			return -1;
+	}
+	return 0;
+}
+
+static int open_and_dump(struct dump *d, const struct mount_plan *plan, int root,
+			 struct error *err)
+{
+	_cleanup_free_ bool *wanted = calloc(plan->count + 1, sizeof(*wanted));
+	_cleanup_free_ int *fds = calloc(plan->count + 1, sizeof(*fds));
+	int r;
+
+	if (!d->objects)
+		d->objects = dump_objects_new(d);
+	if (!wanted || !fds || !d->objects)
+		return error_set(err, ERROR_FAILED, ENOMEM, "mounts");
+	choose_views(plan, wanted);
+	r = mount_view_open(d->tasks.items[0]->proc_fd, plan, wanted, fds, err);
+	if (!r)
+		r = dump_contents(d, plan, root, fds, err);
+	for (size_t i = 0; i < plan->count; i++)
+		fd_close(&fds[i]);
+	return r;
+}
+
+static int mounts_dump(struct dump *d, struct error *err)
+{
+	_cleanup_mount_plan_ struct mount_plan plan = { 0 };
+	_cleanup_looker_ struct looker l = { .root = -1 };
+	struct blockers blockers = { 0 };
+	const struct dump_task *root = d->tasks.items[0];
+	int r;
+
+	if (!(d->container.namespaces & CLONE_NEWNS))
+		return 0;
+	r = look_at(&l, &d->container, root->proc_fd, root->pid, err) ||
+	    mount_plan(&l.look, &plan, &blockers, err) || blockers_error(&blockers, err);
+	blockers_release(&blockers);
+	if (r || dump_container(d, &mounts_kind, &plan.message.base, err))
+		return -1;
+	return open_and_dump(d, &plan, l.root, err);
+}
+
+/* ---- restore ---- */
+
+struct state {
+	struct mount_set set;
+	struct tmpfs_contents contents;
+};
+
+struct tmpfs_contents *mounts_contents(struct restore *r)
+{
+	struct state *s = *restore_container_slot(r, &mounts_kind);
+
+	return s ? &s->contents : NULL;
+}
+
+static int mounts_prepare(struct restore *r, const ProtobufCMessage *message, struct error *err)
+{
+	const Mounts *m = (const Mounts *)message;
+	struct state *s;
+
+	if (mounts_check(m, err))
+		return -1;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return error_set(err, ERROR_FAILED, ENOMEM, "mounts");
+	*restore_container_slot(r, &mounts_kind) = s;
+	return tmpfs_load(r->objects, m, &s->contents, err) ||
+			       mounts_open(m, &r->container, &s->set, err) ?
+		       -1 :
+		       0;
+}
+
+static int mounts_build_all(struct restore *r, const ProtobufCMessage *message, struct error *err)
+{
+	struct state *s = *restore_container_slot(r, &mounts_kind);
+	const Mounts *m = (const Mounts *)message;
+
+	if (mounts_make(m, &s->set, err))
+		return -1;
+	for (size_t i = 0; i < s->contents.count; i++)
+		if (tmpfs_make(&s->contents.items[i], s->set.sources[i], err))
+			return error_wrap(err, "%s", m->file_systems[i]->type);
+	return mounts_build(m, &s->set, r->container.host_pid, err);
+}
+
+static int mounts_finish(struct restore *r, const ProtobufCMessage *message, struct error *err)
+{
+	struct state *s = *restore_container_slot(r, &mounts_kind);
+	const Mounts *m = (const Mounts *)message;
+
+	for (size_t i = 0; i < s->contents.count; i++) {
+		if (tmpfs_settle(&s->contents.items[i], err))
+			return -1;
+		if (mount_class(m->file_systems[i]->type) == MOUNT_MEMORY &&
+		    m->file_systems[i]->flags & MS_RDONLY &&
+		    mount_make_readonly(s->set.sources[i], err))
+			return -1;
+	}
+	return 0;
+}
+
+/* What is mounted goes with its last descriptor or namespace. */
+static void mounts_undo(struct restore *r, const ProtobufCMessage *message)
+{
+	struct state **slot = (struct state **)restore_container_slot(r, &mounts_kind);
+
+	if (!*slot)
+		return;
+	mount_set_release(&(*slot)->set);
+	tmpfs_contents_release(&(*slot)->contents);
+	free(*slot);
+	*slot = NULL;
+}
+
+static const struct container_ops mounts_ops = {
+	.check = mounts_preflight,
+	.dump = mounts_dump,
+	.prepare = mounts_prepare,
+	.build = mounts_build_all,
+	.finish = mounts_finish,
+	.undo = mounts_undo,
+};
+
+const struct kind mounts_kind = {
+	.name = "mounts",
+	.record = 0x210,
+	.scope = KIND_CONTAINER,
+	.message = &mounts__descriptor,
+	.help = "the mounts of a container; what the machine has, too, is found by its path",
+	.container = &mounts_ops,
+};

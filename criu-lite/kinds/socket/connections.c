@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "kinds/socket/connections.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "guard/guard.h"
+#include "kernel-compat/features.h"
+#include "kinds/socket/tcp.h"
+
+static int add_flow(struct lock_flows *flows, const union inet_address *local,
+		    const union inet_address *remote, struct error *err)
+{
+	struct lock_flow *flow = array_add(&flows->list);
+	struct inet_diag_sockid id;
+
+	if (!flow)
+		return error_set(err, ERROR_FAILED, ENOMEM, "packet lock");
+	flow->family = inet_sockid(local, remote, &id);
+	memcpy(flow->local, id.idiag_src, sizeof(flow->local));
+	memcpy(flow->remote, id.idiag_dst, sizeof(flow->remote));
+	flow->local_port = id.idiag_sport;
+	flow->remote_port = id.idiag_dport;
+	return 0;
+}
+
+/* ---- dump ---- */
+
+static int add_file(struct dump *d, struct dump_file *f, struct error *err)
+{
+	struct tcp_other other;
+	bool was_open = f->fd >= 0, leaves = false;
+	int fd = tcp_recognise(&f->look) ? dump_file_fd(d->files, f, err) : -1;
+	int failed = 0;
+
+	if (fd < 0)
+		return tcp_recognise(&f->look) ? -1 : 0;
+	/* What leaves a network of its own is locked with it. */
+	if (tcp_leaves(dump_files_tree(d->files), fd, &other, &leaves, err) ||
+	    (leaves && (d->lock.fd < 0 || other.what != TCP_OTHER_REMOTE) &&
+	     add_flow(&d->flows, &other.local, &other.remote, err)))
+		failed = error_wrap(err, "%s", dump_file_name(f));
+	if (!was_open)
+		fd_close(&f->fd);
+	return failed;
+}
+
+static bool has_own_network(const struct container *c)
+{
+	return c->namespaces & CLONE_NEWNET;
+}
+
+static int lock_for(struct dump *d, const char *stays, struct network_lock *ret,
+		    struct error *err)
+{
+	const struct lock_wish wish = {
+		.everything = has_own_network(&d->container),
+		.stays = stays,
+		.flows = &d->flows,
+	};
+
+	if (network_lock(ret, &wish, err)) {
+		if (d->flows.list.count)
+			error_hint(err, "or let the connections of the program end: --tcp close");
+		return -1;
+	}
+	return 0;
+}
+
+int connections_lock_network(struct dump *d, struct error *err)
+{
+	if (!has_own_network(&d->container))
+		return 0;
+	if (feature_works("packet-lock"))
+		return lock_for(d, NULL, &d->lock, err);
+	log_info("the network is not locked: no packet-lock");
+	return 0;
+}
+
+int connections_lock(struct dump *d, struct error *err)
+{
+	struct network_lock whole = d->lock;
+	struct dump_file *f;
+
+	for (size_t i = 0; !d->closes_connections && (f = dump_files_at(d->files, i)); i++)
+		if (add_file(d, f, err))
+			return -1;
+	if (!d->flows.list.count)
+		return 0;
+	if (lock_for(d, NULL, &d->lock, err)) {
+		d->lock = whole;
+		return -1;
+	}
+	network_unlock(&whole);
+	return 0;
+}
+
+void connections_unlock(struct dump *d)
+{
+	network_unlock(&d->lock);
+	lock_flows_release(&d->flows);
+}
+
+int connections_keep_locked(struct dump *d, struct error *err)
+{
+	struct network_lock unused = NETWORK_LOCK_NONE;
+	char name[LOCK_NAME];
+
+	if (d->lock.fd < 0)
+		return 0;
+	network_lock_name(d->image_id, sizeof(d->image_id), name);
+	return guard_will_make(d->guard, GUARD_LOCK, 0, name, err) ||
+			       lock_for(d, name, &unused, err) ?
+		       -1 :
+		       0;
+}
+
+void connections_forget(struct dump *d)
+{
+	_cleanup_error_ struct error failed = ERROR_INIT;
+	char name[LOCK_NAME];
+
+	if (d->lock.fd < 0)
+		return;
+	network_lock_name(d->image_id, sizeof(d->image_id), name);
+	if (network_lock_remove(name, &failed) < 0)
+		log_info("%s", failed.message);
+}
+
+/* ---- restore ---- */
+
+static int add_restored(struct lock_flows *flows, const struct restore_file *f, struct error *err)
+{
+	union inet_address local, remote;
+
+	if (f->kind != &tcp_socket_kind || !tcp_is_outside(f))
+		return 0;
+	return tcp_addresses(f, &local, &remote, err) || add_flow(flows, &local, &remote, err) ?
+		       -1 :
+		       0;
+}
+
+int connections_lock_restored(struct restore *r, struct error *err)
+{
+	struct lock_flows flows = { 0 };
+	struct lock_wish wish = {
+		.everything = has_own_network(&r->container),
+		.flows = &flows,
+	};
+	struct restore_file *f;
+	int failed = 0;
+
+	for (size_t i = 0; !failed && (f = restore_files_at(r->files, i)); i++)
+		failed = add_restored(&flows, f, err);
+	while (!wish.pass_mark && getrandom(&wish.pass_mark, sizeof(wish.pass_mark), 0) > 0)
+		;
+	if (!failed && (wish.everything || flows.list.count))
+		failed = network_lock(&r->lock, &wish, err);
+	lock_flows_release(&flows);
+	return failed;
+}
+
+int connections_unlock_restored(struct restore *r, struct error *err)
+{
+	if (r->lock.fd < 0)
+		return 0;
+	if (r->image_lock[0] && network_lock_remove(r->image_lock, err) < 0)
+		return -1;
+	network_unlock(&r->lock);
+	return 0;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_KINDS_CONNECTIONS_H
+#define CL_KINDS_CONNECTIONS_H
+
+#include "kinds/dump.h"
+#include "kinds/restore.h"
+
+/*
+ * The packet lock around a tree. One that has a network namespace of its own is locked as a whole,
+ * else only its TCP connections with peers outside of the tree are; without any nothing is done.
+ */
+
+/* With every task held: locks the network of a tree that has one of its own. */
+int connections_lock_network(struct dump *d, struct error *err);
+/* With its descriptors known: locks the others' connections. ERROR_BLOCKED where that cannot be. */
+int connections_lock(struct dump *d, struct error *err);
+/* Packets flow again. */
+void connections_unlock(struct dump *d);
+/* The tree will be ended: a lock stays behind for a restore, so that nothing answers the peers
+ * meanwhile; its name is that of the image. The guard removes it if we die before
+ * guard_will_end(). */
+int connections_keep_locked(struct dump *d, struct error *err);
+/* The tree runs on after all. */
+void connections_forget(struct dump *d);
+
+/* In the tree's network, before any socket of the image is there: r->lock. */
+int connections_lock_restored(struct restore *r, struct error *err);
+/* With all sockets there and every task held: packets flow again, as to the image's lock, too. */
+int connections_unlock_restored(struct restore *r, struct error *err);
+
+#endif

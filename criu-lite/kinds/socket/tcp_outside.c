@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Connections whose other end is not in the image are made again. The packet lock is on meanwhile:
+ * nothing that is sent here gets out, and the kernel keeps it as not sent yet. They stay in repair
+ * mode to the end: if we die, they vanish without a word, and the peer can be served from elsewhere
+ * or once more.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "kinds/socket/tcp.h"
+
+static int set_int(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+bool tcp_is_outside(const struct restore_file *f)
+{
+	return tcp_message(f)->state == TCP_SOCKET__STATE__OUTSIDE ||
+	       tcp_message(f)->state == TCP_SOCKET__STATE__CONNECTING;
+}
+
+static bool is_connecting(const struct restore_file *f)
+{
+	return tcp_message(f)->state == TCP_SOCKET__STATE__CONNECTING;
+}
+
+/* ---- create ---- */
+
+/* Its first packet is to be the same as before: the peer may have got that one. */
+static int create_connecting(struct restore_file *f, const union inet_address *local,
+			     struct error *err)
+{
+	const uint32_t first = tcp_message(f)->first_sequence;
+
+	if (tcp_repair_set(f->fd, TCP_REPAIRED) || tcp_queue_select(f->fd, TCP_QUEUE_SEND) ||
+	    setsockopt(f->fd, SOL_TCP, TCP_QUEUE_SEQ, &first, sizeof(first)))
+		return error_set(err, ERROR_FAILED, errno, "cannot prepare a TCP connection");
+	return tcp_bind(f->fd, local, err);
+}
+
+int tcp_outside_create(struct restore_files *r, struct restore_file *f, struct error *err)
+{
+	const TcpSocket *m = tcp_message(f);
+	union inet_address local, remote;
+
+	if (tcp_addresses(f, &local, &remote, err) ||
+	    socket_common_create(r, f, m->socket, err))
+		return -1;
+	if (is_connecting(f))
+		return create_connecting(f, &local, err);
+	return tcp_repair_connect(f->fd, &local, &remote, m->connection, m->connection->unsent,
+				  err);
+}
+
+/* ---- behind the lock ---- */
+
+/* What the program had written goes into the queue, and its end behind it; none of it gets out. */
+static int queue_unsent(const struct restore_file *f, struct error *err)
+{
+	const TcpSocket *m = tcp_message(f);
+	int cork = socket_option_saved(m->socket, SOL_TCP, TCP_CORK, 0);
+
+	if (tcp_repair_set(f->fd, TCP_REPAIR_ENDS_SILENTLY) ||
+	    set_int(f->fd, SOL_TCP, TCP_MAXSEG, 0) ||
+	    (cork && set_int(f->fd, SOL_TCP, TCP_CORK, cork)))
+		return error_set(err, ERROR_FAILED, errno, "TCP_REPAIR");
+	if (tcp_send_unsent(f, m->connection->unsent, err))
+		return -1;
+	if ((tcp_fin_sent(m->connection->tcp_state) && shutdown(f->fd, SHUT_WR)) ||
+	    (m->reads_no_more && shutdown(f->fd, SHUT_RD)))
+		return error_set(err, ERROR_FAILED, errno, "shutdown");
+	if (tcp_repair_set(f->fd, TCP_REPAIRED))
+		return error_set(err, ERROR_FAILED, errno, "TCP_REPAIR");
+	return 0;
+}
+
+int tcp_outside_finish(struct restore_files *r, struct restore_file *f, struct error *err)
+{
+	if (!is_connecting(f) && (tcp_room_as_saved(f, err) || queue_unsent(f, err)))
+		return -1;
+	return socket_common_finish(f, tcp_message(f)->socket, err);
+}
+
+/* ---- go ---- */
+
+/* The answer takes its time, and a program that waits for it waits on. */
+static int go_on_connecting(struct restore_file *f, struct error *err)
+{
+	union inet_address local, remote;
+	int flags = fcntl(f->fd, F_GETFL), failed;
+	char text[64];
+
+	if (tcp_addresses(f, &local, &remote, err))
+		return -1;
+	if (flags < 0 || fcntl(f->fd, F_SETFL, flags | O_NONBLOCK))
+		return error_set(err, ERROR_FAILED, errno, "F_SETFL");
+	failed = connect(f->fd, &remote.any, inet_address_size(&remote)) && errno != EINPROGRESS;
+	/* Its program will be told. */
+	if (failed)
+		log_info("%s: cannot connect it to %s: %s", restore_file_name(f),
+			 inet_text(&remote, text), strerror(errno));
+	if (fcntl(f->fd, F_SETFL, flags))
+		return error_set(err, ERROR_FAILED, errno, "F_SETFL");
+	return 0;
+}
+
+int tcp_outside_go(struct restore_file *f, struct error *err)
+{
+	const SocketCommon *s = tcp_message(f)->socket;
+
+	if (tcp_repair_set(f->fd,
+			   is_connecting(f) ? TCP_REPAIR_ENDS_SILENTLY : TCP_REPAIR_ENDS) ||
+	    set_int(f->fd, SOL_SOCKET, SO_REUSEADDR,
+		    socket_option_saved(s, SOL_SOCKET, SO_REUSEADDR, 0)))
+		return error_set(err, ERROR_FAILED, errno, "TCP_REPAIR");
+	if (is_connecting(f))
+		return go_on_connecting(f, err);
+	/* Taking the cork out has the kernel send what waits. */
+	if (!socket_option_saved(s, SOL_TCP, TCP_CORK, 0) && set_int(f->fd, SOL_TCP, TCP_CORK, 0))
+		return error_set(err, ERROR_FAILED, errno, "TCP_CORK");
+	return 0;
+}
