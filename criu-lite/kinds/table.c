@@ -51,6 +51,7 @@ extern const struct kind held_packets_kind;
 
 /* The network of a container. */
 extern const struct kind net_links_kind;
+extern const struct kind net_sysctls_kind;
 extern const struct kind net_addresses_kind;
 extern const struct kind net_nexthops_kind;
 extern const struct kind net_routes_kind;
@@ -134,6 +135,7 @@ const struct kind *const kinds_table[] = {
 
 	/* The network of a container. */
 	&net_links_kind,
+	&net_sysctls_kind,
 	&net_addresses_kind,
 	&net_nexthops_kind,
 	&net_routes_kind,

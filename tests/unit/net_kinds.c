@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What is saved of a network namespace makes another one that cannot be told from it. */
-/* test: kinds=net-links,net-addresses,net-nexthops,net-routes,net-rules,net-neighbours */
+/* test: kinds=net-links,net-sysctls,net-addresses,net-nexthops */
+/* test: kinds=net-routes,net-rules,net-neighbours */
 #include <arpa/inet.h>
 #include <sys/socket.h>
 
@@ -67,9 +68,9 @@ static void connect_container(void)
 	settle();
 }
 
-static void compare(struct net_case *c, const char *before)
+static void compare(const char *before, const char *command)
 {
-	char *after = output(look);
+	char *after = output(command);
 
 	if (strcmp(before, after)) {
 		int old = memfd_create("before", 0), new = memfd_create("after", 0);
@@ -99,9 +100,38 @@ static void test_veth(void **state)
 	/* The old one is going away while the new one comes. */
 	restore_here(&c);
 	assert_true(answers(AF_INET, "10.9.0.1") && answers(AF_INET6, "fd09::1"));
-	compare(&c, before);
+	compare(before, look);
 	go(c.machine);
 	run("ip -d link show host9 | grep -q 'hairpin on'; ip link show host9 | grep -q 'mtu 1400'");
+	end(&c);
+	free(before);
+}
+
+static void test_sysctls(void **state)
+{
+	struct net_case c;
+	char *before;
+	static const char all[] =
+		"cd /proc/sys/net; find . -type f -perm -600 | grep -v nf_hooks | sort | xargs grep -s '';"
+		"true";
+
+	begin(&c);
+	make_container(&c);
+	run("cd /proc/sys/net; echo 0 2147483647 >ipv4/ping_group_range; echo 1 >ipv4/ip_forward;"
+	    "echo 20000 30000 >ipv4/ip_local_port_range; echo 20001,20007 >ipv4/ip_local_reserved_ports;"
+	    "echo 77 >ipv4/tcp_keepalive_time; echo 4096 8192 70000 >ipv4/tcp_rmem;"
+	    "echo 0 >ipv4/conf/eth0/forwarding; echo 1 >ipv4/conf/all/rp_filter;"
+	    "echo 2 >ipv4/conf/default/rp_filter; echo 1 >ipv4/conf/eth0/proxy_arp;"
+	    "echo 1 >ipv6/conf/all/forwarding; echo 0 >ipv6/conf/eth0/forwarding;"
+	    "echo 0 >ipv6/conf/eth0/accept_ra; echo 3 >ipv6/conf/eth0/accept_dad;"
+	    "echo 1300 >ipv6/conf/eth0/mtu; echo 1 >ipv6/conf/lo/disable_ipv6;"
+	    "echo 1 >ipv6/conf/eth0/addr_gen_mode; echo 33 >ipv4/neigh/eth0/gc_stale_time;"
+	    "echo fd00::5 >ipv6/conf/default/stable_secret; echo 99 >core/somaxconn");
+	connect_container();
+	before = output(all);
+	save(&c);
+	restore_here(&c);
+	compare(before, all);
 	end(&c);
 	free(before);
 }
@@ -143,11 +173,11 @@ static void test_everything(void **state)
 	before = output(look);
 	save(&c);
 	restore_here(&c);
-	compare(&c, before);
+	compare(before, look);
 	/* And once more, from what was made. */
 	save(&c);
 	restore_here(&c);
-	compare(&c, before);
+	compare(before, look);
 	end(&c);
 	free(before);
 }
@@ -156,6 +186,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_veth),
+		cmocka_unit_test(test_sysctls),
 		cmocka_unit_test(test_everything),
 	};
 

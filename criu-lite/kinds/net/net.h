@@ -12,6 +12,7 @@
 /* What the kinds of a network namespace share. */
 
 extern const struct kind net_links_kind;
+extern const struct kind net_sysctls_kind;
 extern const struct kind net_addresses_kind;
 extern const struct kind net_nexthops_kind;
 extern const struct kind net_routes_kind;
