@@ -309,7 +309,7 @@ def test(name, good, *notes):
 
 def main(run):
     """Calls run(networks, scratch directory); the exit status."""
-    for program in ("ip", "nft"):
+    for program in ("ip", "nft", "ss"):
         if not shutil.which(program):
             print(f"1..0 # SKIP no {program} here")
             return 0

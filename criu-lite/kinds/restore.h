@@ -62,7 +62,8 @@ struct restore {
 	struct held_packets *held_packets;	/* kinds/net/held_packets.c … */
 	struct replayer *replayer;	/* … with which they arrive; NULL: they shall not */
 	struct takeover *takeover;	/* announces the tree's addresses, or NULL */
-	char image_lock[LOCK_NAME];	/* what a lock is called that stayed for the image */
+	char image_lock[LOCK_NAME];	/* what a lock is called that stayed for the image … */
+	uint32_t image_mark;	/* … and what passes it */
 	struct network_lock lock;	/* kinds/socket/connections.h */
 	int service[2];		/* [0] ours, [1] the one that puppets inherit */
 	/* A session whose terminal is outside gets a pseudo-terminal in its place, if somebody will

@@ -353,6 +353,14 @@ void network_lock_name(const uint8_t *id, size_t size, char ret[LOCK_NAME])
 		at += snprintf(ret + at, LOCK_NAME - at, "%02x", id[i]);
 }
 
+uint32_t network_lock_mark(const uint8_t *id, size_t size)
+{
+	uint32_t mark = 0;
+
+	memcpy(&mark, id, size < sizeof(mark) ? size : sizeof(mark));
+	return mark ? mark : 1;
+}
+
 int network_lock_remove(const char *name, struct error *err)
 {
 	if (!nft_remove_table(FAMILY, name))

@@ -214,6 +214,7 @@ static int lock(void *context, struct error *err)
 {
 	struct restore_run *run = context;
 
+	run->r.image_mark = network_lock_mark(run->image->id.data, run->image->id.len);
 	network_lock_name(run->image->id.data, run->image->id.len, run->r.image_lock);
 	return connections_lock_restored(&run->r, err);
 }

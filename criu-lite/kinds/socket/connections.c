@@ -5,7 +5,6 @@
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -61,6 +60,7 @@ static int lock_for(struct dump *d, const char *stays, struct network_lock *ret,
 	const struct lock_wish wish = {
 		.everything = has_own_network(&d->container),
 		.stays = stays,
+		.pass_mark = stays ? network_lock_mark(d->image_id, sizeof(d->image_id)) : 0,
 		.flows = &d->flows,
 	};
 
@@ -150,6 +150,7 @@ int connections_lock_restored(struct restore *r, struct error *err)
 	struct lock_flows flows = { 0 };
 	struct lock_wish wish = {
 		.everything = has_own_network(&r->container),
+		.pass_mark = r->image_mark,
 		.flows = &flows,
 	};
 	struct restore_file *f;
@@ -157,8 +158,6 @@ int connections_lock_restored(struct restore *r, struct error *err)
 
 	for (size_t i = 0; !failed && (f = restore_files_at(r->files, i)); i++)
 		failed = add_restored(&flows, f, err);
-	while (!wish.pass_mark && getrandom(&wish.pass_mark, sizeof(wish.pass_mark), 0) > 0)
-		;
 	if (!failed && (wish.everything || flows.list.count))
 		failed = network_lock(&r->lock, &wish, err);
 	lock_flows_release(&flows);

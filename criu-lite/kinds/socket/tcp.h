@@ -117,6 +117,20 @@ int tcp_connect(struct restore_files *r, struct restore_file *f, struct error *e
 int tcp_finish(struct restore_files *r, struct restore_file *f, struct error *err);
 int tcp_go(struct restore_files *r, struct restore_file *f, struct error *err);
 
+/* The window as it was; fin: that of the peer has been received, and is a byte behind the last. */
+int tcp_set_window(int fd, const TcpSocket__Connection *c, bool fin, struct error *err);
+
+/* A segment without data that the peer could have sent (tcp_forge.c). */
+struct tcp_segment {
+	uint32_t sequence, acknowledges;
+	uint16_t window;	/* as it is in the header */
+	bool fin;
+};
+/* Has the socket get it, past a packet lock with this pass_mark, and waits until it is in that
+ * TCP_… state from it. */
+int tcp_forge(int fd, const union inet_address *local, const union inet_address *remote,
+	      const struct tcp_segment *segment, uint32_t mark, int state, struct error *err);
+
 /* ---- restore of connections that lead out of the image (tcp_outside.c) ---- */
 
 bool tcp_is_outside(const struct restore_file *f);

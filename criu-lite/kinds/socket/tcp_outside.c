@@ -14,6 +14,8 @@
 #include "base/log.h"
 #include "kinds/socket/tcp.h"
 
+enum { FIN_WINDOW = 1024 };
+
 static int set_int(int fd, int level, int name, int value)
 {
 	return setsockopt(fd, level, name, &value, sizeof(value));
@@ -60,6 +62,62 @@ int tcp_outside_create(struct restore_files *r, struct restore_file *f, struct e
 
 /* ---- behind the lock ---- */
 
+/* The peer has closed its direction. There must be a window for it, which the connection may not
+ * have had any more. */
+static int receive_fin(const struct restore_file *f, const union inet_address *local,
+		       const union inet_address *remote, uint32_t mark, struct error *err)
+{
+	const TcpSocket__Connection *c = tcp_message(f)->connection;
+	const struct tcp_segment segment = {
+		.sequence = c->receive_sequence,
+		.acknowledges = c->send_sequence - c->send_queue.len,
+		.window = c->window_snd_wnd >> (c->send_scale & 15),
+		.fin = true,
+	};
+	TcpSocket__Connection open = *c;
+
+	open.window_rcv_wnd = open.window_rcv_wnd > FIN_WINDOW ? open.window_rcv_wnd : FIN_WINDOW;
+	return tcp_set_window(f->fd, &open, false, err) ||
+			       tcp_forge(f->fd, local, remote, &segment, mark, TCP_CLOSE_WAIT,
+					 err) ||
+			       tcp_set_window(f->fd, c, true, err) ?
+		       -1 :
+		       0;
+}
+
+/* We have closed ours, and the peer knows: in repair mode it counts as sent. */
+static int close_acknowledged(const struct restore_file *f, const union inet_address *local,
+			      const union inet_address *remote, uint32_t mark, struct error *err)
+{
+	const TcpSocket__Connection *c = tcp_message(f)->connection;
+	const struct tcp_segment segment = {
+		.sequence = c->receive_sequence,
+		.acknowledges = c->send_sequence + 1,
+		.window = c->window_snd_wnd >> (c->send_scale & 15),
+	};
+
+	if (tcp_queue_select(f->fd, TCP_QUEUE_SEND) || shutdown(f->fd, SHUT_WR) ||
+	    tcp_queue_select(f->fd, TCP_QUEUE_NONE))
+		return error_set(err, ERROR_FAILED, errno, "shutdown");
+	return tcp_forge(f->fd, local, remote, &segment, mark, TCP_FIN_WAIT2, err);
+}
+
+/* What it learned from its peer beyond data. */
+static int settle_state(struct restore_files *r, const struct restore_file *f, struct error *err)
+{
+	const uint32_t state = tcp_message(f)->connection->tcp_state;
+	const uint32_t mark = restore_files_run(r)->lock.pass_mark;
+	union inet_address local, remote;
+
+	if (tcp_addresses(f, &local, &remote, err))
+		return -1;
+	if (tcp_fin_received(state))
+		return receive_fin(f, &local, &remote, mark, err);
+	if (state == TCP_FIN_WAIT2)
+		return close_acknowledged(f, &local, &remote, mark, err);
+	return 0;
+}
+
 /* What the program had written goes into the queue, and its end behind it; none of it gets out. */
 static int queue_unsent(const struct restore_file *f, struct error *err)
 {
@@ -72,7 +130,8 @@ static int queue_unsent(const struct restore_file *f, struct error *err)
 		return error_set(err, ERROR_FAILED, errno, "TCP_REPAIR");
 	if (tcp_send_unsent(f, m->connection->unsent, err))
 		return -1;
-	if ((tcp_fin_sent(m->connection->tcp_state) && shutdown(f->fd, SHUT_WR)) ||
+	if ((tcp_fin_sent(m->connection->tcp_state) &&
+	     m->connection->tcp_state != TCP_FIN_WAIT2 && shutdown(f->fd, SHUT_WR)) ||
 	    (m->reads_no_more && shutdown(f->fd, SHUT_RD)))
 		return error_set(err, ERROR_FAILED, errno, "shutdown");
 	if (tcp_repair_set(f->fd, TCP_REPAIRED))
@@ -82,7 +141,8 @@ static int queue_unsent(const struct restore_file *f, struct error *err)
 
 int tcp_outside_finish(struct restore_files *r, struct restore_file *f, struct error *err)
 {
-	if (!is_connecting(f) && (tcp_room_as_saved(f, err) || queue_unsent(f, err)))
+	if (!is_connecting(f) && (settle_state(r, f, err) || tcp_room_as_saved(f, err) ||
+				  queue_unsent(f, err)))
 		return -1;
 	return socket_common_finish(f, tcp_message(f)->socket, err);
 }

@@ -350,7 +350,7 @@ static int refill(int fd, enum tcp_queue queue, const uint8_t *data, size_t size
 	return 0;
 }
 
-static int set_window(int fd, const TcpSocket__Connection *c, struct error *err)
+int tcp_set_window(int fd, const TcpSocket__Connection *c, bool fin, struct error *err)
 {
 	struct tcp_repair_window window = {
 		.snd_wl1 = c->window_snd_wl1,
@@ -361,7 +361,7 @@ static int set_window(int fd, const TcpSocket__Connection *c, struct error *err)
 	};
 
 	/* A FIN that comes once more must not have been seen yet. */
-	if ((int32_t)(window.rcv_wup - c->receive_sequence) > 0)
+	if (!fin && (int32_t)(window.rcv_wup - c->receive_sequence) > 0)
 		window.rcv_wup = c->receive_sequence;
 	if (setsockopt(fd, SOL_TCP, TCP_REPAIR_WINDOW, &window, sizeof(window)))
 		return error_set(err, ERROR_FAILED, errno,
@@ -412,5 +412,5 @@ int tcp_repair_connect(int fd, const union inet_address *local, const union inet
 	    refill(fd, TCP_QUEUE_RECEIVE, c->receive_queue.data, c->receive_queue.len, err) ||
 	    refill(fd, TCP_QUEUE_SEND, c->send_queue.data, c->send_queue.len - unsent, err))
 		return -1;
-	return set_window(fd, c, err);
+	return tcp_set_window(fd, c, false, err);
 }
