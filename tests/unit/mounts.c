@@ -154,6 +154,7 @@ static void build_all(void *scratch)
 	MUST(chdir(".."));
 	MUST(mount("cover", "t", "tmpfs", 0, "size=1m"));
 	put("t/on-top", "");
+	bind_mount("/usr", "t", MS_RDONLY);
 	MUST(mount("stack", "t", "tmpfs", 0, NULL));
 	put("etc/hosts", "");
 	bind_mount("dev/null", "etc/hosts", 0);
@@ -439,8 +440,8 @@ static void all_of_its_own(void **state)
 	save(&one, image, &c);
 	other = restore_from(&a, image, &c);
 	assert_same_mounts(&one, &other);
-	uncover(&one, 1);
-	uncover(&other, 1);
+	uncover(&one, 2);
+	uncover(&other, 2);
 	assert_same_files(&one, &other, files);
 	uncover(&one, 1);
 	uncover(&other, 1);

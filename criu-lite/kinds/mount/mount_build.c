@@ -260,6 +260,48 @@ static int clone_source(const Mounts *m, struct mount_set *set, size_t i, pid_t 
 	return 0;
 }
 
+/* Where mounts are until parts of them are taken; nobody looks there. */
+struct shelf {
+	int directory;	/* the old root */
+	int file;	/* for single files; -1 until one comes */
+};
+
+static int make_file(struct shelf *shelf, struct error *err)
+{
+	Mounts__FileSystem fs = MOUNTS__FILE_SYSTEM__INIT;
+	_cleanup_fd_ int mount = -1;
+
+	fs.type = "tmpfs";
+	fs.source = "";
+	if (mount_make(&fs, &mount, err))
+		return -1;
+	shelf->file = mknodat(mount, "file", S_IFREG, 0) ? -1 : open_below(mount, "file");
+	if (shelf->file < 0 || move_mount(mount, "", shelf->directory, "", MOVE_EMPTY))
+		return error_set(err, ERROR_FAILED, errno, "cannot have a file to mount on");
+	return 0;
+}
+
+/* Cloned once more, so that mountinfo has all mounts in their order. */
+static int clone_outside(const Mounts *m, struct mount_set *set, size_t i, struct shelf *shelf,
+			 struct error *err)
+{
+	struct stat st;
+	int place = shelf->directory, fd = -1;
+
+	if (!fstat(set->fds[i], &st) && !S_ISDIR(st.st_mode)) {
+		if (shelf->file < 0 && make_file(shelf, err))
+			return -1;
+		place = shelf->file;
+	}
+	if (!move_mount(set->fds[i], "", place, "", MOVE_EMPTY))
+		fd = clone_of(set->fds[i]);
+	if (fd < 0)
+		return error_set(err, ERROR_FAILED, errno, "cannot mount %s", m->mounts[i]->path);
+	fd_close(&set->fds[i]);
+	set->fds[i] = fd;
+	return 0;
+}
+
 static int attach(const Mounts *m, struct mount_set *set, size_t i, int top, struct error *err)
 {
 	const Mounts__Mount *one = m->mounts[i];
@@ -297,18 +339,28 @@ static int enter_root(int root, struct error *err)
 	return 0;
 }
 
+static int clone_all(const Mounts *m, struct mount_set *set, pid_t root, struct shelf *shelf,
+		     struct error *err)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (m->mounts[i]->has_file_system ? clone_source(m, set, i, root, err) :
+						    clone_outside(m, set, i, shelf, err))
+			return -1;
+	return 0;
+}
+
 int mounts_build(const Mounts *m, struct mount_set *set, pid_t root, struct error *err)
 {
 	_cleanup_fd_ int old_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct shelf shelf = { old_root, -1 };
 	size_t i;
+	int r;
 
 	if (old_root < 0)
 		return error_set(err, ERROR_FAILED, errno, "/");
-	for (i = 0; i < set->count; i++) {
-		if (m->mounts[i]->has_file_system && clone_source(m, set, i, root, err))
-			return -1;
-		if (attach(m, set, i, old_root, err))
-			return -1;
-	}
-	return enter_root(set->fds[0], err) || mounts_share(m, set, err) ? -1 : 0;
+	r = clone_all(m, set, root, &shelf, err);
+	fd_close(&shelf.file);
+	for (i = 0; i < set->count && !r; i++)
+		r = attach(m, set, i, old_root, err);
+	return r || enter_root(set->fds[0], err) || mounts_share(m, set, err) ? -1 : 0;
 }

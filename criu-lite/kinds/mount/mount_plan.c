@@ -17,7 +17,7 @@
 enum {
 	MOUNT_FLAGS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOSYMFOLLOW | MS_NOATIME |
 		      MS_NODIRATIME | MS_RELATIME,
-	MOUNTS_MAX = 8192,
+	MOUNTS_MAX = 4096,
 };
 
 struct planner {
@@ -25,6 +25,7 @@ struct planner {
 	struct mount_plan *plan;
 	struct blockers *blockers;
 	size_t *order;		/* positions in look->own, as the plan has them */
+	size_t *parents;	/* of each in look->own */
 };
 
 static int no_memory(struct error *err)
@@ -70,29 +71,51 @@ static bool is_root(const struct planner *p, const struct proc_mount *line)
 	return !strcmp(line->mount_point, "/") && !proc_mounts_find(p->look->own, line->parent);
 }
 
-/* Whether another mount on the same parent would be covered if this one came first. */
-static bool covers_one(const struct proc_mounts *own, const bool *done, size_t i)
+/* Position of what each is mounted on; the number of mounts: it is not in the list. */
+static int find_parents(struct planner *p, struct error *err)
 {
-	const struct proc_mount *line = &own->items.items[i];
+	const struct proc_mounts *own = p->look->own;
 
-	for (size_t k = 0; k < own->items.count; k++) {
-		const struct proc_mount *other = &own->items.items[k];
+	p->parents = calloc(own->items.count + 1, sizeof(*p->parents));
+	if (!p->parents)
+		return no_memory(err);
+	for (size_t i = 0; i < own->items.count; i++) {
+		const struct proc_mount *parent = proc_mounts_find(own, own->items.items[i].parent);
 
-		if (k != i && !done[k] && other->parent == line->parent &&
-		    strcmp(other->mount_point, line->mount_point) &&
-		    mount_below(other->mount_point, line->mount_point))
+		p->parents[i] = parent ? (size_t)(parent - own->items.items) : own->items.count;
+	}
+	return 0;
+}
+
+/* Whether another mount would be covered if this one came first: it lies below, on the same
+ * parent, or on something that does. */
+static bool covers_one(const struct planner *p, const bool *done, size_t i)
+{
+	const struct proc_mount *lines = p->look->own->items.items;
+	size_t count = p->look->own->items.count, k, at, steps;
+
+	for (k = 0; k < count; k++) {
+		if (done[k])
+			continue;
+		at = k;
+		for (steps = 0; p->parents[at] < count && steps < count; steps++) {
+			if (p->parents[at] == p->parents[i])
+				break;
+			at = p->parents[at];
+		}
+		if (p->parents[at] < count && p->parents[at] == p->parents[i] && at != i &&
+		    strcmp(lines[at].mount_point, lines[i].mount_point) &&
+		    mount_below(lines[at].mount_point, lines[i].mount_point))
 			return true;
 	}
 	return false;
 }
 
-static bool parent_is_done(const struct planner *p, const bool *done, size_t i)
+static bool can_come(const struct planner *p, const bool *done, size_t i, bool first)
 {
-	const struct proc_mounts *own = p->look->own;
-	const struct proc_mount *parent = proc_mounts_find(own, own->items.items[i].parent);
-
-	return parent ? done[parent - own->items.items] && parent != &own->items.items[i] :
-			is_root(p, &own->items.items[i]);
+	if (p->parents[i] == p->look->own->items.count)
+		return first && is_root(p, &p->look->own->items.items[i]);
+	return !first && done[p->parents[i]] && !covers_one(p, done, i);
 }
 
 /* As mountinfo has them, but parents and covered ones first. */
@@ -102,15 +125,12 @@ static int find_order(struct planner *p, struct error *err)
 	size_t count = own->items.count, placed = 0, before, i;
 	_cleanup_free_ bool *done = calloc(count + 1, sizeof(*done));
 
-	if (!done)
+	if (!done || find_parents(p, err))
 		return no_memory(err);
 	do {
 		before = placed;
 		for (i = 0; i < count; i++) {
-			if (done[i] || !parent_is_done(p, done, i) ||
-			    (placed && covers_one(own, done, i)))
-				continue;
-			if (!placed != is_root(p, &own->items.items[i]))
+			if (done[i] || !can_come(p, done, i, placed == 0))
 				continue;
 			p->order[placed++] = i;
 			done[i] = true;
@@ -319,6 +339,30 @@ static int take_mount(struct planner *p, size_t i, struct error *err)
 	return 0;
 }
 
+/* Contents are read from the root directory of a file system on. */
+static int check_whole(struct planner *p, struct error *err)
+{
+	const struct mount_plan *plan = p->plan;
+	size_t i, k;
+
+	for (i = 0; i < plan->file_systems.count; i++) {
+		const struct proc_mount *part = NULL;
+		bool whole = mount_class(plan->file_systems.items[i].type) != MOUNT_MEMORY;
+
+		for (k = 0; k < plan->count && !whole; k++) {
+			if (!plan->mounts[k].has_file_system || plan->mounts[k].file_system != i)
+				continue;
+			part = plan->lines[k];
+			whole = !strcmp(part->root, "/");
+		}
+		if (!whole && part &&
+		    block(p, part, "shows a part of what is mounted nowhere as a whole",
+			  "unmount it, or give --external", err))
+			return -1;
+	}
+	return 0;
+}
+
 static void fill_message(struct mount_plan *plan)
 {
 	size_t i;
@@ -339,7 +383,8 @@ int mount_plan(const struct mount_look *look, struct mount_plan *ret, struct blo
 {
 	size_t count = look->own->items.count, known = blockers->list.count, i;
 	_cleanup_free_ size_t *order = calloc(count + 1, sizeof(*order));
-	struct planner p = { look, ret, blockers, order };
+	struct planner p = { .look = look, .plan = ret, .blockers = blockers, .order = order };
+	int r;
 
 	*ret = (struct mount_plan){ .count = count };
 	if (!count || count > MOUNTS_MAX)
@@ -353,15 +398,15 @@ int mount_plan(const struct mount_look *look, struct mount_plan *ret, struct blo
 		return no_memory(err);
 	for (i = 0; i < count; i++)
 		mounts__mount__init(&ret->mounts[i]);
-	if (find_order(&p, err))
-		return -1;
-	if (blockers->list.count > known)
-		return 0;
+	r = find_order(&p, err);
+	free(p.parents);
+	if (r || blockers->list.count > known)
+		return r;
 	for (i = 0; i < count; i++)
 		if (take_mount(&p, i, err))
 			return -1;
 	fill_message(ret);
-	return 0;
+	return check_whole(&p, err);
 }
 
 void mount_plan_release(struct mount_plan *plan)

@@ -37,11 +37,19 @@ static bool is_above(const struct mount_plan *plan, size_t above, size_t i)
 	return i == above;
 }
 
-/* Whether mount k hides mount i: it came later on the same or a directory above, or on i. */
+/* Whether mount k hides mount i: it covers its root, or a place on the way to it. */
 static bool hides(const struct mount_plan *plan, size_t k, size_t i)
 {
-	return k > i && mount_below(plan->mounts[i].path, plan->mounts[k].path) &&
-	       !is_above(plan, k, i);
+	const Mounts__Mount *cover = &plan->mounts[k];
+	const char *way = plan->mounts[i].path;
+
+	if (k == i || !cover->has_parent)
+		return false;
+	while (cover->parent != i && plan->mounts[i].has_parent && i != k) {
+		way = plan->mounts[i].path;
+		i = plan->mounts[i].parent;
+	}
+	return i != k && cover->parent == i && mount_below(way, cover->path);
 }
 
 static int go_there(int proc_fd)
@@ -56,12 +64,26 @@ static int go_there(int proc_fd)
 	return mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &private, sizeof(private));
 }
 
-/* With all that is on it. */
+/* Whether mount `top` is mount i or lies on its root. */
+static bool is_stacked(const struct mount_plan *plan, size_t top, size_t i)
+{
+	while (top > i && !*plan->mounts[top].place)
+		top = plan->mounts[top].parent;
+	return top == i;
+}
+
+/* With all that is on it: unmounting takes the topmost of a stack. */
 static int take_away(const struct visit *v, size_t i)
 {
+	const char *path = v->plan->mounts[i].path;
+
+	for (size_t k = v->plan->count; k-- > i;)
+		if (!v->gone[k] && is_stacked(v->plan, k, i) &&
+		    umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW))
+			return -1;
 	for (size_t k = i; k < v->plan->count; k++)
 		v->gone[k] |= is_above(v->plan, i, k);
-	return umount2(v->plan->mounts[i].path, MNT_DETACH | UMOUNT_NOFOLLOW);
+	return 0;
 }
 
 static int open_one(const struct visit *v, size_t i)
