@@ -13,7 +13,8 @@
 static const struct command *const commands[] = {
 	&checkpoint_command,
 	&restore_command,
-	&inspect_command,
+	&migrate_command,
+	&receive_command,
 	&verify_command,
 	&inspect_command,
 	&check_command,

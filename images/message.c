@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "images/message.h"
 #include "images/reader.h"
 
 /*
@@ -86,6 +87,20 @@ static bool shallow(const ProtobufCMessageDescriptor *type, const uint8_t *p, co
 			return false;
 	}
 	return p;
+}
+
+ProtobufCMessage *message_unpack(const ProtobufCMessageDescriptor *type, const void *data,
+				 size_t size)
+{
+	struct budget budget = { .left = MEMORY_MAX };
+	ProtobufCAllocator allocator = { take_memory, give_memory, &budget };
+
+	/* No bytes are a message, too, and may have no address. */
+	if (!data)
+		data = "";
+	if (!shallow(type, data, (const uint8_t *)data + size, DEPTH_MAX))
+		return NULL;
+	return protobuf_c_message_unpack(type, &allocator, size, data);
 }
 
 static int unpack(struct stream_reader *r, const ProtobufCMessageDescriptor *type,

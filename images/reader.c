@@ -5,12 +5,33 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "images/control.h"
+
+_Static_assert(PREAMBLE_SIZE == HEADER_SIZE, "a message can stand before both");
+
+/* The next header of the image, or its preamble; messages before it are given away. */
+static int peek_header(struct stream_reader *r, const uint8_t **ret, size_t *ret_got,
+		       struct error *err)
+{
+	int good;
+
+	while ((good = source_peek(&r->source, HEADER_SIZE, ret, ret_got, err)) > 0 &&
+	       r->on_connection && control_is_header(*ret)) {
+		/* They are no part of the image, nor of its offsets. */
+		source_forget(&r->source, HEADER_SIZE);
+		if (r->control.take(r->control.context, *ret, err))
+			return -1;
+	}
+	if (good == 0 && r->on_connection)
+		return error_set(err, ERROR_PEER, 0, "the connection ended within the image");
+	return good;
+}
 
 static int read_preamble(struct stream_reader *r, struct error *err)
 {
 	const uint8_t *bytes;
 	size_t got;
-	int good = source_peek(&r->source, PREAMBLE_SIZE, &bytes, &got, err);
+	int good = peek_header(r, &bytes, &got, err);
 
 	if (good < 0)
 		return -1;
@@ -26,7 +47,8 @@ static int read_preamble(struct stream_reader *r, struct error *err)
 	return 0;
 }
 
-int stream_reader_open(struct stream_reader **ret, int fd, int jobs, struct error *err)
+static int open_reader(struct stream_reader **ret, int fd, int jobs,
+		       const struct stream_control *control, struct error *err)
 {
 	_cleanup_reader_ struct stream_reader *r = calloc(1, sizeof(*r));
 
@@ -39,10 +61,28 @@ int stream_reader_open(struct stream_reader **ret, int fd, int jobs, struct erro
 	r->slots = calloc(r->slot_count, sizeof(*r->slots));
 	if (!r->scratch || !r->slots)
 		return error_set(err, ERROR_FAILED, ENOMEM, "image");
-	if (source_open(&r->source, fd, err) || read_preamble(r, err))
+	if (source_open(&r->source, fd, err))
+		return -1;
+	if (control) {
+		r->on_connection = true;
+		r->control = *control;
+		r->source.step = 0;
+	}
+	if (read_preamble(r, err))
 		return -1;
 	*ret = steal_ptr(r);
 	return 0;
+}
+
+int stream_reader_open(struct stream_reader **ret, int fd, int jobs, struct error *err)
+{
+	return open_reader(ret, fd, jobs, NULL, err);
+}
+
+int stream_reader_open_connection(struct stream_reader **ret, int fd, int jobs,
+				  const struct stream_control *control, struct error *err)
+{
+	return open_reader(ret, fd, jobs, control, err);
 }
 
 const struct stream_info *stream_reader_info(const struct stream_reader *r)
@@ -89,7 +129,7 @@ int reader_header(struct stream_reader *r, struct record *ret, uint64_t *ret_che
 	uint64_t offset = r->source.position;
 	const uint8_t *bytes;
 	size_t got;
-	int good = source_peek(&r->source, HEADER_SIZE, &bytes, &got, err);
+	int good = peek_header(r, &bytes, &got, err);
 
 	if (good < 0)
 		return -1;
@@ -200,6 +240,10 @@ static int finish(struct stream_reader *r, const struct record *record, struct e
 		return -1;
 	if ((seal.flags & SEAL_INDEX_FOLLOWS) && index_check(r, err))
 		return -1;
+	if (r->on_connection) {
+		r->ended = true;
+		return 0;
+	}
 	if (source_peek(&r->source, 1, &bytes, &got, err) < 0)
 		return -1;
 	if (got)

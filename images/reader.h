@@ -18,7 +18,7 @@ struct source {
 	uint64_t position;	/* in the image, of the next byte to hand over */
 	uint8_t *buffer;	/* holds bytes from position on */
 	size_t head, tail;
-	size_t step;		/* how much to read at once */
+	size_t step;		/* how much to read at once; 0: not more than is asked for */
 };
 
 int source_open(struct source *s, int fd, struct error *err);
@@ -31,6 +31,8 @@ int source_peek(struct source *s, size_t size, const uint8_t **ret, size_t *ret_
 int source_read(struct source *s, void *data, size_t size, struct error *err);
 /* Moves on by what was peeked, or in a regular file by any size. */
 void source_skip(struct source *s, uint64_t size);
+/* Drops what was peeked as if it had not been there. */
+void source_forget(struct source *s, size_t size);
 /* Reads bytes at an offset of the image without moving; regular files only, callable by workers.
  * Returns 1, or 0 when the file ends before. */
 int source_pread(const struct source *s, void *data, size_t size, uint64_t offset,
@@ -59,6 +61,9 @@ struct stream_reader {
 	bool ended, failed;
 
 	const void *payload;	/* current's, unpacked, once asked for */
+
+	bool on_connection;	/* it ends with the seal, and there may be messages */
+	struct stream_control control;
 
 	bool indexed;		/* jump over runs */
 	ARRAY_OF(struct run) index;

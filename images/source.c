@@ -75,7 +75,7 @@ static int fill(struct source *s, size_t size, struct error *err)
 		if (got == 0)
 			return 0;
 		s->tail += got;
-		if (s->step < SOURCE_BUFFER)
+		if (s->step && s->step < SOURCE_BUFFER)
 			s->step *= 2;
 	}
 	return 0;
@@ -122,6 +122,11 @@ void source_skip(struct source *s, uint64_t size)
 	}
 	s->head = s->tail = 0;
 	s->step = STEP_MINIMUM;
+}
+
+void source_forget(struct source *s, size_t size)
+{
+	s->head += size;
 }
 
 int source_pread(const struct source *s, void *data, size_t size, uint64_t offset,

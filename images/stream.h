@@ -126,6 +126,18 @@ struct stream_info {
  * architecture or page size is refused.
  */
 int stream_reader_open(struct stream_reader **ret, int fd, int jobs, struct error *err);
+/*
+ * The same for an image on a connection that carries other things, too: reads no byte behind the
+ * seal, with which the image ends. Where the header of a message stands in place of a record's
+ * (images/control.h), take() gets the header and reads the payload from fd itself; the image
+ * goes on when it returns 0.
+ */
+struct stream_control {
+	int (*take)(void *context, const uint8_t header[32], struct error *err);
+	void *context;
+};
+int stream_reader_open_connection(struct stream_reader **ret, int fd, int jobs,
+				  const struct stream_control *control, struct error *err);
 const struct stream_info *stream_reader_info(const struct stream_reader *r);
 /*
  * Reads the next header; a payload that nobody asked for is read over and checked all the same.

@@ -11,11 +11,12 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "cmd/arguments.h"
 #include "cmd/command.h"
 #include "cmd/report.h"
 #include "steps/target.h"
 
-enum { JOBS_MAX = 64, ZSTD_LEVEL_MAX = 22 };
+enum { JOBS_MAX = 64 };
 
 struct arguments {
 	struct target_name target;
@@ -23,29 +24,6 @@ struct arguments {
 	const char *output, *compress, *tcp;
 	bool leave_running, leave_stopped, stats;
 };
-
-static int parse_compress(const char *text, struct stream_options *stream, struct error *err)
-{
-	char *end;
-	long level;
-
-	stream->codec = CODEC_RAW;
-	if (!text || !strcmp(text, "none"))
-		return 0;
-	stream->codec = CODEC_ZSTD;
-	if (!strcmp(text, "zstd"))
-		return 0;
-	if (!strncmp(text, "zstd:", 5)) {
-		level = strtol(text + 5, &end, 10);
-		if (end != text + 5 && !*end && level >= 1 && level <= ZSTD_LEVEL_MAX) {
-			stream->level = level;
-			return 0;
-		}
-	}
-	return error_set(err, ERROR_USAGE, 0,
-			 "--compress %s: wants none, zstd or zstd:LEVEL with a level from 1 to %d",
-			 text, ZSTD_LEVEL_MAX);
-}
 
 static int parse_tcp(const char *text, enum tcp_policy *ret, struct error *err)
 {
@@ -77,7 +55,7 @@ static int parse(struct arguments *a, const struct option_row *rows, int argc, c
 	o->afterwards = a->leave_running ? AFTERWARDS_RUN :
 			a->leave_stopped || !strcmp(a->output, "-") ? AFTERWARDS_STOP :
 								      AFTERWARDS_KILL;
-	return parse_tcp(a->tcp, &o->tcp, err) || parse_compress(a->compress, &o->stream, err) ?
+	return parse_tcp(a->tcp, &o->tcp, err) || arguments_compress(a->compress, &o->stream, err) ?
 		       -1 :
 		       0;
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "cmd/arguments.h"
 #include "cmd/command.h"
 #include "cmd/foreground.h"
 #include "cmd/report.h"
@@ -18,19 +19,6 @@ struct arguments {
 	const char *pidfile, *stdio, *image;
 	int jobs;
 };
-
-static void parse_stdio(const char *text, struct restore_options *o)
-{
-	o->stdio = STDIO_INHERIT;
-	if (!text || !strcmp(text, "inherit"))
-		return;
-	if (!strcmp(text, "null")) {
-		o->stdio = STDIO_NULL;
-		return;
-	}
-	o->stdio = STDIO_FILE;
-	o->stdio_file = text;
-}
 
 static int restore_from(const struct arguments *a, bool relay, struct restore_report *report,
 			struct error *err)
@@ -44,7 +32,7 @@ static int restore_from(const struct arguments *a, bool relay, struct restore_re
 	};
 	_cleanup_fd_ int file = -1;
 
-	parse_stdio(a->stdio, &options);
+	arguments_stdio(a->stdio, &options.stdio, &options.stdio_file);
 	if (strcmp(a->image, "-")) {
 		file = open(a->image, O_RDONLY | O_CLOEXEC);
 		if (file < 0)

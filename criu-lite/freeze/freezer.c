@@ -162,6 +162,16 @@ int freezers_find(struct freezers *ret, const struct pid_list *tree, const char 
 	return 0;
 }
 
+bool freezer_in_force(const struct freezer *f)
+{
+	return in_force(f->dir, f->kind);
+}
+
+const char *freezer_controller(enum freezer_kind kind)
+{
+	return versions[kind == FREEZER_V2 ? 0 : 1].controller;
+}
+
 const char *freezer_file(const struct freezer *f)
 {
 	return version_of(f)->file;

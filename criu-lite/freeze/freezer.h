@@ -20,6 +20,8 @@
 struct pid_list;
 
 enum freezer_kind { FREEZER_NONE, FREEZER_V1, FREEZER_V2 };
+/* How /proc/PID/cgroup names the hierarchy of this kind. */
+const char *freezer_controller(enum freezer_kind kind);
 enum { FREEZERS_MAX = 2 };
 
 struct freezer {
@@ -57,6 +59,8 @@ const char *freezer_word(const struct freezer *f, bool frozen);
 /* Freezes or thaws it. With a timeout, freezing waits until it is in force; if that takes longer it
  * is ERROR_TARGET, and the cgroup is thawed again. */
 int freezer_set(struct freezer *f, bool frozen, int timeout_ms, struct error *err);
+/* Whether the tasks of the cgroup in this directory are frozen, for whatever reason. */
+bool freezer_in_force(const struct freezer *f);
 void freezers_release(struct freezers *f);
 
 #endif

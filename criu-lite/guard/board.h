@@ -60,6 +60,8 @@ __attribute__((noreturn)) void guard_run(struct board *board, int controller_pid
 					 int keep);
 /* Removes what a restore has made, the latest first. */
 void guard_remove_things(const struct board *board);
+/* Those of them that are cgroups, once they are thawed. */
+void guard_remove_cgroups(const struct board *board);
 /* Takes everything back. */
 void guard_repair(struct board *board, const struct kept *kept);
 

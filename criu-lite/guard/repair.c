@@ -292,6 +292,7 @@ static void take_back(struct board *board, const struct kept *kept)
 	}
 	for (tries = 0; tries < TRIES && !visit(board, kept, &ward); tries++)
 		nanosleep(&(struct timespec){ .tv_nsec = TRY_NS }, NULL);
+	guard_remove_cgroups(board);
 }
 
 /* Descendants first, as the controller does it. Sockets are closed by our own end. */

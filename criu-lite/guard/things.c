@@ -43,7 +43,7 @@ static int remove_thing(const struct board_thing *t)
 	case GUARD_DIRECTORY:
 		return nftw(t->path, remove_entry, OPEN_DIRECTORIES, FTW_DEPTH | FTW_PHYS);
 	case GUARD_CGROUP:
-		return remove_cgroup(t->path);
+		return 0;
 	case GUARD_MQUEUE:
 		return mq_unlink(t->path);
 	case GUARD_SHM:
@@ -56,6 +56,15 @@ static int remove_thing(const struct board_thing *t)
 		return nft_remove_table(NFPROTO_INET, t->path);
 	}
 	return 0;
+}
+
+void guard_remove_cgroups(const struct board *board)
+{
+	uint32_t i;
+
+	for (i = board->thing_count; i-- > 0;)
+		if (board->things[i].what == GUARD_CGROUP && remove_cgroup(board->things[i].path))
+			continue;
 }
 
 void guard_remove_things(const struct board *board)

@@ -23,6 +23,7 @@
 #include "kinds/task/interrupted.h"
 #include "steps/cpu.h"
 #include "steps/hold.h"
+#include "steps/parting.h"
 #include "steps/preflight.h"
 #include "steps/records.h"
 #include "steps/snapshot.h"
@@ -114,7 +115,7 @@ static int freeze(void *context, struct error *err)
 	    find_freezers(&run->dump, &tree, err) || frozen_watch(&run->dump, &tree, err))
 		return -1;
 	interrupted_prepare(&run->dump, run->options->pid, run->before.tasks.count == 1);
-	run->seized_ns = now_ns();
+	run->report->frozen_at_ns = run->seized_ns = now_ns();
 	return frozen_begin(&run->dump, err);
 }
 
@@ -361,6 +362,25 @@ static void sum_up(struct checkpoint_run *run)
 	count_tasks(&run->dump, run->report);
 }
 
+static int offer(void *context, struct error *err)
+{
+	struct checkpoint_run *run = context;
+	const struct checkpoint_options *o = run->options;
+	struct parting parting;
+
+	if (!o->offer)
+		return 0;
+	if (parting_begin(&parting, &run->dump, err))
+		return -1;
+	if (!o->offer(o->offer_context, &parting, err))
+		return parting_end(&parting, err);
+	if (parting.unknown) {
+		parting_leave(&parting);
+		run->released = true;
+	}
+	return -1;
+}
+
 static int release(void *context, struct error *err)
 {
 	sum_up(context);
@@ -393,6 +413,7 @@ static const struct step steps[] = {
 	{ "seal", seal, NULL },
 	{ "keep-locked", keep_locked, forget_lock },
 	{ "publish", publish, NULL },
+	{ "offer", offer, NULL },
 	{ "release", release, NULL },
 };
 

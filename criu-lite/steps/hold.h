@@ -16,6 +16,8 @@
 int hold_tree(struct dump *d, pid_t root, const struct preflight *before, struct error *err);
 /* Lets all go on; those that are gone by themselves do not count as an error. */
 void hold_release(struct dump *d);
+/* Takes the agents out of all, which stay held; nothing can be run in them any more. */
+void hold_clean(struct dump *d);
 /* Lets one process go that does not belong to the tree after all. */
 void hold_let_go(struct dump_task *task);
 /* The same, but each process is left stopped by SIGSTOP. */

@@ -56,12 +56,19 @@ void hold_let_go(struct dump_task *task)
 	detach(task, true);
 }
 
-static void release_all(struct dump *d, bool stopped)
+void hold_clean(struct dump *d)
 {
 	struct dump_task **task;
 
 	array_for(task, &d->tasks)
 		take_agent_out(*task);
+}
+
+static void release_all(struct dump *d, bool stopped)
+{
+	struct dump_task **task;
+
+	hold_clean(d);
 	frozen_settle(d);
 	array_for(task, &d->tasks)
 		if (stopped && !(*task)->zombie)

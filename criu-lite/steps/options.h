@@ -10,6 +10,7 @@
 #include "kinds/stdio.h"
 
 struct target;
+struct parting;
 
 /* What becomes of the program once the image is sealed. */
 enum afterwards { AFTERWARDS_KILL, AFTERWARDS_RUN, AFTERWARDS_STOP };
@@ -30,6 +31,11 @@ struct checkpoint_options {
 	 * it findable under its name. May be NULL. */
 	int (*publish)(void *context, struct error *err);
 	void *publish_context;
+	/* Called after that with the tree on offer (steps/parting.h): ends, as AFTERWARDS_KILL has
+	 * it, when this succeeds. When it fails the tree goes on, unless ->unknown was set. NULL:
+	 * the tree is offered to nobody. */
+	int (*offer)(void *context, struct parting *parting, struct error *err);
+	void *offer_context;
 };
 
 struct restore_options {
@@ -46,6 +52,10 @@ struct restore_options {
 	 * succeeds the tree goes. May be NULL. */
 	int (*ready)(void *context, struct error *err);
 	void *ready_context;
+	/* The input is a connection (stream_reader_open_connection()), or NULL. */
+	const struct stream_control *connection;
+	/* Where the tree waits for ready(), let go by us but frozen (steps/waiting.h); or NULL. */
+	const struct waiting_room *waiting_room;
 	bool relay;			/* the caller will copy between its terminal and
 					 * report->relay, if there is one */
 };

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "guard/guard.h"
 #include "kinds/files.h"
 #include "kinds/memory.h"
@@ -25,6 +26,7 @@
 #include "steps/release.h"
 #include "steps/state_restore.h"
 #include "steps/tree_restore.h"
+#include "steps/waiting.h"
 
 enum { GUARD_TRIES = 8 };
 
@@ -36,13 +38,20 @@ struct restore_run {
 	Tree *tree;
 	struct one_processor turns;
 	bool pidfile_made;
+	struct cell cell;	/* with a waiting room … */
+	bool decided;		/* … that the tree has left for good */
 };
 
 static int open_stream(void *context, struct error *err)
 {
 	struct restore_run *run = context;
 
-	return stream_reader_open(&run->r.in, run->options->input, run->options->jobs, err) ||
+	const struct restore_options *o = run->options;
+
+	return (o->connection ?
+			stream_reader_open_connection(&run->r.in, o->input, o->jobs, o->connection,
+						      err) :
+			stream_reader_open(&run->r.in, o->input, o->jobs, err)) ||
 			       load_header(&run->r, &run->image, err) ||
 			       restore_files_new(&run->r, run->options->stdio,
 						 run->options->stdio_file, err) ?
@@ -160,6 +169,50 @@ static int ready(void *context, struct error *err)
 	const struct restore_options *o = ((struct restore_run *)context)->options;
 
 	return o->ready ? o->ready(o->ready_context, err) : 0;
+}
+
+static int enter_cell(void *context, struct error *err)
+{
+	struct restore_run *run = context;
+	const struct waiting_room *room = run->options->waiting_room;
+
+	one_processor_end(&run->turns);
+	return room ? waiting_begin(&run->r, run->tree, room, &run->cell, err) : 0;
+}
+
+static void leave_cell(void *context)
+{
+	struct restore_run *run = context;
+
+	if (run->options->waiting_room)
+		waiting_undo(&run->r, &run->cell);
+}
+
+/* A signal that ends us must not meet us between the decision and the tree's going. */
+static int decide(void *context, struct error *err)
+{
+	struct restore_run *run = context;
+	const struct waiting_room *room = run->options->waiting_room;
+	sigset_t all;
+
+	if (!room)
+		return 0;
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	/* What was made is the tree's from now on. */
+	end_guard(run);
+	run->decided = !room->decide(room->context, err);
+	return run->decided ? 0 : -1;
+}
+
+/* Once it is decided that the tree runs here it must not be ended any more. */
+static int go_on(const struct restore_run *run, int failed, struct error *err)
+{
+	if (!failed || !run->decided)
+		return failed;
+	log_notice("%s", err->message);
+	error_clear(err);
+	return 0;
 }
 
 static int open_container(void *context, struct error *err)
@@ -337,12 +390,16 @@ static void remove_pidfile(void *context)
 /* Packets flow, and sockets are let go of: from here on peers can tell that we are here. */
 static int let_packets_flow(void *context, struct error *err)
 {
-	return connections_unlock_restored(&((struct restore_run *)context)->r, err);
+	struct restore_run *run = context;
+
+	return go_on(run, connections_unlock_restored(&run->r, err), err);
 }
 
 static int let_sockets_go(void *context, struct error *err)
 {
-	return restore_files_go(((struct restore_run *)context)->r.files, err);
+	struct restore_run *run = context;
+
+	return go_on(run, restore_files_go(run->r.files, err), err);
 }
 
 /* A signal that ends us must not meet us while only a part of the program runs. */
@@ -353,7 +410,10 @@ static int go(void *context, struct error *err)
 	sigset_t all, before;
 	int r;
 
-	one_processor_end(&run->turns);
+	if (run->options->waiting_room) {
+		waiting_go(run->options->waiting_room, &run->cell);
+		return 0;
+	}
 	/* A puppet that is let go does not die with us any more, but half a tree must not live. */
 	array_for(t, &run->r.tasks)
 		if (!(*t)->zombie && guard_keep_process(run->r.guard, (*t)->pidfd, err))
@@ -388,7 +448,9 @@ static const struct step steps[] = {
 	{ "registers", set_registers, NULL },
 	{ "pidfile", write_pidfile, remove_pidfile },
 	{ "finish", finish_container, NULL },
+	{ "cell", enter_cell, leave_cell },
 	{ "ready", ready, NULL },
+	{ "decide", decide, NULL },
 	{ "unlock", let_packets_flow, NULL },
 	{ "sockets", let_sockets_go, NULL },
 	{ "open", open_container, NULL },
@@ -421,6 +483,7 @@ int restore(const struct restore_options *options, struct restore_report *report
 	run.r.container.externals = options->externals;
 	run.r.container.externals_count = options->externals_count;
 	run.r.container.root = options->root;
+	run.cell = CELL_NONE;
 	run.r.service[0] = run.r.service[1] = -1;
 	result = steps_run(steps, ARRAY_SIZE(steps), &run, report->times, err);
 	count_tasks(&run.r, report);
@@ -433,6 +496,7 @@ int restore(const struct restore_options *options, struct restore_report *report
 	restore_files_free(run.r.files);
 	memory_restore_free(&run.r);
 	puppets_release(&run.r);
+	cell_release(&run.cell);
 	load_free_tasks(&run.r);
 	if (run.tree)
 		tree__free_unpacked(run.tree, NULL);

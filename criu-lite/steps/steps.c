@@ -9,15 +9,23 @@
 #include "base/io.h"
 #include "base/log.h"
 
+const char *steps_fault_wish(const char *point)
+{
+	const char *wish = getenv("CRIU_LITE_FAULT");
+	size_t length = strlen(point);
+
+	if (!wish || strncmp(wish, point, length) || (wish[length] && wish[length] != ':'))
+		return NULL;
+	return wish + length;
+}
+
 /* Whether the environment asks for a fault at this point: "NAME" or "NAME:after". */
 static int inject(const char *step, bool after, struct error *err)
 {
-	const char *wish = getenv("CRIU_LITE_FAULT");
-	size_t length = strlen(step);
+	const char *wish = steps_fault_wish(step);
 
-	if (!wish || strncmp(wish, step, length))
+	if (!wish)
 		return 0;
-	wish += length;
 	if (after) {
 		if (strncmp(wish, ":after", 6))
 			return 0;

@@ -33,4 +33,8 @@ struct step_time {
 int steps_run(const struct step *steps, size_t count, void *context, struct step_time *times,
 	      struct error *err);
 
+/* For points that are not steps: what the environment asks for behind the name, "" or ":kill" and
+ * the like; NULL if it asks for nothing here. */
+const char *steps_fault_wish(const char *point);
+
 #endif

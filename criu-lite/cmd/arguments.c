@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cmd/arguments.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ZSTD_LEVEL_MAX = 22 };
+
+int arguments_compress(const char *text, struct stream_options *stream, struct error *err)
+{
+	char *end;
+	long level;
+
+	stream->codec = CODEC_RAW;
+	if (!text || !strcmp(text, "none"))
+		return 0;
+	stream->codec = CODEC_ZSTD;
+	if (!strcmp(text, "zstd"))
+		return 0;
+	if (!strncmp(text, "zstd:", 5)) {
+		level = strtol(text + 5, &end, 10);
+		if (end != text + 5 && !*end && level >= 1 && level <= ZSTD_LEVEL_MAX) {
+			stream->level = level;
+			return 0;
+		}
+	}
+	return error_set(err, ERROR_USAGE, 0,
+			 "--compress %s: wants none, zstd or zstd:LEVEL with a level from 1 to %d",
+			 text, ZSTD_LEVEL_MAX);
+}
+
+void arguments_stdio(const char *text, enum stdio_policy *policy, const char **file)
+{
+	*policy = STDIO_INHERIT;
+	if (!text || !strcmp(text, "inherit"))
+		return;
+	if (!strcmp(text, "null")) {
+		*policy = STDIO_NULL;
+		return;
+	}
+	*policy = STDIO_FILE;
+	*file = text;
+}

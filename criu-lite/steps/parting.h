@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_STEPS_PARTING_H
+#define CL_STEPS_PARTING_H
+
+#include "kinds/dump.h"
+
+/*
+ * Offering a held tree to another machine. It is in our hands and in those of its freezer cgroup at
+ * once; nothing of ours is in it. Until parting_bind() our death lets it go on; from then on it
+ * stays frozen, whatever becomes of us.
+ */
+struct parting {
+	struct dump *dump;
+	bool bound;
+	/* Set by who has offered it and does not know whether it was taken: it is left frozen. */
+	bool unknown;
+};
+
+/* Every task is held, and needed no more: takes what is ours out of them and freezes the cgroup.
+ * ERROR_BLOCKED when the tree has none of its own. */
+int parting_begin(struct parting *p, struct dump *d, struct error *err);
+int parting_bind(struct parting *p, struct error *err);
+/* It was taken: the cgroup is thawed, so that the tree can be ended. */
+int parting_end(struct parting *p, struct error *err);
+/* Lets go of all threads, which stay frozen. */
+void parting_leave(struct parting *p);
+
+#endif

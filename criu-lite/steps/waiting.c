@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "steps/waiting.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "guard/guard.h"
+#include "kernel-compat/calls.h"
+#include "proc/tasks.h"
+#include "steps/release.h"
+
+enum {
+	FREEZE_TIMEOUT_MS = 5000,
+	END_TIMEOUT_MS = 10000,
+	THAW_TRIES = 50,
+	THAW_PAUSE_NS = 100 * 1000 * 1000,
+};
+
+static int list_tasks(const struct restore *r, struct pid_list *ret, struct error *err)
+{
+	struct restore_task **t;
+	pid_t *place;
+
+	array_for(t, &r->tasks) {
+		if ((*t)->zombie)
+			continue;
+		place = array_add(&ret->pids);
+		if (!place)
+			return error_set(err, ERROR_FAILED, ENOMEM, "freezer cgroup");
+		*place = (*t)->threads.items[0]->tracee.tgid;
+	}
+	return 0;
+}
+
+/* They are ended first, then the cell is thawed. */
+static int tell_guard(const struct restore *r, const struct cell *cell, struct error *err)
+{
+	const struct guard_freezer freezer = {
+		.dir = cell->freezer.dir,
+		.file = freezer_file(&cell->freezer),
+		.thaw = freezer_word(&cell->freezer, false),
+		.freeze = freezer_word(&cell->freezer, true),
+		.stops_frozen = cell->freezer.kind == FREEZER_V2,
+	};
+	struct restore_task **t;
+
+	array_for(t, &r->tasks)
+		if (!(*t)->zombie && guard_keep_process(r->guard, (*t)->pidfd, err))
+			return -1;
+	return guard_freezer_moves(r->guard, 0, &freezer, err);
+}
+
+static int enter_cell(struct restore *r, const struct waiting_room *room, struct cell *cell,
+		      struct error *err)
+{
+	_cleanup_pid_list_ struct pid_list pids = { 0 };
+
+	if (list_tasks(r, &pids, err) || cell_find(cell, &pids, NULL, err))
+		return -1;
+	if (cell->freezer.path)
+		return room->found(room->context, cell, err);
+	if (cell_plan(cell, &pids, room->cell_name, err) ||
+	    room->found(room->context, cell, err) ||
+	    guard_will_make(r->guard, GUARD_CGROUP, 0, cell->freezer.path, err))
+		return -1;
+	return cell_make(cell, err) || cell_add(cell, &pids, err) ? -1 : 0;
+}
+
+int waiting_begin(struct restore *r, const Tree *tree, const struct waiting_room *room,
+		  struct cell *cell, struct error *err)
+{
+	if (enter_cell(r, room, cell, err) || tell_guard(r, cell, err))
+		return -1;
+	/* Whoever is let go meets the freezer before anything else. */
+	return cell_freeze(cell, 0, err) || release_go(r, tree, err) ||
+			       cell_wait_frozen(cell, FREEZE_TIMEOUT_MS, err) ?
+		       -1 :
+		       0;
+}
+
+void waiting_undo(struct restore *r, struct cell *cell)
+{
+	_cleanup_error_ struct error failed = ERROR_INIT;
+	struct restore_task **t;
+
+	if (!cell->freezer.path)
+		return;
+	array_for(t, &r->tasks)
+		if (!(*t)->zombie)
+			sys_pidfd_send_signal((*t)->pidfd, SIGKILL);
+	if (cell->freezer.frozen && cell_thaw(cell, &failed))
+		log_info("%s", failed.message);
+	array_for(t, &r->tasks) {
+		struct pollfd ended = { .fd = (*t)->pidfd, .events = POLLIN };
+
+		if (!(*t)->zombie && !(*t)->threads.items[0]->tracee.held)
+			poll(&ended, 1, END_TIMEOUT_MS);
+	}
+	error_clear(&failed);
+	if (cell_dissolve(cell, &failed))
+		log_info("%s", failed.message);
+}
+
+void waiting_go(const struct waiting_room *room, struct cell *cell)
+{
+	_cleanup_error_ struct error failed = ERROR_INIT;
+	int tries;
+
+	/* It is decided: it must not be ended any more, whatever the matter is. */
+	for (tries = 0; cell_thaw(cell, &failed); tries++) {
+		if (tries == THAW_TRIES)
+			return;
+		log_notice("%s", failed.message);
+		error_clear(&failed);
+		nanosleep(&(struct timespec){ .tv_nsec = THAW_PAUSE_NS }, NULL);
+	}
+	room->went(room->context);
+	if (cell_dissolve(cell, &failed))
+		log_info("%s", failed.message);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_STEPS_WAITING_H
+#define CL_STEPS_WAITING_H
+
+#include "freeze/cell.h"
+#include "images/tree.pb-c.h"
+#include "kinds/restore.h"
+
+/*
+ * A restored tree that waits for word from elsewhere before it may run: complete, let go by us, and
+ * frozen in its cell. Until the guard is ended it dies with us; from then on it waits on by itself,
+ * and one write lets it run.
+ */
+struct waiting_room {
+	const char *cell_name;	/* of the cgroup that is made for a tree that has none of its own */
+	/* The cell is known, and about to be made if it is ->made. */
+	int (*found)(void *context, const struct cell *cell, struct error *err);
+	/* restore_options.ready() has succeeded, and the guard is ended: makes the decision last,
+	 * whatever becomes of us. When it fails the tree is ended. */
+	int (*decide)(void *context, struct error *err);
+	/* It runs. */
+	void (*went)(void *context);
+	void *context;
+};
+
+/* Every task is complete and held by us: puts the tree into its cell and lets go of it. */
+int waiting_begin(struct restore *r, const Tree *tree, const struct waiting_room *room,
+		  struct cell *cell, struct error *err);
+/* Ends the tree in its cell; also after a failure of waiting_begin(). */
+void waiting_undo(struct restore *r, struct cell *cell);
+/* Lets it run: the one write. That cannot fail any more: a tree that cannot be thawed stays as it
+ * is, for somebody to look at. A cell that we have made goes after that. */
+void waiting_go(const struct waiting_room *room, struct cell *cell);
+
+#endif

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "migrate/destination.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "images/migration.pb-c.h"
+#include "migrate/hello.h"
+#include "migrate/record.h"
+#include "migrate/requirements.h"
+#include "migrate/resolve.h"
+#include "steps/waiting.h"
+
+enum {
+	PATIENCE = 6,	/* times the timeout: for steps of the source's that take it work */
+	CELL_NAME_SIZE = 32,
+};
+
+/* Shared with the process that stands in the tree's namespaces while it is built. */
+struct destination {
+	const struct receive_options *options;
+	struct receive_report *report;
+	struct link link;
+	struct record_file record;
+	int state_directory;
+	uint8_t name[ID_SIZE];
+	char cell_name[CELL_NAME_SIZE];
+	uint64_t commit_ns;
+	bool runs;
+};
+
+/* ---- what the restore calls ---- */
+
+static int take_message(void *context, const uint8_t header[32], struct error *err)
+{
+	return link_take(&((struct destination *)context)->link, header, err);
+}
+
+static int found_cell(void *context, const struct cell *cell, struct error *err)
+{
+	struct destination *d = context;
+
+	return link_fault(&d->link, "receive-cell", err) ||
+			       record_note_cell(&d->record, cell, err) ||
+			       record_write(&d->record, RECORD_PREPARING, err) ?
+		       -1 :
+		       0;
+}
+
+/* The tree is complete and frozen: it is the source's turn. */
+static int ready(void *context, struct error *err)
+{
+	struct destination *d = context;
+	MigrateReady m = MIGRATE_READY__INIT;
+	ProtobufCMessage *answer;
+
+	if (link_fault(&d->link, "receive-complete", err) ||
+	    link_send(&d->link, MESSAGE_READY, &m.base, err) ||
+	    link_fault(&d->link, "receive-ready", err) ||
+	    link_expect(&d->link, MESSAGE_COMMIT, PATIENCE * d->link.timeout_ms, &answer, err))
+		return -1;
+	protobuf_c_message_free_unpacked(answer, NULL);
+	d->commit_ns = now_ns();
+	return link_fault(&d->link, "receive-commit", err);
+}
+
+static int decide(void *context, struct error *err)
+{
+	struct destination *d = context;
+
+	if (link_fault(&d->link, "receive-decide", err))
+		return -1;
+	d->record.pid = d->report->restore.root_pid;
+	return record_write(&d->record, RECORD_COMMITTED, err);
+}
+
+static void went(void *context)
+{
+	struct destination *d = context;
+	_cleanup_error_ struct error ignored = ERROR_INIT;
+	MigrateRunning m = MIGRATE_RUNNING__INIT;
+
+	d->runs = true;
+	m.pid = d->report->restore.root_pid;
+	m.has_commit_ns = true;
+	m.commit_ns = now_ns() - d->commit_ns;
+	if (link_fault(&d->link, "receive-went", &ignored) ||
+	    link_send(&d->link, MESSAGE_RUNNING, &m.base, &ignored) ||
+	    link_fault(&d->link, "receive-running", &ignored))
+		log_info("%s", ignored.message);
+}
+
+static int restore_tree(struct destination *d, struct error *err)
+{
+	const struct stream_control control = { take_message, d };
+	const struct waiting_room room = {
+		.cell_name = d->cell_name,
+		.found = found_cell,
+		.decide = decide,
+		.went = went,
+		.context = d,
+	};
+	const struct restore_options o = {
+		.input = d->link.in,
+		.jobs = d->options->jobs,
+		.stdio = d->options->stdio,
+		.stdio_file = d->options->stdio_file,
+		.detached = true,
+		.externals = d->options->externals,
+		.externals_count = d->options->externals_count,
+		.ready = ready,
+		.ready_context = d,
+		.connection = &control,
+		.waiting_room = &room,
+	};
+	ProtobufCMessage *image;
+
+	if (link_expect(&d->link, MESSAGE_IMAGE, PATIENCE * d->link.timeout_ms, &image, err))
+		return -1;
+	protobuf_c_message_free_unpacked(image, NULL);
+	return link_fault(&d->link, "receive-image", err) ||
+			       restore(&o, &d->report->restore, err) ?
+		       -1 :
+		       0;
+}
+
+/* ---- the conversation ---- */
+
+static int answer_requirements(struct destination *d, struct error *err)
+{
+	struct blockers blockers = { 0 };
+	ProtobufCMessage *message;
+	MigrateVerdict *verdict;
+	int r;
+
+	if (link_expect(&d->link, MESSAGE_REQUIREMENTS, PATIENCE * d->link.timeout_ms, &message,
+			err))
+		return -1;
+	r = requirements_check((MigrateRequirements *)message, &blockers, err);
+	protobuf_c_message_free_unpacked(message, NULL);
+	/* From our consent on, an id that nobody knows was given up. */
+	if (!r && !blockers.list.count)
+		r = record_write(&d->record, RECORD_PREPARING, err);
+	verdict = r ? NULL : verdict_make(&blockers, err);
+	if (!verdict || link_fault(&d->link, "receive-verdict", err) ||
+	    link_send(&d->link, MESSAGE_VERDICT, &verdict->base, err))
+		r = -1;
+	else if (blockers.list.count)
+		r = error_set(err, ERROR_BLOCKED, 0, "the tree cannot run here: %s: %s",
+			      blockers.list.items[0].object, blockers.list.items[0].reason);
+	if (verdict)
+		migrate_verdict__free_unpacked(verdict, NULL);
+	blockers_release(&blockers);
+	return r;
+}
+
+static void settle(struct destination *d)
+{
+	_cleanup_error_ struct error ignored = ERROR_INIT;
+	ProtobufCMessage *message;
+
+	if (link_expect(&d->link, MESSAGE_DONE, PATIENCE * d->link.timeout_ms, &message,
+			&ignored)) {
+		log_info("%s: the record stays", ignored.message);
+		return;
+	}
+	protobuf_c_message_free_unpacked(message, NULL);
+	if (record_remove(&d->record, &ignored))
+		log_notice("%s", ignored.message);
+}
+
+static int receive(struct destination *d, struct error *err)
+{
+	_cleanup_error_ struct error failed = ERROR_INIT;
+	char id[RECORD_ID_TEXT];
+	int r;
+
+	record_id_text(d->report->id, id);
+	snprintf(d->cell_name, sizeof(d->cell_name), "criu-lite-%.12s-in", id);
+	if (record_begin(&d->record, d->state_directory, SIDE_DESTINATION, d->report->id, err))
+		return -1;
+	r = answer_requirements(d, err) || restore_tree(d, err) ? -1 : 0;
+	d->report->runs_here = d->runs;
+	if (!r)
+		settle(d);
+	/* A process of ours may have died in the middle of it. */
+	else if (d->record.phase == RECORD_COMMITTED)
+		r = resolve_destination(&d->record, &d->report->runs_here, &failed) ||
+				    !d->report->runs_here ?
+			    -1 :
+			    0;
+	else if (record_remove(&d->record, &failed))
+		log_notice("%s", failed.message);
+	return r;
+}
+
+static int answer(struct destination *d, struct error *err)
+{
+	MigrateAnswer m = MIGRATE_ANSWER__INIT;
+	ProtobufCMessage *message;
+	bool runs = false;
+	int there;
+
+	d->report->asked = true;
+	if (link_expect(&d->link, MESSAGE_ASK, d->link.timeout_ms, &message, err))
+		return -1;
+	protobuf_c_message_free_unpacked(message, NULL);
+	there = record_load(&d->record, d->state_directory, SIDE_DESTINATION, d->report->id,
+			    d->link.timeout_ms, err);
+	if (there < 0 && err->os_error == EWOULDBLOCK) {
+		error_clear(err);
+		m.outcome = MIGRATE_ANSWER__OUTCOME__UNDECIDED;
+		return link_send(&d->link, MESSAGE_ANSWER, &m.base, err);
+	}
+	if (there < 0 || (there && resolve_destination(&d->record, &runs, err)))
+		return -1;
+	m.outcome = runs ? MIGRATE_ANSWER__OUTCOME__RUNNING : MIGRATE_ANSWER__OUTCOME__NEVER;
+	m.has_pid = runs;
+	m.pid = d->record.pid;
+	if (link_send(&d->link, MESSAGE_ANSWER, &m.base, err))
+		return -1;
+	if (runs)
+		settle(d);
+	return 0;
+}
+
+static int converse(struct destination *d, struct error *err)
+{
+	bool asks;
+
+	d->state_directory = record_directory(d->options->state_directory, err);
+	if (d->state_directory < 0 ||
+	    record_destination_name(d->state_directory, d->name, err) ||
+	    hello_hear(&d->link, d->name, d->report->id, &asks, err))
+		return -1;
+	return asks ? answer(d, err) : receive(d, err);
+}
+
+int destination_serve(const struct receive_options *options, struct link *link,
+		      struct receive_report *report, struct error *err)
+{
+	struct destination *d = mmap(NULL, sizeof(*d), PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int r;
+
+	*report = (struct receive_report){ 0 };
+	if (d == MAP_FAILED)
+		return error_set(err, ERROR_FAILED, errno, "migration");
+	*d = (struct destination){ .options = options, .report = report, .link = *link };
+	d->state_directory = d->record.lock_fd = -1;
+	r = converse(d, err);
+	if (r) {
+		link_explain(&d->link, err);
+		/* Who has not said HELLO gets no word. */
+		if (d->link.received)
+			link_abort(&d->link, err);
+	}
+	record_release(&d->record);
+	fd_close(&d->state_directory);
+	*link = d->link;
+	munmap(d, sizeof(*d));
+	return r;
+}

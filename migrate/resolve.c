@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "migrate/resolve.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "images/migration.pb-c.h"
+#include "migrate/hello.h"
+#include "migrate/silence.h"
+
+enum { FIRST_PAUSE_MS = 200 };
+
+/* The tree runs elsewhere: none of its connections may be told that it ends here. */
+static int end_here(struct record_file *r, struct error *err)
+{
+	_cleanup_cell_ struct cell cell = CELL_NONE;
+	_cleanup_silence_ struct silence silence = { 0 };
+	int there = record_open_cell(r, &cell, err);
+
+	if (there < 0)
+		return -1;
+	if (there && (silence_cell(&silence, &cell, err) || cell_kill(&cell, err) ||
+		      cell_dissolve(&cell, err)))
+		return -1;
+	return record_remove(r, err);
+}
+
+int resolve_here(struct record_file *r, struct error *err)
+{
+	_cleanup_cell_ struct cell cell = CELL_NONE;
+	int there = record_open_cell(r, &cell, err);
+
+	if (there < 0 ||
+	    (there && (cell_thaw(&cell, err) || cell_dissolve(&cell, err))))
+		return -1;
+	return record_remove(r, err);
+}
+
+static int ask(struct record_file *r, struct link *l, MigrateAnswer__Outcome *ret,
+	       struct error *err)
+{
+	MigrateAsk m = MIGRATE_ASK__INIT;
+	uint8_t destination[ID_SIZE];
+	ProtobufCMessage *answer;
+
+	if (hello_say(l, r->id, true, destination, err))
+		return -1;
+	if (memcmp(destination, r->destination, ID_SIZE))
+		return error_set(err, ERROR_PEER, 0,
+				 "this is not the destination that was asked before");
+	if (link_send(l, MESSAGE_ASK, &m.base, err) ||
+	    link_expect(l, MESSAGE_ANSWER, 2 * l->timeout_ms, &answer, err))
+		return -1;
+	*ret = ((MigrateAnswer *)answer)->outcome;
+	protobuf_c_message_free_unpacked(answer, NULL);
+	return 0;
+}
+
+/* One try: 1 when it was decided. */
+static int try_to_resolve(struct record_file *r, const struct transport_options *transport,
+			  const char *where, enum resolved *ret, struct error *err)
+{
+	_cleanup_error_ struct error ignored = ERROR_INIT;
+	MigrateDone done = MIGRATE_DONE__INIT;
+	MigrateAnswer__Outcome outcome = MIGRATE_ANSWER__OUTCOME__UNDECIDED;
+	struct link l;
+	int result;
+
+	if (transport_connect(transport, where, &l, err))
+		return -1;
+	result = ask(r, &l, &outcome, err);
+	if (!result && outcome == MIGRATE_ANSWER__OUTCOME__UNDECIDED)
+		result = error_set(err, ERROR_PEER, 0, "the destination has not decided yet");
+	if (!result) {
+		*ret = outcome == MIGRATE_ANSWER__OUTCOME__RUNNING ? RESOLVED_THERE :
+								     RESOLVED_HERE;
+		result = (*ret == RESOLVED_THERE ? end_here : resolve_here)(r, err);
+	}
+	if (!result && link_send(&l, MESSAGE_DONE, &done.base, &ignored))
+		log_info("%s", ignored.message);
+	link_release(&l);
+	return result;
+}
+
+int resolve_source(struct record_file *r, const struct transport_options *transport,
+		   const char *where, int tries, enum resolved *ret, struct error *err)
+{
+	int i, pause_ms = FIRST_PAUSE_MS;
+
+	if (r->phase != RECORD_COMMITTING) {
+		*ret = RESOLVED_HERE;
+		return resolve_here(r, err);
+	}
+	if (!where && !transport->via)
+		return error_set(err, ERROR_USAGE, 0, "where is the destination? HOST:PORT is missing");
+	for (i = 1; try_to_resolve(r, transport, where, ret, err); i++) {
+		if (i == tries)
+			return -1;
+		log_info("%s; once more", err->message);
+		error_clear(err);
+		nanosleep(&(struct timespec){ .tv_sec = pause_ms / 1000,
+					      .tv_nsec = pause_ms % 1000 * 1000000l },
+			  NULL);
+		pause_ms *= 2;
+	}
+	return 0;
+}
+
+int resolve_destination(struct record_file *r, bool *ret_runs, struct error *err)
+{
+	_cleanup_cell_ struct cell cell = CELL_NONE;
+	int there = record_open_cell(r, &cell, err);
+
+	if (there < 0)
+		return -1;
+	*ret_runs = r->phase == RECORD_COMMITTED;
+	if (*ret_runs) {
+		if (there && cell_thaw(&cell, err))
+			return -1;
+		return there ? cell_dissolve(&cell, err) : 0;
+	}
+	if (there && (cell_kill(&cell, err) || cell_dissolve(&cell, err)))
+		return -1;
+	return record_remove(r, err);
+}

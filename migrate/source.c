@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "migrate/source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "freeze/cell.h"
+#include "images/migration.pb-c.h"
+#include "migrate/hello.h"
+#include "migrate/record.h"
+#include "migrate/requirements.h"
+#include "migrate/resolve.h"
+#include "steps/parting.h"
+#include "steps/target.h"
+
+enum {
+	READY_TIMEOUTS = 6,	/* so many --timeout for the destination to finish */
+	CELL_NAME_SIZE = 32,
+};
+
+/* Shared with the process that stands in the tree's namespaces while it is saved. */
+struct source {
+	const struct migrate_options *options;
+	struct migrate_report *report;
+	struct preflight before;
+	struct container container;
+	MigrateRequirements *requirements;
+	struct link link;
+	int state_directory;
+	struct record_file record;
+	struct cell cell;
+	uint64_t begun_ns, sealed_ns, ready_ns, committed_ns, running_ns;
+	bool committed;
+	/* The record and the cell are settled, or must stay for those who ask again. */
+	bool hands_off;
+	int pid;
+};
+
+static void say(const struct source *s, const char *what)
+{
+	if (s->options->progress)
+		s->options->progress(s->options->progress_context, what);
+}
+
+static int look(void *context, struct error *err)
+{
+	struct source *s = context;
+	const struct target *target = s->options->target;
+	struct blockers blockers = { 0 };
+	int r;
+
+	s->container = (struct container){ .host_root = -1, .host_net = -1, .host_self = -1 };
+	s->container.cgroups = &target->cgroups;
+	if (target->container.runtime)
+		s->container.runtime = &target->container;
+	s->before.container = &s->container;
+	say(s, "looking at the tree");
+	r = preflight_look(&s->before, target->pid, &blockers, err) ||
+			    target_check(target, &blockers, err) || blockers_error(&blockers, err) ?
+		    -1 :
+		    0;
+	blockers_release(&blockers);
+	if (r)
+		return -1;
+	s->requirements = requirements_collect(&s->before, target->pid, false, err);
+	return s->requirements ? 0 : -1;
+}
+
+static int connect_there(void *context, struct error *err)
+{
+	struct source *s = context;
+
+	say(s, "connecting");
+	return transport_check(&s->options->transport, err) ||
+			       transport_connect(&s->options->transport, s->options->where,
+						 &s->link, err) ?
+		       -1 :
+		       0;
+}
+
+static int begin_record(void *context, struct error *err)
+{
+	struct source *s = context;
+
+	s->state_directory = record_directory(s->options->state_directory, err);
+	if (s->state_directory < 0 ||
+	    record_begin(&s->record, s->state_directory, SIDE_SOURCE, s->report->id, err))
+		return -1;
+	s->record.pid = s->options->target->pid;
+	if (s->options->where)
+		strlcpy(s->record.peer, s->options->where, sizeof(s->record.peer));
+	return 0;
+}
+
+static void end_record(void *context)
+{
+	struct source *s = context;
+	_cleanup_error_ struct error failed = ERROR_INIT;
+
+	if (!s->hands_off && s->record.lock_fd >= 0 && record_remove(&s->record, &failed))
+		log_notice("%s", failed.message);
+	record_release(&s->record);
+}
+
+static int greet(void *context, struct error *err)
+{
+	struct source *s = context;
+
+	return hello_say(&s->link, s->report->id, false, s->record.destination, err);
+}
+
+/* A verdict's blockers are foreign text. */
+static int refuse(MigrateVerdict *m, struct error *err)
+{
+	_cleanup_buffer_ struct buffer text = { 0 };
+	size_t i;
+
+	for (i = 0; i < m->n_blockers; i++) {
+		MigrateBlocker *b = m->blockers[i];
+		char *line;
+		int size = asprintf(&line, "\n  %s: %s%s%s%s", b->object, b->reason,
+				    b->remedy ? " (" : "", b->remedy ?: "", b->remedy ? ")" : "");
+
+		if (size < 0 || buffer_append(&text, line, size + 1))
+			return error_set(err, ERROR_FAILED, ENOMEM, "verdict");
+		text.size--;
+		link_make_printable(line);
+		free(line);
+	}
+	link_make_printable(text.data);
+	return error_set(err, ERROR_BLOCKED, 0,
+			 "the tree cannot run on the destination, nothing was touched:%s",
+			 text.data);
+}
+
+static int ask_for_verdict(void *context, struct error *err)
+{
+	struct source *s = context;
+	ProtobufCMessage *answer;
+	int r;
+
+	say(s, "asking the destination");
+	if (link_fault(&s->link, "migrate-requirements", err) ||
+	    link_send(&s->link, MESSAGE_REQUIREMENTS, &s->requirements->base, err) ||
+	    link_expect(&s->link, MESSAGE_VERDICT, s->link.timeout_ms, &answer, err))
+		return -1;
+	r = ((MigrateVerdict *)answer)->n_blockers ? refuse((MigrateVerdict *)answer, err) : 0;
+	protobuf_c_message_free_unpacked(answer, NULL);
+	return r;
+}
+
+/* The tree must be held by a cgroup alone while it is not known whose it is. */
+static int find_cell(void *context, struct error *err)
+{
+	struct source *s = context;
+	const struct target *target = s->options->target;
+	_cleanup_pid_list_ struct pid_list tree = { 0 };
+	char name[CELL_NAME_SIZE], id[RECORD_ID_TEXT];
+
+	if (preflight_pids(&s->before, &tree, err) ||
+	    cell_find(&s->cell, &tree, target->cgroup, err))
+		return -1;
+	if (s->cell.freezer.was_frozen) {
+		error_set(err, ERROR_BLOCKED, 0, "the cgroup %s is frozen", s->cell.freezer.path);
+		return error_hint(err, "thaw it first");
+	}
+	if (!s->cell.freezer.path) {
+		record_id_text(s->report->id, id);
+		snprintf(name, sizeof(name), "criu-lite-%.12s", id);
+		if (cell_plan(&s->cell, &tree, name, err))
+			return -1;
+	}
+	if (record_note_cell(&s->record, &s->cell, err) ||
+	    record_write(&s->record, RECORD_PREPARING, err))
+		return -1;
+	if (!s->cell.made)
+		return 0;
+	return cell_make(&s->cell, err) || cell_add_tree(&s->cell, target->pid, err) ? -1 : 0;
+}
+
+static void leave_cell(void *context)
+{
+	struct source *s = context;
+	_cleanup_error_ struct error failed = ERROR_INIT;
+
+	if (!s->hands_off && cell_dissolve(&s->cell, &failed))
+		log_notice("%s", failed.message);
+	cell_release(&s->cell);
+}
+
+/* From COMMIT on, only an answer decides. */
+static int commit(struct source *s, struct parting *parting, struct error *err)
+{
+	MigrateCommit m = MIGRATE_COMMIT__INIT;
+	ProtobufCMessage *answer;
+
+	s->committed = parting->unknown = true;
+	if (link_send(&s->link, MESSAGE_COMMIT, &m.base, err))
+		return -1;
+	s->committed_ns = now_ns();
+	if (link_fault(&s->link, "migrate-committed", err) ||
+	    link_expect(&s->link, MESSAGE_RUNNING, s->link.timeout_ms, &answer, err))
+		return -1;
+	s->running_ns = now_ns();
+	s->pid = ((MigrateRunning *)answer)->pid;
+	protobuf_c_message_free_unpacked(answer, NULL);
+	if (link_fault(&s->link, "migrate-running", err))
+		return -1;
+	parting->unknown = false;
+	return 0;
+}
+
+/* Called once the image is sealed, with the tree frozen and nothing of us in it. */
+static int offer(void *context, struct parting *parting, struct error *err)
+{
+	struct source *s = context;
+	ProtobufCMessage *answer;
+
+	s->sealed_ns = now_ns();
+	if (link_fault(&s->link, "migrate-sealed", err) ||
+	    link_expect(&s->link, MESSAGE_READY, READY_TIMEOUTS * s->link.timeout_ms, &answer, err))
+		return -1;
+	protobuf_c_message_free_unpacked(answer, NULL);
+	s->ready_ns = now_ns();
+	if (link_fault(&s->link, "migrate-ready", err) ||
+	    record_write(&s->record, RECORD_COMMITTING, err) ||
+	    link_fault(&s->link, "migrate-recorded", err) || parting_bind(parting, err) ||
+	    link_fault(&s->link, "migrate-bound", err))
+		return -1;
+	return commit(s, parting, err);
+}
+
+/* The connection broke at the wrong moment: the answer comes over another one. */
+static int ask(struct source *s, struct error *err)
+{
+	_cleanup_error_ struct error why = *err;
+	char id[RECORD_ID_TEXT];
+	enum resolved resolved;
+
+	*err = ERROR_INIT;
+	s->hands_off = true;
+	link_close(&s->link);
+	log_notice("%s; asking the destination what became of it", why.message);
+	record_id_text(s->report->id, id);
+	if (resolve_source(&s->record, &s->options->transport, s->options->where, RESOLVE_TRIES,
+			   &resolved, err)) {
+		error_wrap(err, "the destination may run the tree, so it stays frozen here");
+		return error_hint(err, "criu-lite migrate --resolve %s", id);
+	}
+	if (resolved == RESOLVED_HERE) {
+		*err = why;
+		why = ERROR_INIT;
+		return -1;
+	}
+	s->report->asked = true;
+	return 0;
+}
+
+static int send_image(void *context, struct error *err)
+{
+	struct source *s = context;
+	struct checkpoint_options o = {
+		.pid = s->options->target->pid,
+		.target = s->options->target,
+		.output = s->link.out,
+		.afterwards = AFTERWARDS_KILL,
+		.stream = s->options->stream,
+		.offer = offer,
+		.offer_context = s,
+	};
+	MigrateImage m = MIGRATE_IMAGE__INIT;
+	int r;
+
+	if (link_fault(&s->link, "migrate-image", err) ||
+	    link_send(&s->link, MESSAGE_IMAGE, &m.base, err))
+		return -1;
+	say(s, "sending the image");
+	r = checkpoint(&o, &s->report->checkpoint, err);
+	if (r && (!s->committed || ask(s, err)))
+		return -1;
+	s->report->runs_there = true;
+	return 0;
+}
+
+static int settle(void *context, struct error *err)
+{
+	struct source *s = context;
+	_cleanup_error_ struct error ignored = ERROR_INIT;
+	MigrateDone m = MIGRATE_DONE__INIT;
+
+	if (s->report->asked)
+		return 0;
+	if (record_remove(&s->record, &ignored) || link_send(&s->link, MESSAGE_DONE, &m.base,
+							       &ignored))
+		log_info("%s", ignored.message);
+	return 0;
+}
+
+static const struct step steps[] = {
+	{ "migrate-look", look, NULL },
+	{ "migrate-connect", connect_there, NULL },
+	{ "migrate-record", begin_record, end_record },
+	{ "migrate-greet", greet, NULL },
+	{ "migrate-verdict", ask_for_verdict, NULL },
+	{ "migrate-cell", find_cell, leave_cell },
+	{ "migrate-send", send_image, NULL },
+	{ "migrate-settle", settle, NULL },
+};
+
+static void count(struct source *s)
+{
+	struct migrate_report *r = s->report;
+	uint64_t frozen_ns = r->checkpoint.frozen_at_ns;
+
+	r->pid = s->pid;
+	r->total_ns = now_ns() - s->begun_ns;
+	if (!s->running_ns)
+		return;
+	r->saving_ns = s->sealed_ns - frozen_ns;
+	r->ready_ns = s->ready_ns - s->sealed_ns;
+	r->commit_ns = s->committed_ns - s->ready_ns;
+	r->running_ns = s->running_ns - s->committed_ns;
+	r->downtime_ns = s->running_ns - frozen_ns;
+}
+
+int migrate(const struct migrate_options *options, struct migrate_report *report,
+	    struct error *err)
+{
+	struct source *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int r;
+
+	_Static_assert(ARRAY_SIZE(steps) <= MIGRATE_STEPS_MAX, "room for all times");
+	*report = (struct migrate_report){ .steps = ARRAY_SIZE(steps) };
+	if (s == MAP_FAILED)
+		return error_set(err, ERROR_FAILED, errno, "migration");
+	if (getrandom(report->id, ID_SIZE, 0) != ID_SIZE)
+		return error_set(err, ERROR_FAILED, errno, "random bytes");
+	*s = (struct source){ .options = options, .report = report, .begun_ns = now_ns() };
+	s->state_directory = s->record.lock_fd = -1;
+	s->cell = CELL_NONE;
+	link_init(&s->link, SIDE_SOURCE, -1, -1, 0);
+	r = steps_run(steps, ARRAY_SIZE(steps), s, report->times, err);
+	count(s);
+	if (r) {
+		link_explain(&s->link, err);
+		link_abort(&s->link, err);
+	} else {
+		end_record(s);
+		leave_cell(s);
+	}
+	link_release(&s->link);
+	fd_close(&s->state_directory);
+	preflight_release(&s->before);
+	if (s->requirements)
+		migrate_requirements__free_unpacked(s->requirements, NULL);
+	munmap(s, sizeof(*s));
+	return r;
+}

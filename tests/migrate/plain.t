@@ -1,0 +1,44 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A plain process tree moves to another pid namespace and back; what cannot move is not touched."""
+
+import os
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from worlds import Failed, Receiver, Scene, migrate, run
+
+
+def there_and_back():
+    """A program moves there and back again."""
+    with Scene() as scene:
+        here, there = scene.worlds
+        with Receiver(there) as there_listens, Receiver(here) as here_listens:
+            for _ in range(2):
+                report = migrate(here, "-t", scene.counter.pid, there_listens.where, "--json")
+                scene.expect_at(there)
+                if not report["runs_there"] or report["downtime_ns"]["all"] <= 0:
+                    raise Failed(f"the report: {report}")
+                migrate(there, "-t", scene.counter.pid, here_listens.where,
+                        "--compress", "zstd")
+                scene.expect_at(here)
+        scene.expect_clean()
+
+
+def taken():
+    """A process id that is taken is a reason, named before anything is touched."""
+    with Scene() as scene:
+        here, there = scene.worlds
+        with Receiver(there) as listens:
+            migrate(here, "-t", scene.counter.pid, listens.where)
+            scene.expect_at(there)
+            with Receiver(there) as again:
+                words = migrate(there, "-t", scene.counter.pid, again.where, expect=3)
+        if f"process id {scene.counter.pid}" not in words or "taken" not in words:
+            raise Failed("it says: " + words)
+        scene.expect_at(there)
+        scene.expect_clean()
+
+
+sys.exit(run([there_and_back, taken]))
