@@ -319,14 +319,32 @@ static int save_hierarchy(struct saving *s, Cgroup *m, const struct proc_cgroups
 	return 0;
 }
 
+/*
+ * The paths as the tree's root sees them: /proc shows them as its reader's cgroup namespace has
+ * them. The controller is not in that of the tree, and is back in its own afterwards.
+ */
+static int read_inside(const struct dump *d, struct proc_cgroups *ret, struct error *err)
+{
+	int proc = d->tasks.items[0]->proc_fd;
+	_cleanup_fd_ int ours = open("/proc/self/ns/cgroup", O_RDONLY | O_CLOEXEC);
+	_cleanup_fd_ int its = openat(proc, "ns/cgroup", O_RDONLY | O_CLOEXEC);
+	int r;
+
+	if (ours < 0 || its < 0 || setns(its, CLONE_NEWCGROUP))
+		return error_set(err, ERROR_TARGET, errno, "cannot look into the cgroup namespace");
+	r = proc_read_cgroups(proc, ret, err);
+	if (setns(ours, CLONE_NEWCGROUP))
+		return error_set(err, ERROR_FAILED, errno, "cannot leave the cgroup namespace");
+	return r;
+}
+
 static int save_all(struct saving *s, Cgroup *m, struct error *err)
 {
 	const struct cgroups *c = s->d->container.cgroups;
 	_cleanup_proc_cgroups_ struct proc_cgroups inside = { 0 };
 	bool own = s->d->container.namespaces & CLONE_NEWCGROUP;
 
-	if (list_known(s, err) ||
-	    (own && proc_read_cgroups(s->d->tasks.items[0]->proc_fd, &inside, err)))
+	if (list_known(s, err) || (own && read_inside(s->d, &inside, err)))
 		return -1;
 	m->hierarchies = calloc(c->roots.count, sizeof(*m->hierarchies));
 	if (!m->hierarchies)
