@@ -9,6 +9,7 @@
 /* What a tree has as a whole. */
 extern const struct kind cgroup_kind;
 extern const struct kind mounts_kind;
+extern const struct kind runtime_kind;
 
 /* Objects: inodes that mappings and descriptors share. */
 extern const struct kind file_kind;
@@ -96,6 +97,7 @@ const struct kind *const kinds_table[] = {
 	/* The tree as a whole. */
 	&cgroup_kind,
 	&mounts_kind,
+	&runtime_kind,
 
 	/* Objects. */
 	&file_kind,

@@ -268,6 +268,28 @@ static int read_state(int dir, const struct runtime_container *c, struct buffer 
 	return 0;
 }
 
+/* `runc exec` reads it. Its absence is the operator's affair. */
+static void read_config(struct runtime_container *c)
+{
+	_cleanup_free_ char *path = NULL;
+	_cleanup_fd_ int fd = -1;
+	struct buffer text = { 0 };
+	struct stat st;
+
+	if (!c->bundle || asprintf(&path, "%s/config.json", c->bundle) < 0) {
+		path = NULL;
+		return;
+	}
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_size > STATE_MAX ||
+	    read_fd_to_end(fd, &text)) {
+		buffer_release(&text);
+		return;
+	}
+	c->config = text.data;
+	c->config_size = text.size;
+}
+
 static int find(struct runtime_container *ret, const char *root, const char *id,
 		struct error *err)
 {
@@ -290,6 +312,7 @@ static int find(struct runtime_container *ret, const char *root, const char *id,
 		error_set(err, ERROR_TARGET, 0, "container %s: it was created, but not started", id);
 		return error_hint(err, "runc start %s", id);
 	}
+	read_config(ret);
 	return 0;
 }
 
@@ -329,17 +352,13 @@ static bool is_own_cgroup(const char *path)
 	       !lstat(path, &st) && !lstat(parent, &above) && st.st_dev == above.st_dev;
 }
 
-static int forget(const struct runtime_container *c, struct error *err)
+static int forget_state(const struct runtime_container *c, struct error *err)
 {
 	_cleanup_free_ char *path = directory_of(c);
-	const struct runtime_cgroup *cgroup;
 	_cleanup_fd_ int dir = -1;
 
 	if (!path)
 		return no_memory(c, err);
-	array_for(cgroup, &c->cgroups)
-		if (is_own_cgroup(cgroup->directory))
-			remove_cgroup(cgroup->directory);
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0 && errno == ENOENT)
 		return 0;
@@ -349,6 +368,15 @@ static int forget(const struct runtime_container *c, struct error *err)
 	return 0;
 }
 
+static void forget_cgroups(const struct runtime_container *c)
+{
+	const struct runtime_cgroup *cgroup;
+
+	array_for(cgroup, &c->cgroups)
+		if (is_own_cgroup(cgroup->directory))
+			remove_cgroup(cgroup->directory);
+}
+
 const struct runtime runc_runtime = {
 	.name = "runc",
 	.help = "runc(8)",
@@ -356,5 +384,7 @@ const struct runtime runc_runtime = {
 	.parse = parse,
 	.directory = directory_of,
 	.write = runc_write,
-	.forget = forget,
+	.config_file = runc_config_file,
+	.forget_state = forget_state,
+	.forget_cgroups = forget_cgroups,
 };

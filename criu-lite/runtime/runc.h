@@ -9,6 +9,7 @@
 /* Text of the state of the container in its new place; malloc'ed, NULL on error. */
 char *runc_state_here(const struct runtime_container *c, const struct runtime_place *place,
 		      struct error *err);
+char *runc_config_file(const struct runtime_container *c, const char *rootfs);
 int runc_write(const struct runtime_container *c, const struct runtime_place *place,
 	       struct error *err);
 

@@ -12,10 +12,11 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "runtime/runc.h"
 
 /* As runc makes them. */
-enum { ROOT_MODE = 0700, DIRECTORY_MODE = 0711, STATE_MODE = 0600 };
+enum { ROOT_MODE = 0700, DIRECTORY_MODE = 0711, STATE_MODE = 0600, CONFIG_MODE = 0644 };
 
 static const char *const part_name = "state.json.part";
 
@@ -187,6 +188,35 @@ static int write_state(struct making *m, const struct runtime_container *c, cons
 	return 0;
 }
 
+char *runc_config_file(const struct runtime_container *c, const char *rootfs)
+{
+	_cleanup_free_ char *bundle = rootfs ? bundle_here(c, rootfs) : NULL;
+	char *path;
+
+	if (!bundle && !c->bundle)
+		return NULL;
+	return asprintf(&path, "%s/config.json", bundle ? bundle : c->bundle) < 0 ? NULL : path;
+}
+
+/* In a bundle that came without it. There may be none at all: then `runc exec` says so. */
+static void write_config(const struct runtime_container *c, const struct runtime_place *place)
+{
+	_cleanup_free_ char *file = runc_config_file(c, place->rootfs), *path = NULL;
+	_cleanup_fd_ int fd = -1;
+
+	if (!c->config || !file || asprintf(&path, "%s%s", place->prefix, file) < 0) {
+		path = NULL;
+		return;
+	}
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, CONFIG_MODE);
+	if (fd < 0 && errno != EEXIST)
+		log_info("%s: %s", file, strerror(errno));
+	if (fd >= 0 && write_full(fd, c->config, c->config_size)) {
+		log_notice("%s: %s", file, strerror(errno));
+		unlink(path);
+	}
+}
+
 int runc_write(const struct runtime_container *c, const struct runtime_place *place,
 	       struct error *err)
 {
@@ -201,6 +231,8 @@ int runc_write(const struct runtime_container *c, const struct runtime_place *pl
 		unlinkat(m.fd, part_name, 0);
 	if (r && m.made)
 		rmdir(m.path);
+	if (!r)
+		write_config(c, place);
 	fd_close(&m.fd);
 	free(m.path);
 	return r;

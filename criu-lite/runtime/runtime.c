@@ -109,7 +109,8 @@ int runtime_write(const struct runtime_container *c, const struct runtime_place 
 
 int runtime_forget(const struct runtime_container *c, struct error *err)
 {
-	return c->runtime->forget(c, err);
+	c->runtime->forget_cgroups(c);
+	return c->runtime->forget_state(c, err);
 }
 
 int runtime_free(const struct runtime_container *c, bool *ret_there, struct error *err)
@@ -153,5 +154,6 @@ void runtime_container_release(struct runtime_container *c)
 	free(c->bundle);
 	free(c->rootfs);
 	free(c->state);
+	free(c->config);
 	*c = (struct runtime_container){ 0 };
 }

@@ -44,6 +44,8 @@ struct runtime_container {
 	ARRAY_OF(struct runtime_namespace) namespaces;
 	char *state;		/* text of the runtime's file, from which one is made elsewhere */
 	size_t state_size;
+	char *config;		/* text of the config.json in the bundle; NULL: not there */
+	size_t config_size;
 };
 
 /* What changes when a container comes to run elsewhere. */
@@ -68,11 +70,18 @@ struct runtime {
 	/* What find() makes of the text; .runtime, .root, .id are set. */
 	int (*parse)(struct runtime_container *ret, const char *text, size_t size,
 		     struct error *err);
-	/* The directory that write() makes and forget() removes; malloc'ed, NULL without memory. */
+	/* The directory that write() makes and forget_state() removes; malloc'ed, NULL without
+	 * memory. */
 	char *(*directory)(const struct runtime_container *c);
 	int (*write)(const struct runtime_container *c, const struct runtime_place *place,
 		     struct error *err);
-	int (*forget)(const struct runtime_container *c, struct error *err);
+	/* The file that write() makes where there is none, as `exec` wants it: the configuration in
+	 * the bundle; malloc'ed, NULL when there is no bundle, or without memory. */
+	char *(*config_file)(const struct runtime_container *c, const char *rootfs);
+	/* That it is gone already is no error. */
+	int (*forget_state)(const struct runtime_container *c, struct error *err);
+	/* Removes the cgroups in which there is nobody. */
+	void (*forget_cgroups)(const struct runtime_container *c);
 };
 
 extern const struct runtime *const runtimes[];	/* ended by NULL */
