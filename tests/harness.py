@@ -2,8 +2,11 @@
 """What the runners share: adopting and ending processes, and criu-lite itself."""
 
 import ctypes
+import fcntl
 import os
 import signal
+import socket
+import struct
 import sys
 import time
 
@@ -23,13 +26,15 @@ def become_subreaper():
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
-CLONE_NEWNS, CLONE_NEWIPC = 0x20000, 0x8000000
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWNET = 0x20000, 0x8000000, 0x40000000
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 
 
 def own(things):
     """Gives this process and those it will start what no other test has: "terminals" (a devpts
-    instance, so that their numbers are free) and "ipc" (an IPC namespace)."""
+    instance, so that their numbers are free), "ipc" (an IPC namespace) and "network" (a namespace
+    with lo, in which everybody may ping)."""
     libc = ctypes.CDLL(None, use_errno=True)
 
     def call(function, *arguments):
@@ -38,12 +43,18 @@ def own(things):
 
     if not things:
         return
-    call(libc.unshare, CLONE_NEWNS | (CLONE_NEWIPC if "ipc" in things else 0))
+    call(libc.unshare, CLONE_NEWNS | (CLONE_NEWIPC if "ipc" in things else 0) |
+         (CLONE_NEWNET if "network" in things else 0))
     call(libc.mount, b"none", b"/", None, MS_REC | MS_PRIVATE, None)
     if "terminals" in things:
         call(libc.mount, b"devpts", b"/dev/pts", b"devpts", 0,
              b"newinstance,ptmxmode=0666,mode=0620")
         call(libc.mount, b"/dev/pts/ptmx", b"/dev/ptmx", None, MS_BIND, None)
+    if "network" in things:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
+        with open("/proc/sys/net/ipv4/ping_group_range", "w") as file:
+            file.write("0 2147483647")
 
 
 def reset_signals():

@@ -26,7 +26,7 @@
  *     test: options=--stdio null           more options for criu-lite restore
  *     test: checkpoint=--compress none     more options for criu-lite checkpoint
  *     test: ignore=timers,Cpus_allowed     these may look otherwise afterwards (tests/looks.py)
- *     test: own=terminals,ipc              a devpts instance, an IPC namespace of its own
+ *     test: own=terminals,ipc,network      a devpts instance, IPC and network namespaces of its own
  *     test: between=ipcrm --all            a command before each restore, in the scratch directory
  *     test: unsteady                       the tree changes by itself: do not compare its looks
  *     build: -lcap                         more compiler flags

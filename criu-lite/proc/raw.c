@@ -54,14 +54,14 @@ static bool scan_row(struct scan *s, bool v6, struct proc_raw *raw, uint64_t *in
 	return scan_u64(s, inode) && scan_blanks(s);
 }
 
-int proc_parse_raw(const char *text, size_t size, bool v6, ino_t inode, struct proc_raw *ret,
-		   struct error *err)
+int proc_parse_raw(const char *file, const char *text, size_t size, bool v6, ino_t inode,
+		   struct proc_raw *ret, struct error *err)
 {
 	struct proc_text t;
 	struct scan line;
 
 	*ret = (struct proc_raw){ 0 };
-	if (proc_text_open(&t, v6 ? "net/raw6" : "net/raw", text, size, err))
+	if (proc_text_open(&t, file, text, size, err))
 		return -1;
 	if (!proc_text_next(&t, &line) || !scan_blanks(&line) || !scan_text(&line, "sl"))
 		return proc_text_error(&t, "no headings", err);
@@ -79,14 +79,18 @@ int proc_parse_raw(const char *text, size_t size, bool v6, ino_t inode, struct p
 	return 0;
 }
 
-int proc_read_raw(int pid_dir, bool v6, ino_t inode, struct proc_raw *ret, struct error *err)
+int proc_read_raw(int pid_dir, bool ping, bool v6, ino_t inode, struct proc_raw *ret,
+		  struct error *err)
 {
+	static const char *const files[2][2] = { { "net/raw", "net/raw6" },
+						 { "net/icmp", "net/icmp6" } };
 	_cleanup_buffer_ struct buffer text = { 0 };
+	const char *file = files[ping][v6];
 	int found;
 
 	*ret = (struct proc_raw){ 0 };
-	if (proc_read_text(pid_dir, v6 ? "net/raw6" : "net/raw", &text, err))
+	if (proc_read_text(pid_dir, file, &text, err))
 		return -1;
-	found = proc_parse_raw(text.data, text.size, v6, inode, ret, err);
+	found = proc_parse_raw(file, text.data, text.size, v6, inode, ret, err);
 	return found < 0 ? proc_blame(pid_dir, err) : found;
 }

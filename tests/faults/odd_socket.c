@@ -5,6 +5,8 @@
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <netinet/in.h>
@@ -175,6 +177,44 @@ static void expect_netlink(void)
 	test_check(recv(held[0], got, sizeof(got), MSG_DONTWAIT) > 100, "the answer");
 }
 
+/* Asks for the packets of a queue that nothing is put into. */
+static void make_nfqueue(void)
+{
+	struct {
+		struct nlmsghdr h;
+		struct nfgenmsg g;
+		struct nlattr a;
+		struct nfqnl_msg_config_cmd command;
+	} request = {
+		.h = { .nlmsg_len = sizeof(request), .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
+		       .nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_CONFIG },
+		.g = { .res_id = htons(getpid()) },
+		.a = { .nla_len = sizeof(request.a) + sizeof(request.command),
+		       .nla_type = NFQA_CFG_CMD },
+		.command = { .command = NFQNL_CFG_CMD_BIND },
+	};
+	struct nlmsgerr error;
+	char answer[256];
+
+	held[0] = socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+	if (held[0] < 0)
+		test_skip("no nfnetlink here");
+	test_must(send(held[0], &request, sizeof(request), 0) == sizeof(request) &&
+		  recv(held[0], answer, sizeof(answer), 0) >= (ssize_t)NLMSG_LENGTH(4));
+	memcpy(&error, answer + NLMSG_HDRLEN, sizeof(error));
+	if (error.error)
+		test_skip("no NFQUEUE here");
+}
+
+static void make_process_events(void)
+{
+	struct sockaddr_nl a = { .nl_family = AF_NETLINK, .nl_groups = 1 };
+
+	held[0] = socket(AF_NETLINK, SOCK_DGRAM, NETLINK_CONNECTOR);
+	if (held[0] < 0 || bind(held[0], (void *)&a, sizeof(a)))
+		test_skip("no process events here");
+}
+
 static void make_bpf(void)
 {
 	struct bpf_insn program[] = {
@@ -248,6 +288,8 @@ static const struct {
 	{ "half-open", make_half_open, expect_nothing },
 	{ "urgent", make_urgent, expect_urgent },
 	{ "netlink", make_netlink, expect_netlink },
+	{ "nfqueue", make_nfqueue, expect_nothing },
+	{ "process-events", make_process_events, expect_nothing },
 	{ "bpf", make_bpf, expect_nothing },
 	{ "packet", make_packet, expect_nothing },
 	{ "mptcp", make_mptcp, expect_nothing },

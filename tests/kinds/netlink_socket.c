@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Netlink sockets keep their port, groups and options, and go on asking and hearing. */
+/* Netlink sockets keep their port, groups and options, and go on asking and hearing; of lost
+ * notifications they are told. */
 #include "testing.h"
 
 #include <linux/netlink.h>
@@ -8,7 +9,8 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-static int route, uevent, plain;
+static int route, uevent, plain, late, lost;
+static bool has_events;
 
 static struct sockaddr_nl name_of(int fd)
 {
@@ -54,6 +56,62 @@ static void expect_answer(int fd)
 		   h->nlmsg_type);
 }
 
+/* Makes the kernel notify of a change that is none. */
+static bool make_event(void)
+{
+	int fd = open("/sys/class/net/lo/uevent", O_WRONLY | O_CLOEXEC);
+	bool made = fd >= 0 && write(fd, "change", 6) == 6;
+
+	close(fd);
+	return made;
+}
+
+static int listen_for_events(void)
+{
+	struct sockaddr_nl a = { .nl_family = AF_NETLINK, .nl_groups = 1 };
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
+
+	test_must(fd >= 0 && !bind(fd, (void *)&a, sizeof(a)));
+	return fd;
+}
+
+static bool hears_event(int fd)
+{
+	struct pollfd poller = { .fd = fd, .events = POLLIN };
+	char text[8192] = "";
+
+	while (poll(&poller, 1, 2000) == 1 && recv(fd, text, sizeof(text) - 1, 0) >= 0)
+		if (strstr(text, "change@"))
+			return true;
+	return false;
+}
+
+static void make_late(void)
+{
+	int least = 0;
+
+	late = listen_for_events();
+	lost = listen_for_events();
+	test_must(!setsockopt(lost, SOL_SOCKET, SO_RCVBUF, &least, sizeof(least)));
+	for (int i = 0; i < 20; i++)
+		has_events = make_event();
+	errno = 0;
+}
+
+/* What waited is there, or it is told that it is not; and new ones come. */
+static void check_late(int fd, const char *what)
+{
+	char text[8192] = "";
+	ssize_t n = recv(fd, text, sizeof(text) - 1, 0);
+
+	test_check(n < 0 ? errno == ENOBUFS : fd == late && !!strstr(text, "change@"),
+		   "%s: %zd bytes '%s'", what, n, text);
+	while (recv(fd, text, sizeof(text) - 1, 0) >= 0 || errno == ENOBUFS)
+		;
+	test_check(errno == EAGAIN, "%s", what);
+	test_check(make_event() && hears_event(fd), "%s: it hears nothing more", what);
+}
+
 int main(int argc, char **argv)
 {
 	struct sockaddr_nl a = { .nl_family = AF_NETLINK, .nl_pid = 0, .nl_groups = RTMGRP_LINK };
@@ -71,6 +129,7 @@ int main(int argc, char **argv)
 	expect_answer(route);
 	uevent = socket(AF_NETLINK, SOCK_DGRAM, NETLINK_KOBJECT_UEVENT);
 	plain = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+	make_late();
 
 	test_checkpoint_here();
 
@@ -88,5 +147,9 @@ int main(int argc, char **argv)
 		   name_of(plain).nl_pid);
 	expect_answer(plain);
 	test_check(name_of(uevent).nl_family == AF_NETLINK, "uevent socket");
+	if (has_events) {
+		check_late(late, "late");
+		check_late(lost, "lost");
+	}
 	test_pass();
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Packet sockets go on hearing what they heard: protocol, interface, filter, groups, rings. */
+/* test: own=network */
 #include "testing.h"
 
 #include <arpa/inet.h>

@@ -10,6 +10,10 @@
 #ifndef IPPROTO_UDPLITE
 #define IPPROTO_UDPLITE 136
 #endif
+#ifndef UDPLITE_SEND_CSCOV
+#define UDPLITE_SEND_CSCOV 10
+#define UDPLITE_RECV_CSCOV 11
+#endif
 
 union address {
 	struct sockaddr any;
@@ -106,7 +110,8 @@ static void expect_empty(int fd, const char *what)
 	test_check(recv(fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN, "%s: one more", what);
 }
 
-static int any4, any6, lite, lite6, gone, sender, pair[2], joined, joined6, unbound, told, large;
+static int any4, any6, lite, lite6, gone, sender, pair[2], joined, joined6, unbound, told, large,
+	alone;
 static in_port_t gone_port, any4_port;
 static bool has_groups6;
 
@@ -126,6 +131,8 @@ static void make_sockets(void)
 	any6 = bound(AF_INET6, "::", 0);
 	lite = bound(AF_INET, "127.0.0.1", IPPROTO_UDPLITE);
 	lite6 = bound(AF_INET6, "::1", IPPROTO_UDPLITE);
+	set(lite, IPPROTO_UDPLITE, UDPLITE_SEND_CSCOV, 20);
+	set(lite, IPPROTO_UDPLITE, UDPLITE_RECV_CSCOV, 12);
 	sender = bound(AF_INET, "127.0.0.5", 0);
 	gone = bound(AF_INET, "127.0.0.6", 0);
 	gone_port = port_of(gone);
@@ -143,6 +150,11 @@ static void make_sockets(void)
 
 	send_to(sender, any4, "127.0.0.1", "first");
 	send_to(gone, any4, "127.0.0.1", "from one that is gone");
+	/* Connected to it, too, with what it has sent. */
+	alone = bound(AF_INET, "127.0.0.1", 0);
+	a = name_of(gone, false);
+	test_must(!connect(alone, &a.any, sizeof(a)));
+	send_to(gone, alone, "127.0.0.1", "to a friend");
 	send_to(sender, any4, "127.0.0.1", "last");
 	close(gone);
 	send_to(sender, any6, "127.0.0.1", "mapped");
@@ -186,6 +198,9 @@ static void check_queues(void)
 		   "sender that is gone");
 	expect(any4, "last", sender, "any");
 	expect_empty(any4, "any");
+	test_check(recvfrom(alone, got, sizeof(got), MSG_DONTWAIT, &from.any, &size) == 11 &&
+			   from.v4.sin_port == gone_port && !memcmp(got, "to a friend", 11),
+		   "what it got of its peer that is gone");
 	expect(any6, "mapped", sender, "IPv6");
 	expect(any6, "to itself", any6, "IPv6");
 	expect_empty(any6, "IPv6");
@@ -225,6 +240,10 @@ static void check_talk(void)
 {
 	send_to(sender, lite, "127.0.0.1", "no");	/* UDP does not reach UDP-Lite. */
 	expect_empty(lite, "lite");
+	test_check(get(lite, IPPROTO_UDPLITE, UDPLITE_SEND_CSCOV) == 20 &&
+			   get(lite, IPPROTO_UDPLITE, UDPLITE_RECV_CSCOV) == 12 &&
+			   get(lite6, IPPROTO_UDPLITE, UDPLITE_SEND_CSCOV) == 0,
+		   "what checksums cover");
 	send_to(lite, lite, "127.0.0.1", "lite");
 	expect(lite, "lite", lite, "lite");
 	send_to(lite6, lite6, "::1", "lite");

@@ -20,12 +20,12 @@
 /* The parser of one inode in the form that the assertions want. */
 static int parse_v4(const char *text, size_t size, struct proc_raw *ret, struct error *err)
 {
-	return proc_parse_raw(text, size, false, 4711, ret, err) < 0 ? -1 : 0;
+	return proc_parse_raw("net/raw", text, size, false, 4711, ret, err) < 0 ? -1 : 0;
 }
 
 static int parse_v6(const char *text, size_t size, struct proc_raw *ret, struct error *err)
 {
-	return proc_parse_raw(text, size, true, 4711, ret, err) < 0 ? -1 : 0;
+	return proc_parse_raw("net/raw", text, size, true, 4711, ret, err) < 0 ? -1 : 0;
 }
 
 static void rows(void **state)
@@ -51,7 +51,7 @@ static void rows(void **state)
 	memcpy(&word, raw.remote + 12, sizeof(word));
 	assert_int_equal(word, 0xaabbccdd);
 	assert_int_equal(raw.port, 7);
-	assert_int_equal(proc_parse_raw(text, strlen(text), false, 99, &raw, &err), 0);
+	assert_int_equal(proc_parse_raw("net/raw", text, strlen(text), false, 99, &raw, &err), 0);
 }
 
 static void refused(void **state)
@@ -82,7 +82,7 @@ static void our_own(void **state)
 		skip();
 	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
 	assert_int_equal(fstat(fd, &st), 0);
-	assert_int_equal(proc_read_raw(dir, false, st.st_ino, &raw, &err), 1);
+	assert_int_equal(proc_read_raw(dir, false, false, st.st_ino, &raw, &err), 1);
 	assert_memory_equal(raw.remote, &to.sin_addr, 4);
 }
 

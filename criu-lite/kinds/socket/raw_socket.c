@@ -21,7 +21,7 @@ static bool recognise(const struct fd_look *look)
 	return socket_protocol_is(look, protocols);
 }
 
-/* Raw sockets connect to port 0, for which getpeername(2) says that there is no peer. */
+/* They connect to port 0, mostly, for which getpeername(2) says that there is no peer. */
 static int find_remote(struct dump_file *f, int fd, const SocketCommon *s,
 		       union inet_address *ret, struct error *err)
 {
@@ -29,9 +29,10 @@ static int find_remote(struct dump_file *f, int fd, const SocketCommon *s,
 
 	if (inet_remote(fd, ret))
 		return error_set(err, ERROR_TARGET, errno, "%s: getpeername", dump_file_name(f));
-	if (!inet_is_empty(ret) || s->type != SOCK_RAW)
+	if (!inet_is_empty(ret))
 		return 0;
-	if (proc_read_raw(f->look.proc_fd, s->domain == AF_INET6, f->look.st.st_ino, &raw, err) < 0)
+	if (proc_read_raw(f->look.proc_fd, s->type == SOCK_DGRAM, s->domain == AF_INET6,
+			  f->look.st.st_ino, &raw, err) < 0)
 		return -1;
 	ret->any.sa_family = s->domain;
 	if (s->domain == AF_INET)
