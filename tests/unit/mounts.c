@@ -136,6 +136,8 @@ static void build_all(void *scratch)
 	MUST(mkdir("t", 0755));
 	MUST(mkdir("empty", 0755));
 	MUST(mkdir("etc", 0755));
+	MUST(mkdir("peers", 0755));
+	MUST(mkdir("peer", 0755));
 	MUST(mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL));
 	bind_mount("proc/sys", "proc/sys", MS_RDONLY | MS_NOSUID | MS_RELATIME);
 	MUST(mount("tmpfs", "proc/acpi", "tmpfs", MS_RDONLY, NULL));
@@ -145,6 +147,8 @@ static void build_all(void *scratch)
 	MUST(mknod("dev/null", S_IFCHR | 0666, makedev(1, 3)));
 	MUST(mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
 		   "newinstance,ptmxmode=0666,mode=0620,gid=5"));
+	put("dev/console", "");
+	MUST(open("dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
 	bind_mount("dev/null", "proc/keys", 0);
 	MUST(mount("covered", "t", "tmpfs", 0, "mode=700"));
 	MUST(mkdir("t/sub", 0755));
@@ -158,11 +162,15 @@ static void build_all(void *scratch)
 	MUST(mount("stack", "t", "tmpfs", 0, NULL));
 	put("etc/hosts", "");
 	bind_mount("dev/null", "etc/hosts", 0);
-	MUST(mount(NULL, "dev", NULL, MS_SHARED, NULL));
-	bind_mount("dev", "empty", 0);
+	MUST(mount(NULL, "t", NULL, MS_UNBINDABLE, NULL));
+	MUST(mount("tmpfs", "peers", "tmpfs", 0, NULL));
+	MUST(mount(NULL, "peers", NULL, MS_SHARED, NULL));
+	MUST(mkdir("peers/below", 0755));
+	bind_mount("peers/below", "peer", 0);
+	bind_mount("peers", "empty", 0);
 	MUST(mount(NULL, "empty", NULL, MS_SLAVE, NULL));
 	MUST(mount(NULL, "empty", NULL, MS_SHARED, NULL));
-	MUST(mount(NULL, "t", NULL, MS_UNBINDABLE, NULL));
+	bind_mount("dev/pts/0", "dev/console", MS_NOSUID | MS_NOEXEC);
 	pivot(".");
 }
 
@@ -206,7 +214,7 @@ struct again {
 	struct restore r;
 	ProtobufCMessage *message;
 	struct error err;
-	pid_t pid;
+	bool terminal;	/* of number 0 comes with the descriptors */
 };
 
 static void load(struct again *a, int image)
@@ -247,9 +255,20 @@ static void build_again(void *context)
 {
 	struct again *a = context;
 
+	struct restore_thread thread = { .tracee.tid = getpid() }, *threads = &thread;
+	struct restore_task task = { .threads = { &threads, 1, 1 } }, *tasks = &task;
+
+	a->r.tasks.items = &tasks;
+	a->r.tasks.count = 1;
 	a->r.container.host_pid = getpid();
-	if (mounts_kind.container->build(&a->r, a->message, &a->err) ||
-	    mounts_kind.container->finish(&a->r, a->message, &a->err)) {
+	if (mounts_kind.container->build(&a->r, a->message, &a->err)) {
+		fprintf(stderr, "%s\n", a->err.message);
+		_exit(1);
+	}
+	/* Terminals come later. */
+	if (a->terminal)
+		MUST(open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
+	if (mounts_kind.container->finish(&a->r, a->message, &a->err)) {
 		fprintf(stderr, "%s\n", a->err.message);
 		_exit(1);
 	}
@@ -431,7 +450,7 @@ static void all_of_its_own(void **state)
 					       "/t/deep/er/file", "/t/\xff odd \n name", NULL };
 	_cleanup_fd_ int image = memfd_create("image", MFD_CLOEXEC);
 	struct container c = here();
-	struct again a = { 0 };
+	struct again a = { .terminal = true };
 	struct space one, other;
 	char scratch[64];
 

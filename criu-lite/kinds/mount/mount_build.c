@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "kernel-compat/calls.h"
 #include "kinds/mount/mount_plan.h"
+#include "kinds/mount/mount_internal.h"
 #include "kinds/mount/mount_share.h"
 #include "kinds/mount/mount_types.h"
 #include "proc/cgroup.h"
@@ -20,10 +21,7 @@
 #define MS_NOSYMFOLLOW 256
 #endif
 
-enum { MOVE_EMPTY = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH };
-
-/* What lies below the root of a mount, on this mount itself. */
-static int open_below(int mount, const char *path)
+int mount_open_below(int mount, const char *path)
 {
 	const struct open_how how = {
 		.flags = O_PATH | O_CLOEXEC,
@@ -34,12 +32,12 @@ static int open_below(int mount, const char *path)
 	return sys_openat2(mount, *path ? path : ".", &how);
 }
 
-static int clone_of(int fd)
+int mount_clone(int fd)
 {
 	return open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 }
 
-static int set_flags(int fd, uint64_t flags)
+int mount_set_flags(int fd, uint64_t flags)
 {
 	static const struct {
 		unsigned long flag;
@@ -119,7 +117,7 @@ static int check_place(const Mounts *m, const struct mount_set *set, size_t i, s
 
 	if (!one->has_parent || m->mounts[one->parent]->has_file_system)
 		return 0;
-	place = open_below(set->fds[one->parent], one->place);
+	place = mount_open_below(set->fds[one->parent], one->place);
 	if (place < 0 || fstat(place, &there)) {
 		error_set(err, ERROR_BLOCKED, errno, "%s: nothing can be mounted there",
 			  one->path);
@@ -252,8 +250,10 @@ static int clone_source(const Mounts *m, struct mount_set *set, size_t i, pid_t 
 
 	if (one->has_cgroup_levels && cgroup_of(fs, root, one->cgroup_levels, &cgroup, err))
 		return error_wrap(err, "%s", one->path);
-	part = open_below(set->sources[one->file_system], cgroup ? cgroup : one->root + 1);
-	set->fds[i] = part < 0 ? -1 : clone_of(part);
+	part = mount_open_below(set->sources[one->file_system], cgroup ? cgroup : one->root + 1);
+	if (part < 0 && errno == ENOENT && mounts_is_terminal(m, i))
+		return 0;
+	set->fds[i] = part < 0 ? -1 : mount_clone(part);
 	if (set->fds[i] < 0)
 		return error_set(err, ERROR_FAILED, errno, "mount %s: %s has no %s", one->path,
 				 fs->type, cgroup ? cgroup : one->root);
@@ -275,7 +275,7 @@ static int make_file(struct shelf *shelf, struct error *err)
 	fs.source = "";
 	if (mount_make(&fs, &mount, err))
 		return -1;
-	shelf->file = mknodat(mount, "file", S_IFREG, 0) ? -1 : open_below(mount, "file");
+	shelf->file = mknodat(mount, "file", S_IFREG, 0) ? -1 : mount_open_below(mount, "file");
 	if (shelf->file < 0 || move_mount(mount, "", shelf->directory, "", MOVE_EMPTY))
 		return error_set(err, ERROR_FAILED, errno, "cannot have a file to mount on");
 	return 0;
@@ -294,7 +294,7 @@ static int clone_outside(const Mounts *m, struct mount_set *set, size_t i, struc
 		place = shelf->file;
 	}
 	if (!move_mount(set->fds[i], "", place, "", MOVE_EMPTY))
-		fd = clone_of(set->fds[i]);
+		fd = mount_clone(set->fds[i]);
 	if (fd < 0)
 		return error_set(err, ERROR_FAILED, errno, "cannot mount %s", m->mounts[i]->path);
 	fd_close(&set->fds[i]);
@@ -307,9 +307,11 @@ static int attach(const Mounts *m, struct mount_set *set, size_t i, int top, str
 	const Mounts__Mount *one = m->mounts[i];
 	_cleanup_fd_ int place = -1;
 
+	if (set->fds[i] < 0)
+		return 0;
 	if (i)
-		place = open_below(set->fds[one->parent], one->place);
-	if ((i && place < 0) || set_flags(set->fds[i], one->flags) ||
+		place = mount_open_below(set->fds[one->parent], one->place);
+	if ((i && place < 0) || mount_set_flags(set->fds[i], one->flags) ||
 	    move_mount(set->fds[i], "", i ? place : top, "", MOVE_EMPTY))
 		return error_set(err, ERROR_FAILED, errno, "cannot mount %s", one->path);
 	return 0;
@@ -362,5 +364,8 @@ int mounts_build(const Mounts *m, struct mount_set *set, pid_t root, struct erro
 	fd_close(&shelf.file);
 	for (i = 0; i < set->count && !r; i++)
 		r = attach(m, set, i, old_root, err);
-	return r || enter_root(set->fds[0], err) || mounts_share(m, set, err) ? -1 : 0;
+	if (r || enter_root(set->fds[0], err))
+		return -1;
+	/* What is mounted later shall not come to others, too. */
+	return mounts_lack_terminals(set) ? 0 : mounts_share(m, set, err);
 }

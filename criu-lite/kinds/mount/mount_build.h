@@ -36,6 +36,14 @@ int mounts_make(const Mounts *m, struct mount_set *set, struct error *err);
  * are.
  */
 int mounts_build(const Mounts *m, struct mount_set *set, pid_t root, struct error *err);
+/* Whether mounts_build() had to leave terminals out that are mounted somewhere (runc mounts the one
+ * of a container on /dev/console): they come only with the descriptors. */
+bool mounts_lack_terminals(const struct mount_set *set);
+/* Mounts them, in the namespace of the process with this /proc/PID directory, and gives all mounts
+ * their propagation, which had to wait. A terminal that did not come again is left out with a
+ * notice. */
+int mounts_finish_terminals(const Mounts *m, struct mount_set *set, int proc_fd,
+			    struct error *err);
 void mount_set_release(struct mount_set *set);
 
 #endif

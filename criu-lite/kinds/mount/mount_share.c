@@ -97,7 +97,8 @@ int mounts_share(const Mounts *m, const struct mount_set *set, struct error *err
 		for (size_t i = 0; i < m->n_mounts; i++) {
 			const Mounts__Mount *one = m->mounts[i];
 
-			if (done[i])
+			/* One that is left out for now has no propagation. */
+			if (done[i] || set->fds[i] < 0)
 				continue;
 			if (waits && ((one->shared && !is_widest(m, done, i)) ||
 				      (one->master && has_group(m, one->master) &&

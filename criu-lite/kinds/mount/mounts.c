@@ -275,11 +275,27 @@ static int mounts_build_all(struct restore *r, const ProtobufCMessage *message, 
 	return mounts_build(m, &s->set, r->container.host_pid, err);
 }
 
+static int finish_terminals(struct restore *r, const Mounts *m, struct mount_set *set,
+			    struct error *err)
+{
+	pid_t pid = r->tasks.items[0]->threads.items[0]->tracee.tid;
+	_cleanup_fd_ int root = -1;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return error_set(err, ERROR_FAILED, errno, "process %d", pid);
+	return mounts_finish_terminals(m, set, root, err);
+}
+
 static int mounts_finish(struct restore *r, const ProtobufCMessage *message, struct error *err)
 {
 	struct state *s = *restore_container_slot(r, &mounts_kind);
 	const Mounts *m = (const Mounts *)message;
 
+	if (mounts_lack_terminals(&s->set) && finish_terminals(r, m, &s->set, err))
+		return -1;
 	for (size_t i = 0; i < s->contents.count; i++) {
 		if (tmpfs_settle(&s->contents.items[i], err))
 			return -1;
