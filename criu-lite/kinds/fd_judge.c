@@ -252,8 +252,12 @@ static int check_task(struct fd_scan *scan, const struct task_look *look, struct
 int files_check(const struct task_look *tasks, size_t count, bool closes_connections,
 		struct blockers *blockers, struct error *err)
 {
-	struct fd_scan scan = { .running = true, .closes_connections = closes_connections };
-	int r = 0;
+	int can_lock = -1, r = 0;
+	struct fd_scan scan = {
+		.running = true,
+		.closes_connections = closes_connections,
+		.can_lock = &can_lock,
+	};
 
 	for (size_t i = 0; i < count && !r; i++)
 		r = check_task(&scan, &tasks[i], err);

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "kernel-compat/calls.h"
+#include "kernel-compat/features.h"
 
 enum order { ORDER_SAME, ORDER_LESS, ORDER_GREATER, ORDER_UNKNOWN };
 
@@ -247,9 +248,13 @@ int fd_scan_process(struct fd_scan *scan, pid_t pid, struct error *err)
 	return 0;
 }
 
-bool fd_scan_closes_connections(const struct fd_scan *scan)
+bool fd_scan_may_leave(const struct fd_scan *scan)
 {
-	return scan->closes_connections;
+	if (scan->closes_connections || !scan->can_lock)
+		return true;
+	if (*scan->can_lock < 0)
+		*scan->can_lock = feature_works("packet-lock");
+	return *scan->can_lock;
 }
 
 bool fd_scan_has_process(const struct fd_scan *scan, pid_t pid)

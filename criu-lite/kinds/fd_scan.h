@@ -65,6 +65,7 @@ struct fd_scan {
 	size_t bucket_count, group_count;
 	bool running;	/* the processes are not held: things vanish */
 	bool closes_connections;	/* that leave the tree */
+	int *can_lock;	/* preflight: the network; -1 while nobody has asked. Else NULL */
 };
 
 void fd_scan_release(struct fd_scan *scan);

@@ -78,7 +78,9 @@ struct dump_file *dump_file_of_look(const struct fd_look *look);
 bool fd_scan_in_flight(const struct fd_scan *scan);
 /* Whether the process is one of the tree. */
 bool fd_scan_has_process(const struct fd_scan *scan, pid_t pid);
-bool fd_scan_closes_connections(const struct fd_scan *scan);
+/* Whether connections may leave the tree: their network can be locked, or they are not saved. A
+ * preflight finds it out once, as it takes the kernel milliseconds; later the lock itself tells. */
+bool fd_scan_may_leave(const struct fd_scan *scan);
 /* What a number of a process refers to; NULL when it is closed. */
 const struct fd_look *fd_scan_at(const struct fd_scan *scan, pid_t pid, int number);
 /* All descriptors of the tree that is being saved. */

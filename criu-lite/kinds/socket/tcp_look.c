@@ -151,9 +151,8 @@ int tcp_check_tree(const struct fd_scan *scan, const struct fd_look *look,
 	struct tcp_other other;
 	bool leaves;
 
-	if (fd < 0 || fd_scan_closes_connections(scan) ||
-	    tcp_leaves(scan, fd, &other, &leaves, &ignored) || !leaves ||
-	    feature_works("packet-lock"))
+	if (fd < 0 || tcp_leaves(scan, fd, &other, &leaves, &ignored) || !leaves ||
+	    fd_scan_may_leave(scan))
 		return 0;
 	return add_blocker(blockers, look,
 			   "this kernel cannot hold packets of its connection off (packet-lock)",
