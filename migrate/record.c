@@ -176,20 +176,6 @@ static void init(struct record_file *r, int directory, enum side side, const uin
 	memcpy(r->id, id, ID_SIZE);
 }
 
-int record_begin(struct record_file *r, int directory, enum side side, const uint8_t id[ID_SIZE],
-		 struct error *err)
-{
-	char name[NAME_SIZE];
-
-	init(r, directory, side, id);
-	if (lock(r, 0, err))
-		return -1;
-	name_of(r, "json", name);
-	if (faccessat(directory, name, F_OK, 0) == 0)
-		return error_set(err, ERROR_FAILED, EEXIST, "state directory: %s", name);
-	return 0;
-}
-
 static void read_boot_id(char ret[BOOT_ID_SIZE])
 {
 	_cleanup_fd_ int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
@@ -297,6 +283,20 @@ int record_write(struct record_file *r, enum record_phase phase, struct error *e
 		return -1;
 	r->phase = phase;
 	return 0;
+}
+
+int record_begin(struct record_file *r, int directory, enum side side, const uint8_t id[ID_SIZE],
+		 struct error *err)
+{
+	char name[NAME_SIZE];
+
+	init(r, directory, side, id);
+	if (lock(r, 0, err))
+		return -1;
+	name_of(r, "json", name);
+	if (faccessat(directory, name, F_OK, 0) == 0)
+		return error_set(err, ERROR_FAILED, EEXIST, "state directory: %s", name);
+	return record_write(r, RECORD_PREPARING, err);
 }
 
 int record_remove(struct record_file *r, struct error *err)

@@ -46,8 +46,7 @@ int record_directory(const char *path, struct error *err);
 /* The 16 bytes that name this destination, made at the first use of the state directory. */
 int record_destination_name(int directory_fd, uint8_t ret[ID_SIZE], struct error *err);
 
-/* Begins a record and takes its lock; nothing is written yet. directory_fd stays the caller's and
- * must stay open. */
+/* Begins a record and takes its lock. directory_fd stays the caller's and must stay open. */
 int record_begin(struct record_file *r, int directory_fd, enum side side,
 		 const uint8_t id[ID_SIZE], struct error *err);
 /* Loads one and takes its lock within timeout_ms. Returns 1; 0 when there is no such record; -1

@@ -39,7 +39,7 @@ struct restore_run {
 	struct one_processor turns;
 	bool pidfile_made;
 	struct cell cell;	/* with a waiting room … */
-	bool decided;		/* … that the tree has left for good */
+	bool decided;		/* … that it has left for good: nothing is taken back any more */
 };
 
 static int open_stream(void *context, struct error *err)
@@ -138,10 +138,11 @@ static int prepare_container(void *context, struct error *err)
 
 static void undo_container(void *context)
 {
-	struct restore *r = &((struct restore_run *)context)->r;
+	struct restore_run *run = context;
+	struct restore *r = &run->r;
 	size_t i;
 
-	for (i = kinds_count(); i-- > 0;) {
+	for (i = kinds_count(); i-- > 0 && !run->decided;) {
 		const struct kind *kind = kinds_table[i];
 
 		if (kind->container && kind->container->undo && r->container_state[i])
@@ -184,7 +185,9 @@ static void leave_cell(void *context)
 {
 	struct restore_run *run = context;
 
-	if (run->options->waiting_room)
+	if (run->decided)
+		waiting_go(run->options->waiting_room, &run->cell);
+	else if (run->options->waiting_room)
 		waiting_undo(&run->r, &run->cell);
 }
 
@@ -243,6 +246,8 @@ static void end_puppets(void *context)
 {
 	struct restore_run *run = context;
 
+	if (run->decided)
+		return;
 	puppets_kill(&run->r);
 	memory_undo(&run->r);
 }
@@ -284,7 +289,10 @@ static int open_files(void *context, struct error *err)
 
 static void undo_files(void *context)
 {
-	restore_files_undo(((struct restore_run *)context)->r.files);
+	struct restore_run *run = context;
+
+	if (!run->decided)
+		restore_files_undo(run->r.files);
 }
 
 static int make_threads(void *context, struct error *err)
@@ -383,7 +391,7 @@ static void remove_pidfile(void *context)
 {
 	struct restore_run *run = context;
 
-	if (run->pidfile_made)
+	if (run->pidfile_made && !run->decided)
 		unlink(run->options->pidfile);
 }
 

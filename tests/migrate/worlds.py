@@ -4,6 +4,7 @@ migration share."""
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -176,7 +177,8 @@ def cells():
     """Freezer cgroups that criu-lite has made and not removed."""
     found = []
     for directory, below, _ in os.walk("/sys/fs/cgroup"):
-        found += [os.path.join(directory, name) for name in below if name.startswith("criu-lite-")]
+        found += [os.path.join(directory, name) for name in below
+                  if re.fullmatch(r"criu-lite-[0-9a-f]{12}(-in)?", name)]
     return found
 
 
