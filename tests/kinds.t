@@ -211,7 +211,7 @@ class Case:
     def run_pipe(self):
         with open(self.image, "wb") as image:
             collector = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=image)
-            self.command("checkpoint", "-t", str(self.pid), "-o", "-",
+            self.command("checkpoint", *self.target(), "-o", "-",
                          *self.wishes.get("checkpoint", "").split(), stdout=collector.stdin)
             collector.stdin.close()
             collector.wait()

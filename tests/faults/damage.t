@@ -21,7 +21,8 @@ import harness
 from faults import kinds, machine
 
 PROGRAMS = ["counter", "pipe", "tcp_socket", "unix_queue", "in_flight", "epoll", "tree", "cow",
-            "shared_anonymous", "sysv_ipc_gone", "mqueue_gone", "pty_session", "timers", "file_locks"]
+            "shared_anonymous", "sysv_ipc_gone", "mqueue_gone", "pty_session", "timers", "file_locks",
+            "cgroup"]
 # These meet the build with sanitizers, if it is there.
 SANITIZED = {"unix_queue", "in_flight", "tree", "sysv_ipc_gone"}
 SOAK = 20 if os.environ.get("SOAK") else 1
@@ -93,7 +94,7 @@ class DamageCase(faults.Case):
         self.checkpoint()
         self.between()
         self.wishes.pop("between", None)
-        self.before, self.outside = self.files(), machine()
+        self.before, self.outside = self.files(), machine(self.scratch)
         with open(self.image, "rb") as image:
             data = image.read()
         code, said = self.restore_of(self.image)

@@ -30,9 +30,11 @@ def load_kinds():
 kinds = load_kinds()
 
 
-def machine():
-    """What a restore can leave behind outside of processes and files."""
-    found = {}
+def machine(scratch):
+    """What a restore can leave behind outside of processes and files. The program tells in its
+    scratch directory which cgroups it has."""
+    cgroups = (harness.read_text(f"{scratch}/cgroups") or "").split()
+    found = {"cgroups": [path for path in cgroups if os.path.exists(path)]}
     for table in ("msg", "sem", "shm"):
         lines = (harness.read_text(f"/proc/sysvipc/{table}") or "").splitlines()[1:]
         found[table] = sorted(" ".join(line.split()[:3]) for line in lines)
@@ -94,14 +96,14 @@ class Case(kinds.Case):
     def expect_nothing(self, files, outside):
         """Fails unless no process is there, and files and IPC objects are these."""
         def same():
-            return not harness.children(os.getpid()) and machine() == outside
+            return not harness.children(os.getpid()) and machine(self.scratch) == outside
 
         try:
             self.settle()
             self.wait_for("something stays behind", same)
         except kinds.Failed:
             raise kinds.Failed(f"processes {harness.tree(os.getpid())[1:]}; "
-                               f"{outside} has become {machine()}") from None
+                               f"{outside} has become {machine(self.scratch)}") from None
         left = self.files() + ["pidfile"] * os.path.exists(self.path("pidfile"))
         if left != files:
             raise kinds.Failed(f"files: {files} has become {left}")

@@ -18,7 +18,7 @@ import faults
 import harness
 from faults import kinds, machine
 
-PROGRAMS = ["tree", "unix_socket", "sysv_ipc_gone", "sysv_shm", "deleted_file"]
+PROGRAMS = ["tree", "unix_socket", "sysv_ipc_gone", "sysv_shm", "deleted_file", "cgroup"]
 KILLS = 400 if os.environ.get("SOAK") else 30
 
 
@@ -52,7 +52,7 @@ class KillCase(faults.Case):
         members = len(self.members())
         self.checkpoint()
         self.between()
-        self.before, self.outside = self.files(), machine()
+        self.before, self.outside = self.files(), machine(self.scratch)
         longest = self.took()
         whole = 0
         for number in range(KILLS):

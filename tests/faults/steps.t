@@ -20,7 +20,7 @@ import looks
 from faults import kinds, machine
 
 PROGRAMS = ["tree", "threads", "tcp_socket", "unix_socket", "sysv_ipc", "sysv_ipc_gone", "sysv_shm",
-            "mqueue_gone", "deleted_file", "pty_session", "pipe", "in_flight"]
+            "mqueue_gone", "deleted_file", "pty_session", "pipe", "in_flight", "cgroup"]
 FAULTS = ["", ":after", ":kill", ":after:kill"]
 
 
@@ -62,8 +62,8 @@ class FaultCase(faults.Case):
         files, members = self.files(), self.members()
         # A snapshot first, which lets the program run on early.
         options = ["--leave-running"] if step in ("snapshot", "pages") else []
-        self.faulty(step + fault, "checkpoint", "-t", str(self.pid), "-o", self.image, *options)
-        done = ["publish:after", "release", "release:after"]
+        self.faulty(step + fault, "checkpoint", *self.target(), "-o", self.image, *options)
+        done = ["publish:after", "offer", "offer:after", "release", "release:after"]
         if (step + fault).removesuffix(":kill") in done:
             self.verify()
             if step + fault in ("release:after", "release:after:kill"):
@@ -88,7 +88,7 @@ class FaultCase(faults.Case):
 
     def run_faults(self):
         before = self.look()
-        for step in self.steps("checkpoint", "-t", str(self.pid), "-o", self.image,
+        for step in self.steps("checkpoint", *self.target(), "-o", self.image,
                                "--leave-running"):
             if os.path.exists(self.image):
                 os.unlink(self.image)
@@ -98,13 +98,14 @@ class FaultCase(faults.Case):
         self.where = "the restore of all"
         self.checkpoint()
         self.between()
-        files, outside = self.files(), machine()
+        files, outside = self.files(), machine(self.scratch)
         steps = self.steps("restore", self.image, "--detach",
                            *self.wishes.get("options", "").split())
         self.kill_tree()
         self.between()
         self.wishes.pop("between", None)
-        self.wait_for("not as before", lambda: (self.files(), machine()) == (files, outside))
+        self.wait_for("not as before",
+                      lambda: (self.files(), machine(self.scratch)) == (files, outside))
         for step in steps:
             for fault in FAULTS:
                 self.where = f"restore with {step}{fault}"

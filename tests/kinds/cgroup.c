@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The cgroups of a tree, with limits, owners, and who is in which, are as they were. */
-/* test: between=xargs rmdir <cgroups */
+/* test: between=while rmdir $(cat cgroups); ls -d $(cat cgroups) | grep .; do sleep 0.01; done */
 /* build: -pthread */
 
 #include <mntent.h>
