@@ -6,7 +6,11 @@
  */
 #include "kinds/kind.h"
 
-/* What a tree has as a whole. */
+/* The tree as a whole. The limits of IPC are written where /proc is still that of the machine. */
+extern const struct kind namespaces_kind;
+extern const struct kind uts_namespace_kind;
+extern const struct kind clocks_kind;
+extern const struct kind ipc_namespace_kind;
 extern const struct kind cgroup_kind;
 extern const struct kind mounts_kind;
 extern const struct kind runtime_kind;
@@ -95,6 +99,10 @@ extern const struct kind registers_kind;
 
 const struct kind *const kinds_table[] = {
 	/* The tree as a whole. */
+	&namespaces_kind,
+	&uts_namespace_kind,
+	&clocks_kind,
+	&ipc_namespace_kind,
 	&cgroup_kind,
 	&mounts_kind,
 	&runtime_kind,
