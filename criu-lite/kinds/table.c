@@ -104,7 +104,6 @@ const struct kind *const kinds_table[] = {
 	&clocks_kind,
 	&ipc_namespace_kind,
 	&cgroup_kind,
-	&mounts_kind,
 	&runtime_kind,
 
 	/* Objects. */
@@ -151,6 +150,9 @@ const struct kind *const kinds_table[] = {
 	&net_routes_kind,
 	&net_rules_kind,
 	&net_neighbours_kind,
+
+	/* Rows before this one find the machine's /proc/sys, writable. */
+	&mounts_kind,
 
 	/* Processes and threads. */
 	&maps_kind,
