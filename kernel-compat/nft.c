@@ -227,8 +227,8 @@ void nft_verdict(struct nft_batch *b, int verdict)
 
 /* ---- sending ---- */
 
-/* The first error in a part of the kernel's answer, or 0. */
-static int error_in(const char *answer, ssize_t size)
+/* The first error in a part of the kernel's answer, or 0; *sequence is of its message. */
+static int error_in(const char *answer, ssize_t size, uint32_t *sequence)
 {
 	const struct nlmsghdr *h = (const struct nlmsghdr *)answer;
 
@@ -236,14 +236,16 @@ static int error_in(const char *answer, ssize_t size)
 		const struct nlmsgerr *e = NLMSG_DATA(h);
 
 		if (h->nlmsg_type == NLMSG_ERROR && h->nlmsg_len >= NLMSG_LENGTH(sizeof(*e)) &&
-		    e->error)
+		    e->error) {
+			*sequence = h->nlmsg_seq;
 			return -e->error;
+		}
 	}
 	return 0;
 }
 
 /* All was answered before send(2) has returned. */
-static int take_answers(int fd)
+static int take_answers(int fd, uint32_t *sequence)
 {
 	char answer[ANSWER_MAX] __attribute__((aligned(8)));
 	int error = 0;
@@ -251,15 +253,17 @@ static int take_answers(int fd)
 
 	while ((n = recv(fd, answer, sizeof(answer), MSG_DONTWAIT)) >= 0)
 		if (!error)
-			error = error_in(answer, n);
+			error = error_in(answer, n, sequence);
 	return error || errno == EAGAIN ? error : errno;
 }
 
 static int send_batch(struct nft_batch *b, int fd)
 {
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	uint32_t sequence = 0;
 	int error;
 
+	b->refused = 0;
 	if (b->failed) {
 		errno = EMSGSIZE;
 		return -1;
@@ -267,7 +271,10 @@ static int send_batch(struct nft_batch *b, int fd)
 	if (sendto(fd, b->bytes.data, b->bytes.size, 0, (struct sockaddr *)&kernel,
 		   sizeof(kernel)) < 0)
 		return -1;
-	errno = error = take_answers(fd);
+	error = take_answers(fd, &sequence);
+	/* The batch begins with a message of its own. */
+	b->refused = sequence - ((const struct nlmsghdr *)b->bytes.data)->nlmsg_seq;
+	errno = error;
 	return error ? -1 : 0;
 }
 

@@ -27,6 +27,7 @@ struct nft_batch {
 	uint32_t sequence;
 	size_t message;		/* where the one being made begins */
 	bool failed;		/* no memory, or too large an attribute: cannot be sent */
+	uint32_t refused;	/* after a refusal: by which message, 1 is the first; 0: unknown */
 };
 
 /* A nfnetlink socket of the network namespace we are in; -1 with errno. */

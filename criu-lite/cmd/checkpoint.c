@@ -22,7 +22,6 @@ struct arguments {
 	struct target_name target;
 	int jobs;
 	const char *output, *compress, *tcp;
-	struct option_list externals;
 	bool leave_running, leave_stopped, stats;
 };
 
@@ -183,7 +182,6 @@ static int run(int argc, char **argv, struct error *err)
 		  &a.leave_running, 0, 0 },
 		{ "leave-stopped", OPTION_FLAG, NULL,
 		  "leave it stopped (SIGSTOP); the default with -o -", &a.leave_stopped, 0, 0 },
-		EXTERNAL_ROW(&a.externals),
 		{ "tcp", OPTION_TEXT, "POLICY",
 		  "connections with peers outside of the tree: keep (default) or close", &a.tcp, 0,
 		  0 },
@@ -195,7 +193,6 @@ static int run(int argc, char **argv, struct error *err)
 		  &a.stats, 0, 0 },
 		{ 0 },
 	};
-	struct external externals[OPTION_LIST_MAX];
 	struct checkpoint_options options;
 	_cleanup_target_ struct target target = { 0 };
 	struct checkpoint_report report;
@@ -207,11 +204,8 @@ static int run(int argc, char **argv, struct error *err)
 		return -1;
 	if (help)
 		return 0;
-	if (arguments_externals(&a.externals, externals, err) ||
-	    target_resolve(&target, &a.target, err) || output_open(&out, a.output, err))
+	if (target_resolve(&target, &a.target, err) || output_open(&out, a.output, err))
 		return -1;
-	options.externals = externals;
-	options.externals_count = a.externals.count;
 	options.pid = target.pid;
 	options.target = &target;
 	options.output = out.fd;

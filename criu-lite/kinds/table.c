@@ -6,12 +6,16 @@
  */
 #include "kinds/kind.h"
 
-/* The tree as a whole. The limits of IPC are written where /proc is still that of the machine. */
-extern const struct kind namespaces_kind;
-extern const struct kind uts_namespace_kind;
-extern const struct kind clocks_kind;
-extern const struct kind ipc_namespace_kind;
+/* What a tree has as a whole. */
 extern const struct kind cgroup_kind;
+extern const struct kind net_links_kind;
+extern const struct kind net_sysctls_kind;
+extern const struct kind nftables_kind;
+extern const struct kind net_addresses_kind;
+extern const struct kind net_nexthops_kind;
+extern const struct kind net_routes_kind;
+extern const struct kind net_rules_kind;
+extern const struct kind net_neighbours_kind;
 extern const struct kind mounts_kind;
 extern const struct kind runtime_kind;
 
@@ -54,15 +58,6 @@ extern const struct kind terminal_kind;
 /* What a tree has as a whole. */
 extern const struct kind held_packets_kind;
 
-/* The network of a container. */
-extern const struct kind net_links_kind;
-extern const struct kind net_sysctls_kind;
-extern const struct kind net_addresses_kind;
-extern const struct kind net_nexthops_kind;
-extern const struct kind net_routes_kind;
-extern const struct kind net_rules_kind;
-extern const struct kind net_neighbours_kind;
-
 /* Processes and threads. */
 extern const struct kind maps_kind;
 extern const struct kind mm_kind;
@@ -99,11 +94,16 @@ extern const struct kind registers_kind;
 
 const struct kind *const kinds_table[] = {
 	/* The tree as a whole. */
-	&namespaces_kind,
-	&uts_namespace_kind,
-	&clocks_kind,
-	&ipc_namespace_kind,
 	&cgroup_kind,
+	&net_links_kind,
+	&net_sysctls_kind,
+	&nftables_kind,
+	&net_addresses_kind,
+	&net_nexthops_kind,
+	&net_routes_kind,
+	&net_rules_kind,
+	&net_neighbours_kind,
+	&mounts_kind,
 	&runtime_kind,
 
 	/* Objects. */
@@ -141,18 +141,6 @@ const struct kind *const kinds_table[] = {
 	&pidfd_kind,
 	&pty_master_kind,
 	&terminal_kind,
-
-	/* The network of a container. */
-	&net_links_kind,
-	&net_sysctls_kind,
-	&net_addresses_kind,
-	&net_nexthops_kind,
-	&net_routes_kind,
-	&net_rules_kind,
-	&net_neighbours_kind,
-
-	/* Rows before this one find the machine's /proc/sys, writable. */
-	&mounts_kind,
 
 	/* Processes and threads. */
 	&maps_kind,

@@ -36,8 +36,6 @@ enum {
 
 int puppets_prepare(struct restore *r, struct error *err)
 {
-	if (r->area)
-		return 0;
 	r->area = memory_find_agent_hole(r);
 	if (!r->area)
 		return error_set(err, ERROR_FAILED, 0, "no address range is free in all tasks");
@@ -146,7 +144,7 @@ int puppet_make_root(struct restore *r, struct restore_task *root, struct error 
 	};
 	struct tracee *held = &root->threads.items[0]->tracee;
 
-	pid = r->container.host_pid ? wanted : sys_clone3(&args, sizeof(args));
+	pid = sys_clone3(&args, sizeof(args));
 	if (pid == 0)
 		wait_to_be_seized(ours);
 	if (pid < 0 && errno == EEXIST)
@@ -417,8 +415,7 @@ void puppets_kill(struct restore *r)
 		if (t->threads.count && t->threads.items[0]->tracee.tid)
 			kill(t->threads.items[0]->tracee.tgid, SIGKILL);
 	}
-	/* The first of a pid namespace takes no signal from within. It ends when we end. */
-	for (i = r->tasks.count; i-- > (r->container.namespaces & CLONE_NEWPID ? 1 : 0);) {
+	for (i = r->tasks.count; i-- > 0;) {
 		struct restore_task *t = r->tasks.items[i];
 
 		/* The leader is waited for last: its end shows when there is no other thread left.

@@ -37,53 +37,12 @@ static void settle(void)
 	    "done; exit 1");
 }
 
-static void make_container(struct net_case *c)
-{
-	int net;
-	char *command;
-
-	run("ip link set lo up; ip link add br-test type bridge; ip link set br-test up;"
-	    "ip addr add 10.9.0.1/24 dev br-test; ip -6 addr add fd09::1/64 dev br-test nodad");
-	net = new_net();
-	go(c->machine);
-	assert_true(asprintf(&command,
-			     "ip link add host9 mtu 1400 type veth peer name eth0;"
-			     "ip link set host9 master br-test up;"
-			     "ip link set host9 type bridge_slave hairpin on;"
-			     "ip link set eth0 netns /proc/%d/fd/%d",
-			     getpid(), net) > 0);
-	run(command);
-	free(command);
-	go(net);
-	close(net);
-	run("ip link set lo up; ip link set eth0 address 02:00:00:00:09:02 mtu 1400 txqueuelen 77"
-	    " alias outside group 5; ip link set eth0 up");
-}
-
 static void connect_container(void)
 {
 	run("ip addr add 10.9.0.2/24 brd + dev eth0; ip addr add 10.9.0.3/24 dev eth0 label eth0:x;"
 	    "ip -6 addr add fd09::2/64 dev eth0; ip -6 addr add fd09::3/64 dev eth0;"
 	    "ip route add default via 10.9.0.1; ip -6 route add default via fd09::1");
 	settle();
-}
-
-static void compare(const char *before, const char *command)
-{
-	char *after = output(command);
-
-	if (strcmp(before, after)) {
-		int old = memfd_create("before", 0), new = memfd_create("after", 0);
-		char command[100];
-
-		assert_int_equal(write_full(old, before, strlen(before)), 0);
-		assert_int_equal(write_full(new, after, strlen(after)), 0);
-		snprintf(command, sizeof(command), "diff /proc/self/fd/%d /proc/self/fd/%d >&2", old,
-			 new);
-		system(command);
-		fail_msg("the namespace looks different");
-	}
-	free(after);
 }
 
 static void test_veth(void **state)

@@ -140,17 +140,22 @@ bool net_attributes_valid(const struct net_attribute_form *form, size_t form_cou
 	return total <= ATTRIBUTES_BYTES_MAX;
 }
 
+int net_attribute_nested(const struct net_attribute_form *form, size_t form_count,
+			 const NetAttribute *a)
+{
+	const struct net_attribute_form *f = form_of(form, form_count, a->type);
+
+	return f && f->nest ? NLA_F_NESTED : 0;
+}
+
 void net_attributes_put(struct netlink *nl, const struct net_attribute_form *form,
 			size_t form_count, NetAttribute *const *items, size_t count)
 {
 	size_t i;
 
-	for (i = 0; i < count; i++) {
-		const struct net_attribute_form *f = form_of(form, form_count, items[i]->type);
-
-		netlink_put(nl, items[i]->type | (f && f->nest ? NLA_F_NESTED : 0),
+	for (i = 0; i < count; i++)
+		netlink_put(nl, items[i]->type | net_attribute_nested(form, form_count, items[i]),
 			    items[i]->value.data, items[i]->value.len);
-	}
 }
 
 NetAttribute *net_attribute(NetAttribute *const *items, size_t count, uint32_t type)
@@ -194,19 +199,29 @@ void net_entry_sort(NetEntry *e)
 
 /* ---- entries ---- */
 
-static int read_one(const struct net_form *form, const struct nlmsghdr *h, NetEntry *e,
-		    struct error *err)
+NetEntry *net_entry_new(const void *header, size_t size, struct error *err)
 {
-	const char *data = nlmsg_data(h);
-	size_t size = nlmsg_datalen(h), header = NLMSG_ALIGN(form->header_size);
+	NetEntry *e = net_message(&net_entry__descriptor);
 
-	if (bytes_set(&e->header, data, form->header_size))
-		return no_memory(err);
-	if (size <= header)
-		return 0;
-	return net_attributes_take(NET_ATTRIBUTES(e, attributes), form->attributes,
-				   form->attributes_count, (const struct nlattr *)(data + header),
-				   size - header, err);
+	if (e && !bytes_set(&e->header, header, size))
+		return e;
+	net_message_free(e);
+	no_memory(err);
+	return NULL;
+}
+
+static NetEntry *read_one(const struct net_form *form, const struct nlmsghdr *h, struct error *err)
+{
+	NetEntry *e = net_entry_new(nlmsg_data(h), form->header_size, err);
+
+	if (e && net_attributes_take(NET_ATTRIBUTES(e, attributes), form->attributes,
+				     form->attributes_count,
+				     nlmsg_attrdata(h, form->header_size),
+				     nlmsg_attrlen(h, form->header_size), err)) {
+		net_message_free(e);
+		return NULL;
+	}
+	return e;
 }
 
 int net_entries_ask(struct netlink *nl, const struct net_form *form, const void *header,
@@ -223,11 +238,9 @@ int net_entries_ask(struct netlink *nl, const struct net_form *form, const void 
 
 		if (h->nlmsg_type != form->make || nlmsg_datalen(h) < (int)form->header_size)
 			continue;
-		e = net_message(&net_entry__descriptor);
-		if (!e || read_one(form, h, e, err)) {
-			net_message_free(e);
-			return no_memory(err);
-		}
+		e = read_one(form, h, err);
+		if (!e)
+			return -1;
 		if (!form->tidy(e))
 			net_message_free(e);
 		else if (net_append(&to->entries, &to->n_entries, &e->base, err))

@@ -47,11 +47,16 @@ bool net_attributes_valid(const struct net_attribute_form *form, size_t form_cou
 			  NetAttribute *const *items, size_t count);
 void net_attributes_put(struct netlink *nl, const struct net_attribute_form *form,
 			size_t form_count, NetAttribute *const *items, size_t count);
+/* NLA_F_NESTED for one that holds others, else 0. */
+int net_attribute_nested(const struct net_attribute_form *form, size_t form_count,
+			 const NetAttribute *a);
 /* NULL when there is none. */
 NetAttribute *net_attribute(NetAttribute *const *items, size_t count, uint32_t type);
 /* Value of one of 4 bytes. */
 uint32_t net_attribute_u32(NetAttribute *const *items, size_t count, uint32_t type,
 			   uint32_t other);
+/* An entry with that header; NULL on error. */
+NetEntry *net_entry_new(const void *header, size_t size, struct error *err);
 /* Takes one out, if it is there. */
 void net_entry_drop(NetEntry *e, uint32_t type);
 /* Brings them back into order after a type was changed. */

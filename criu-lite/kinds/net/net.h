@@ -13,6 +13,7 @@
 
 extern const struct kind net_links_kind;
 extern const struct kind net_sysctls_kind;
+extern const struct kind nftables_kind;
 extern const struct kind net_addresses_kind;
 extern const struct kind net_nexthops_kind;
 extern const struct kind net_routes_kind;
