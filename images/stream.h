@@ -97,6 +97,8 @@ struct bulk_source {
 };
 int stream_write_bulk(struct stream_writer *w, const struct bulk_source *source, struct error *err);
 
+/* Sees to it that all that was appended so far is out. */
+int stream_writer_flush(struct stream_writer *w, struct error *err);
 /* Writes the seal; with an index when fd is a regular file; fsyncs it. Nothing can follow. */
 int stream_writer_seal(struct stream_writer *w, struct error *err);
 /* Bytes of payload taken in and bytes written so far. */

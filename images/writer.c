@@ -84,6 +84,11 @@ int writer_flush(struct stream_writer *w, struct error *err)
 	return 0;
 }
 
+int stream_writer_flush(struct stream_writer *w, struct error *err)
+{
+	return writer_check(w, 0, err) || writer_flush(w, err) ? -1 : 0;
+}
+
 int writer_check(const struct stream_writer *w, size_t count, struct error *err)
 {
 	if (w->sealed)

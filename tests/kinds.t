@@ -9,6 +9,7 @@ Modes: none      the program alone: it must be right by itself
        running   checkpoint --leave-running; the program itself goes on
        snapshot  checkpoint --leave-running; the program is killed; restore; it goes on
        twice     checkpoint, restore, checkpoint, restore; it goes on
+       precopy   as restore, with memory saved in rounds before the freeze
        pipe      as restore, with the image through pipes (only where asked for)"""
 
 import argparse
@@ -26,7 +27,7 @@ sys.dont_write_bytecode = True
 import harness
 import looks
 
-MODES = ["none", "restore", "running", "snapshot", "twice"]
+MODES = ["none", "restore", "running", "snapshot", "twice", "precopy"]
 TIMEOUT = 20
 AT_ONCE = 2
 DIAGNOSTICS = 40	# lines of a failed case that are shown
@@ -146,7 +147,7 @@ class Case:
         self.command("checkpoint", *self.target(), "-o", self.image, *more,
                      *self.wishes.get("checkpoint", "").split())
         self.verify()
-        if not more:
+        if not any(option.startswith("--leave") for option in more):
             self.expect_gone(members)
 
     def verify(self):
@@ -207,6 +208,12 @@ class Case:
         self.run_restore()
         os.rename(self.image, self.path("image.first"))
         self.run_restore()
+
+    def run_precopy(self):
+        before = self.look()
+        self.checkpoint("--pre-copy")
+        self.restore()
+        self.compare(before)
 
     def run_pipe(self):
         with open(self.image, "wb") as image:

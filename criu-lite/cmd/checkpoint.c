@@ -16,13 +16,13 @@
 #include "cmd/report.h"
 #include "steps/target.h"
 
-enum { JOBS_MAX = 64 };
+enum { JOBS_MAX = 64, MAX_DOWNTIME_MS = 100, MAX_ROUNDS = 10 };
 
 struct arguments {
 	struct target_name target;
-	int jobs;
+	int jobs, max_downtime, max_rounds;
 	const char *output, *compress, *tcp;
-	bool leave_running, leave_stopped, stats;
+	bool leave_running, leave_stopped, pre_copy, stats;
 };
 
 static int parse_tcp(const char *text, enum tcp_policy *ret, struct error *err)
@@ -50,6 +50,9 @@ static int parse(struct arguments *a, const struct option_row *rows, int argc, c
 	if (a->leave_running && a->leave_stopped)
 		return error_set(err, ERROR_USAGE, 0,
 				 "--leave-running and --leave-stopped exclude each other");
+	if (a->leave_running && a->pre_copy)
+		return error_set(err, ERROR_USAGE, 0, "--pre-copy is for a program that is ended or "
+				 "stopped; --leave-running copies it at once");
 	*o = (struct checkpoint_options){ .output = -1 };
 	o->stream.jobs = a->jobs ? a->jobs : default_jobs();
 	o->afterwards = a->leave_running ? AFTERWARDS_RUN :
@@ -167,7 +170,8 @@ static void output_close(struct output *out)
 
 static int run(int argc, char **argv, struct error *err)
 {
-	struct arguments a = { 0 };
+	struct arguments a = { .max_downtime = MAX_DOWNTIME_MS, .max_rounds = MAX_ROUNDS };
+	struct precopy_options precopy = { 0 };
 	const struct option_row rows[] = {
 		{ "t", OPTION_NUMBER, "PID", "the process to save, with everything below it",
 		  &a.target.pid, 1, INT_MAX },
@@ -182,6 +186,14 @@ static int run(int argc, char **argv, struct error *err)
 		  &a.leave_running, 0, 0 },
 		{ "leave-stopped", OPTION_FLAG, NULL,
 		  "leave it stopped (SIGSTOP); the default with -o -", &a.leave_stopped, 0, 0 },
+		{ "pre-copy", OPTION_FLAG, NULL,
+		  "save memory while the program runs, and frozen only what it wrote to since",
+		  &a.pre_copy, 0, 0 },
+		{ "max-downtime", OPTION_NUMBER, "MS",
+		  "freeze when that is expected to take no longer (default: 100)", &a.max_downtime,
+		  1, INT_MAX },
+		{ "max-rounds", OPTION_NUMBER, "N",
+		  "freeze after so many rounds at the latest (default: 10)", &a.max_rounds, 0, 1000 },
 		{ "tcp", OPTION_TEXT, "POLICY",
 		  "connections with peers outside of the tree: keep (default) or close", &a.tcp, 0,
 		  0 },
@@ -209,6 +221,9 @@ static int run(int argc, char **argv, struct error *err)
 	options.pid = target.pid;
 	options.target = &target;
 	options.output = out.fd;
+	precopy.max_downtime_ms = a.max_downtime;
+	precopy.max_rounds = a.max_rounds;
+	options.precopy = a.pre_copy ? &precopy : NULL;
 	options.publish = publish;
 	options.publish_context = &out;
 	r = checkpoint(&options, &report, err);

@@ -12,6 +12,7 @@
 #include "cmd/command.h"
 #include "images/json.h"
 #include "images/memory.pb-c.h"
+#include "images/round.pb-c.h"
 #include "memory/records.h"
 #include "steps/records.h"
 
@@ -28,6 +29,10 @@ const char *inspect_record_name(uint16_t record)
 		return "memory";
 	case RECORD_PAGES:
 		return "pages";
+	case RECORD_ROUND:
+		return "round";
+	case RECORD_KEPT:
+		return "kept";
 	}
 	return kind ? kind->name : NULL;
 }
@@ -43,6 +48,10 @@ const ProtobufCMessageDescriptor *inspect_record_message(uint16_t record)
 		return &tree__descriptor;
 	case RECORD_MEMORY:
 		return &memory__descriptor;
+	case RECORD_ROUND:
+		return &round__descriptor;
+	case RECORD_KEPT:
+		return &kept__descriptor;
 	}
 	return kind ? kind->message : NULL;
 }
@@ -124,6 +133,18 @@ static int keep_pages(struct inspected *all, const Memory *m, struct error *err)
 	return 0;
 }
 
+static void forget_round(struct inspected *all)
+{
+	struct inspect_message *m;
+
+	array_for(m, &all->messages)
+		protobuf_c_message_free_unpacked(m->message, NULL);
+	all->messages.count = 0;
+	if (all->tree)
+		tree__free_unpacked(all->tree, NULL);
+	all->tree = NULL;
+}
+
 /* Takes the message over. */
 static int keep(struct inspected *all, uint16_t record, ProtobufCMessage *message,
 		struct error *err)
@@ -132,6 +153,12 @@ static int keep(struct inspected *all, uint16_t record, ProtobufCMessage *messag
 	struct inspect_message *slot = NULL;
 	int r = 0;
 
+	/* Of a pre-copied image the last round is told; pages are counted over all. */
+	if (record == RECORD_ROUND) {
+		protobuf_c_message_free_unpacked(message, NULL);
+		forget_round(all);
+		return 0;
+	}
 	if (record == RECORD_HEADER && !all->image)
 		all->image = (Image *)message;
 	else if (record == RECORD_TREE && !all->tree)
@@ -139,7 +166,9 @@ static int keep(struct inspected *all, uint16_t record, ProtobufCMessage *messag
 	else if (kind && (slot = array_add(&all->messages)))
 		*slot = (struct inspect_message){ kind, message };
 	else {
-		if (record == RECORD_MEMORY)
+		if (record == RECORD_KEPT)
+			r = 0;
+		else if (record == RECORD_MEMORY)
 			r = keep_pages(all, (const Memory *)message, err);
 		else
 			r = kind ? error_set(err, ERROR_FAILED, ENOMEM, "inspect") :

@@ -47,6 +47,7 @@ struct dump_task {
 	ARRAY_OF(struct dump_thread) threads;
 	bool leader_gone;
 	struct dump_task *birth;	/* whose memory it will be born with (NULL: the root) */
+	bool shares_fs;		/* working directory and umask with .birth */
 	struct proc_stat stat;	/* of the process */
 	struct vma_list maps;	/* from smaps, with VmFlags, without our own areas */
 	struct agent agent;
@@ -55,6 +56,10 @@ struct dump_task {
 	 * the pages are the task's own. */
 	struct tracee twin;
 	int twin_proc_fd;	/* its /proc/PID */
+	/* Pre-copy (kinds/memory_rounds.h): what is there of it on the other side; it is the
+	 * rounds'. */
+	struct round_task *round;
+	bool kept;		/* and that goes on as this task */
 };
 
 struct checkpoint_options;
@@ -78,6 +83,7 @@ struct dump {
 	struct network_lock lock;
 	struct lock_flows flows;
 	bool closes_connections;	/* such connections are not saved */
+	struct memory_rounds *rounds;	/* of a pre-copy, else NULL; the coordinator's */
 	struct buffer state;	/* packed KIND_TASK and KIND_THREAD records, written late */
 };
 
@@ -155,6 +161,7 @@ struct dump_object {
 	int fd;			/* ours, for reading; -1 when not needed */
 	bool has_content;	/* its pages are carried by the image, from fd */
 	uint64_t size;
+	uint64_t likeness;	/* memory_rounds_likeness() of its message */
 };
 
 /* The object behind a mapping or descriptor; dumped (message written) when it is new. NULL on

@@ -95,6 +95,8 @@ int fd_look_duplicate(const struct fd_look *look);
  * our descriptors. */
 int restore_files_new(struct restore *run, enum stdio_policy stdio, const char *stdio_file,
 		      struct error *err);
+/* Forgets the descriptions that were loaded; nothing is made of them yet. */
+void restore_files_forget(struct restore_files *r);
 void restore_files_free(struct restore_files *r);
 /* Takes over an unpacked message of a KIND_FILE row, also when it fails. */
 int restore_files_add(struct restore_files *r, const struct kind *kind, ProtobufCMessage *message,

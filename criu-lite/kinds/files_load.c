@@ -32,13 +32,11 @@ static void slot_free(struct restore_slot *slot)
 	free(slot);
 }
 
-void restore_files_free(struct restore_files *r)
+void restore_files_forget(struct restore_files *r)
 {
-	if (!r)
-		return;
 	for (size_t i = 0; i < r->files.count; i++)
 		slot_free(r->files.items[i]);
-	array_release(&r->files);
+	r->files.count = 0;
 	for (size_t i = 0; i < SHARED_BUCKETS; i++)
 		while (r->shared[i]) {
 			struct shared_slot *slot = r->shared[i];
@@ -47,6 +45,14 @@ void restore_files_free(struct restore_files *r)
 			free(slot->value);
 			free(slot);
 		}
+}
+
+void restore_files_free(struct restore_files *r)
+{
+	if (!r)
+		return;
+	restore_files_forget(r);
+	array_release(&r->files);
 	array_release(&r->leftovers);
 	free(r->by_id);
 	free(r->by_opener);
@@ -289,6 +295,9 @@ int restore_files_check(struct restore_files *r, struct error *err)
 {
 	rlim_t limit = 0;
 
+	/* Puppets inherit it, but what they shall open comes with the last round. */
+	if (r->run->in_rounds && !r->run->last_round)
+		return r->run->only_look ? 0 : raise_limit(r, &limit, err);
 	if ((!r->run->only_look && check_limit(r, &limit, err)) || index_files(r, err))
 		return -1;
 	for (size_t i = 0; i < r->run->tasks.count; i++)

@@ -60,10 +60,22 @@ int memory_restore_maps(struct restore_task *t, struct error *err);
 int memory_restore_shared_pages(struct restore_task *t, struct error *err);
 /* Fills all else, when all tasks are there. */
 int memory_restore_pages(struct restore *r, struct error *err);
+/*
+ * A further round, whose tree is loaded. A puppet that goes on as `t` has the memory of `former`,
+ * which is taken from it; memory_restore_maps() turns it into that of t, and stage 0 of its pages
+ * is all that it gets.
+ */
+void memory_keep(struct restore_task *t, struct restore_task *former);
+/* Takes over what r->kept says of the objects of the round before; the others are undone. They are
+ * freed, also on failure. */
+int memory_keep_objects(struct restore *r, struct restore_objects *former, struct error *err);
 /* The last of it, when descriptors and state are in place: seals, unlinks. */
 int memory_finish(struct restore *r, struct error *err);
 /* After a failure: takes back files and segments made. */
 void memory_undo(struct restore *r);
+void memory_free_task(struct restore_task *t);
 void memory_restore_free(struct restore *r);
+/* Forgets what was loaded of a tree, so that another one can be. */
+void memory_forget(struct restore *r);
 
 #endif

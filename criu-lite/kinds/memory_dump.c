@@ -4,26 +4,14 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "images/memory.pb-c.h"
 #include "kinds/maps.h"
 #include "kinds/memory.h"
+#include "kinds/memory_internal.h"
 #include "kinds/objects.h"
 #include "memory/content.h"
 #include "memory/sharing.h"
-
-/* What is known of one task's memory between its maps and its pages. */
-struct dumped_task {
-	struct map_areas areas;		/* the ordinary ones */
-	struct page_runs own;		/* its own pages */
-	struct sharing_output output;	/* which of them it is to be filled with, and when */
-	struct sharing_output huge;	/* those of .output that are in huge pages */
-};
-
-struct dump_memory {
-	struct dumped_task *tasks;	/* as many as the run has */
-	struct content_source *sources;	/* of each */
-	size_t task_count;
-};
 
 static int no_memory(struct error *err)
 {
@@ -69,6 +57,8 @@ static int dump_task_maps(struct dump_task *task, struct dumped_task *mine, stru
 			return no_memory(err);
 		*a = area_of_vma(vma, o ? o->id : 0);
 	}
+	if (task->kept && memory_rounds_settle_areas(task, &mine->areas, err))
+		return -1;
 	exe = exe_object(task, err);
 	return exe ? maps_write(task, &mine->areas, exe, err) : -1;
 }
@@ -123,6 +113,17 @@ static int find_pages(struct dump_task *task, struct dumped_task *mine, struct e
 	return r;
 }
 
+/* While the program runs a process may end: then it has no pages any more. */
+static bool pages_matter(struct dump *d, size_t i, struct error *err)
+{
+	if (!d->rounds || d->rounds->last)
+		return true;
+	log_info("process %d: %s", d->tasks.items[i]->pid, err->message);
+	error_clear(err);
+	page_runs_release(&d->memory->tasks[i].own);
+	return false;
+}
+
 static size_t index_of(const struct dump *d, const struct dump_task *task)
 {
 	size_t i;
@@ -140,6 +141,7 @@ static int find_sharing(struct dump *d, struct error *err)
 	_cleanup_free_ struct sharing_task *tasks = calloc(count + 1, sizeof(*tasks));
 	_cleanup_free_ int *proc_fds = calloc(count + 1, sizeof(*proc_fds));
 	struct sharing_output *outputs = calloc(count + 1, sizeof(*outputs));
+	const struct page_runs nothing = { 0 };
 	int r;
 
 	if (!tasks || !proc_fds || !outputs) {
@@ -147,12 +149,17 @@ static int find_sharing(struct dump *d, struct error *err)
 		return no_memory(err);
 	}
 	for (i = 0; i < count; i++) {
+		const struct dump_task *task = d->tasks.items[i];
+
 		tasks[i] = (struct sharing_task){
-			.birth = index_of(d, d->tasks.items[i]->birth),
+			.birth = task->kept ? SHARING_NOBODY : index_of(d, task->birth),
 			.areas = &d->memory->tasks[i].areas,
-			.own = &d->memory->tasks[i].own,
+			.own = task->kept && !memory_dump_bears(d, task) ?
+				       &nothing :
+				       &d->memory->tasks[i].own,
+			.complete = task->kept,
 		};
-		proc_fds[i] = pages_dir(d->tasks.items[i]);
+		proc_fds[i] = pages_dir(task);
 	}
 	r = sharing_find(tasks, proc_fds, count, outputs, err);
 	for (i = 0; i < count; i++)
@@ -185,6 +192,22 @@ static int add_set(struct set_list *list, const struct content_set *set, struct 
 	return content_cut(added, err);
 }
 
+/* A kept task is complete before others are born of it: first it loses pages, then it gets some. */
+static int add_kept_task(struct dump *d, struct set_list *list, size_t i, struct error *err)
+{
+	const struct dumped_task *mine = &d->memory->tasks[i];
+	struct content_set set = {
+		.space = d->tasks.items[i]->pid,
+		.sources = &d->memory->sources[i],
+		.runs = &mine->again.drops,
+	};
+
+	if (add_set(list, &set, err))
+		return -1;
+	set.runs = &mine->again.data;
+	return add_set(list, &set, err);
+}
+
 static int add_task(struct dump *d, struct set_list *list, size_t i, uint32_t stage, bool huge,
 		    struct error *err)
 {
@@ -199,6 +222,8 @@ static int add_task(struct dump *d, struct set_list *list, size_t i, uint32_t st
 		.runs = stage == 0 ? &o->before : &o->after,
 	};
 
+	if (d->tasks.items[i]->kept)
+		return stage == 0 && !huge ? add_kept_task(d, list, i, err) : 0;
 	return add_set(list, &set, err);
 }
 
@@ -249,9 +274,23 @@ static int announce(struct dump *d, const struct set_list *list, struct error *e
 /* The contents of objects: their runs and sources, which live as long as the list. */
 struct object_contents {
 	struct page_runs *runs;
+	struct round_pages *again;	/* in a round */
 	struct content_source *sources;
 	size_t count;
 };
+
+/* In a round only what has changed. */
+static int add_object_again(struct dump *d, struct set_list *list, const struct dump_object *o,
+			    struct content_set set, struct round_pages *again, struct error *err)
+{
+	if (memory_rounds_content(d->rounds, o, set.runs, again, &set.hashes, err))
+		return -1;
+	set.runs = &again->drops;
+	if (add_set(list, &set, err))
+		return -1;
+	set.runs = &again->data;
+	return add_set(list, &set, err);
+}
 
 static int add_objects(struct dump *d, struct set_list *list, struct object_contents *contents,
 		       struct error *err)
@@ -262,7 +301,8 @@ static int add_objects(struct dump *d, struct set_list *list, struct object_cont
 		count++;
 	contents->runs = calloc(count + 1, sizeof(*contents->runs));
 	contents->sources = calloc(count + 1, sizeof(*contents->sources));
-	if (!contents->runs || !contents->sources)
+	contents->again = calloc(count + 1, sizeof(*contents->again));
+	if (!contents->runs || !contents->sources || !contents->again)
 		return no_memory(err);
 	contents->count = count;
 	for (i = 0; i < count; i++) {
@@ -276,9 +316,15 @@ static int add_objects(struct dump *d, struct set_list *list, struct object_cont
 
 		if (!o->has_content)
 			continue;
-		contents->sources[i] = (struct content_source){ .fd = o->fd, .size = o->size };
+		contents->sources[i] = (struct content_source){
+			.fd = o->fd,
+			.size = o->size,
+			.runs = d->rounds && !d->rounds->last,
+		};
 		if (content_file_runs(o->fd, o->size, &contents->runs[i], err) ||
-		    add_set(list, &set, err))
+		    (d->rounds ?
+			     add_object_again(d, list, o, set, &contents->again[i], err) :
+			     add_set(list, &set, err)))
 			return error_wrap(err, "%s %u", o->kind->name, o->id);
 	}
 	return 0;
@@ -306,12 +352,20 @@ int memory_dump_objects(struct dump *d, struct error *err)
 	struct object_contents contents = { 0 };
 	struct set_list list = { 0 };
 	size_t i;
-	int r = add_objects(d, &list, &contents, err) || write_sets(d, &list, err) ? -1 : 0;
+	int r;
+
+	/* Only now all objects are known. */
+	if (d->rounds && memory_rounds_write_kept(d, err))
+		return -1;
+	r = add_objects(d, &list, &contents, err) || write_sets(d, &list, err) ? -1 : 0;
 
 	set_list_release(&list);
-	for (i = 0; i < contents.count; i++)
+	for (i = 0; i < contents.count; i++) {
 		page_runs_release(&contents.runs[i]);
+		round_pages_release(&contents.again[i]);
+	}
 	free(contents.runs);
+	free(contents.again);
 	free(contents.sources);
 	return r;
 }
@@ -322,6 +376,8 @@ int memory_dump_pages(struct dump *d, struct error *err)
 	size_t i;
 	int r;
 
+	if (d->rounds && memory_dump_dirty(d, err))
+		return -1;
 	for (i = 0; i < d->tasks.count; i++) {
 		struct dump_task *task = d->tasks.items[i];
 
@@ -329,10 +385,12 @@ int memory_dump_pages(struct dump *d, struct error *err)
 			continue;
 		d->memory->sources[i].pid = task->twin.tid ? task->twin.tid :
 							     task->threads.items[0].tid;
-		if (find_pages(task, &d->memory->tasks[i], err))
+		d->memory->sources[i].runs = d->rounds && !d->rounds->last;
+		if (find_pages(task, &d->memory->tasks[i], err) && pages_matter(d, i, err))
 			return error_wrap(err, "process %d", task->pid);
 	}
-	if (find_sharing(d, err))
+	if ((d->rounds && memory_dump_again(d, err)) || find_sharing(d, err) ||
+	    (d->rounds && memory_dump_inherited(d, err)))
 		return -1;
 	r = add_tasks(d, &list, err);
 	if (!r)
@@ -353,6 +411,9 @@ void memory_dump_free(struct dump *d)
 			page_runs_release(&mine->own);
 			sharing_output_release(&mine->output);
 			sharing_output_release(&mine->huge);
+			page_runs_release(&mine->dirty);
+			page_runs_release(&mine->inherited);
+			round_pages_release(&mine->again);
 		}
 		free(d->memory->tasks);
 		free(d->memory->sources);

@@ -5,10 +5,44 @@
 #include "images/maps.pb-c.h"
 #include "images/memory.pb-c.h"
 #include "kinds/memory.h"
+#include "kinds/memory_rounds.h"
 #include "memory/fill.h"
 #include "memory/map_edit.h"
+#include "memory/sharing.h"
 
 /* Shared by kinds/memory_*.c and kinds/task/maps.c only. */
+
+/* ---- checkpoint ---- */
+
+/* What is known of one task's memory between its maps and its pages. */
+struct dumped_task {
+	struct map_areas areas;		/* the ordinary ones */
+	struct page_runs own;		/* its own pages */
+	struct sharing_output output;	/* which of them it is to be filled with, and when */
+	struct sharing_output huge;	/* those of .output that are in huge pages */
+	/* In a round: what was written to since the last one, what a kept task is to get, and what
+	 * a new one inherits of a kept one's pages. */
+	struct page_runs dirty, inherited;
+	struct round_pages again;
+};
+
+struct dump_memory {
+	struct dumped_task *tasks;	/* as many as the run has */
+	struct content_source *sources;	/* of each */
+	size_t task_count;
+};
+
+/* In a round, before the pages of any task are looked for: looks what was written to, from now on
+ * anew. */
+int memory_dump_dirty(struct dump *d, struct error *err);
+/* With the pages of all tasks known, before sharing is found out: what the kept ones get. */
+int memory_dump_again(struct dump *d, struct error *err);
+/* Afterwards: new tasks drop what they have inherited of kept ones' pages and shall not have. */
+int memory_dump_inherited(struct dump *d, struct error *err);
+/* Whether the task, which is kept, has children that are new. */
+bool memory_dump_bears(const struct dump *d, const struct dump_task *task);
+
+/* ---- restore ---- */
 
 /* A part of the vdso: where every puppet keeps it until its maps are put. */
 struct parked {
@@ -27,6 +61,10 @@ struct restore_memory {
 
 struct task_memory {
 	bool made;		/* its maps are restored */
+	/* What a kept puppet has had in the round before, until then. */
+	bool kept;
+	struct map_areas had;
+	uint32_t had_exe;
 	struct map_areas areas;	/* as wanted, without the special ones */
 	uint32_t exe;		/* what its exe link shows, an object's id; 0: this program */
 	struct fill_space fill;

@@ -361,7 +361,7 @@ static int edit(struct edit *e, uint32_t exe_now, struct error *err)
 	if (map_edit(e->have, e->want, &e->ops))
 		return error_set(err, ERROR_FAILED, ENOMEM, "maps");
 	batch_start(&e->b, &e->t->agent);
-	if (!e->t->birth)
+	if (!e->t->birth && !e->t->memory->kept)
 		empty_root(e);
 	if (collect(e, exe_now, err) || unmap(e, err) || receive(e, err))
 		return -1;
@@ -385,19 +385,26 @@ int memory_restore_maps(struct restore_task *t, struct error *err)
 	const struct task_memory *from = born_with(t);
 	const struct map_areas nothing = { 0 };
 	struct edit e = { .t = t, .have = from ? &from->areas : &nothing };
+	uint32_t exe = from ? from->exe : 0;
 	int r;
 
 	if (!t->memory)
-		return t->birth ? 0 : error_set(err, ERROR_IMAGE, 0, "the root has no maps");
+		return t->birth || t->kept ? 0 : error_set(err, ERROR_IMAGE, 0,
+							   "the root has no maps");
 	e.want = &t->memory->areas;
-	r = edit(&e, from ? from->exe : 0, err);
+	if (t->memory->kept) {
+		e.have = &t->memory->had;
+		exe = t->memory->had_exe;
+	}
+	r = edit(&e, exe, err);
 	batch_release(&e.b);
 	map_ops_release(&e.ops);
 	array_release(&e.fds);
 	if (r)
 		return error_wrap(err, "process %d: memory map", t->pid);
 	t->memory->made = true;
-	if (!t->memory->exe && from)
-		t->memory->exe = from->exe;
+	map_areas_release(&t->memory->had);
+	if (!t->memory->exe)
+		t->memory->exe = exe;
 	return 0;
 }

@@ -59,7 +59,8 @@ static bool is_memory(const struct restore_object *o)
 	return !fstatfs(o->fd, &fs) && fs.f_type == TMPFS && o->size;
 }
 
-/* Maps some in the root puppet; the next thing that happens to its map is to be emptied. */
+/* Maps some in the root puppet; the next thing that happens to its map is to be emptied, or they
+ * are unmapped. */
 static int map_some(struct restore_task *root, struct content *const *some, int count,
 		    struct error *err)
 {
@@ -112,6 +113,28 @@ static int map_memory(struct restore *r, struct contents *c, struct error *err)
 	return 0;
 }
 
+static int unmap_memory(struct restore *r, const struct contents *c, struct error *err)
+{
+	struct restore_task *root = r->tasks.items[0];
+	_cleanup_batch_ struct batch b = { 0 };
+	size_t i;
+
+	if (!root->kept)
+		return 0;
+	batch_start(&b, &root->agent);
+	for (i = 0; i < c->count; i++) {
+		if (!c->items[i].space.mapped)
+			continue;
+		if (!batch_has_room(&b, 1, 0)) {
+			if (restore_run(root, &b, err))
+				return -1;
+			batch_start(&b, &root->agent);
+		}
+		batch_must(&b, SYS_munmap, c->items[i].space.mapped, c->items[i].space.size);
+	}
+	return b.records.count ? restore_run(root, &b, err) : 0;
+}
+
 /* A file that we hold open for writing cannot become a program. */
 static int stop_writing(struct restore *r, struct error *err)
 {
@@ -135,7 +158,7 @@ static int fill(struct restore *r, struct contents *c, struct error *err)
 	for (i = 0; i < c->count && !result; i++)
 		result = memory_read_set(r, &c->items[i].space, err);
 	/* Whatever failed, nothing of the workers may look at the spaces afterwards. */
-	return stream_barrier(r->in, err) || result ? -1 : 0;
+	return stream_barrier(r->in, err) || result || unmap_memory(r, c, err) ? -1 : 0;
 }
 
 int memory_restore_objects(struct restore *r, struct error *err)

@@ -27,6 +27,7 @@ enum {
 #endif
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE 103
 #endif
 
 /* ---- what is announced ---- */
@@ -65,7 +66,7 @@ static int make_ready(struct restore *r, struct error *err)
 		return error_set(err, ERROR_FAILED, ENOMEM, "memory");
 	if (r->memory->ready)
 		return 0;
-	if (memory_learn_parts(r->memory, err))
+	if (!r->memory->parts.count && memory_learn_parts(r->memory, err))
 		return -1;
 	array_for(t, &r->tasks)
 		if (load_maps(*t, err))
@@ -194,17 +195,20 @@ static bool has_huge(const struct restore_task *t)
 	return false;
 }
 
-/* Among huge pages a small one is only made by userfaultfd. */
+/* Among huge pages a small one is only made by userfaultfd. A kept puppet has its pages already. */
 static int open_space(struct restore_task *t, const Memory__Set *set, struct error *err)
 {
 	t->memory->fill.pid = t->threads.items[0]->tracee.tid;
 	t->memory->fill.areas = &t->memory->areas;
-	if (set->huge || (set->records < RECORDS_FOR_UFFD && !has_huge(t)))
+	if (t->kept || set->huge || (set->records < RECORDS_FOR_UFFD && !has_huge(t)))
 		return 0;
 	return make_uffd(t, err);
 }
 
-/* Nothing else may touch the puppet's memory while it has a userfaultfd. */
+static int finish_space(struct restore_task *t, struct error *err);
+
+/* Nothing else may touch the puppet's memory while it has a userfaultfd. A kept one loses what a
+ * set takes from it before the next set brings something. */
 int memory_restore_shared_pages(struct restore_task *t, struct error *err)
 {
 	const Memory__Set *set;
@@ -212,7 +216,7 @@ int memory_restore_shared_pages(struct restore_task *t, struct error *err)
 	while ((set = memory_next_set(t->restore)) && t->memory && set->stage == 0 &&
 	       set->space == (uint64_t)t->pid) {
 		if (open_space(t, set, err) || memory_read_set(t->restore, &t->memory->fill, err) ||
-		    stream_barrier(t->restore->in, err))
+		    stream_barrier(t->restore->in, err) || (t->kept && finish_space(t, err)))
 			return -1;
 	}
 	if (t->memory)
@@ -232,11 +236,14 @@ static int finish_space(struct restore_task *t, struct error *err)
 	array_for(run, &late->runs) {
 		uint64_t size = (uint64_t)run->pages * PAGE_BYTES;
 
-		if (!batch_has_room(&b, 1, 0)) {
+		if (!batch_has_room(&b, 2, 0)) {
 			if (restore_run(t, &b, err))
 				return -1;
 			batch_start(&b, &t->agent);
 		}
+		/* In rounds there may be a guard region. */
+		if (run->flags & PAGES_DROPPED && t->restore->in_rounds)
+			batch_call(&b, SYS_madvise, run->address, size, MADV_GUARD_REMOVE);
 		/* Huge pages are a matter of speed: where they cannot be had, small ones do. */
 		if (run->flags & PAGES_HUGE)
 			batch_call(&b, SYS_madvise, run->address, size, MADV_COLLAPSE);
@@ -310,18 +317,23 @@ void memory_undo(struct restore *r)
 	restore_objects_undo(r->objects);
 }
 
+void memory_free_task(struct restore_task *t)
+{
+	if (!t->memory)
+		return;
+	fill_space_release(&t->memory->fill);
+	map_areas_release(&t->memory->areas);
+	map_areas_release(&t->memory->had);
+	free(t->memory);
+	t->memory = NULL;
+}
+
 void memory_restore_free(struct restore *r)
 {
 	struct restore_task **t;
 
-	array_for(t, &r->tasks) {
-		if (!(*t)->memory)
-			continue;
-		fill_space_release(&(*t)->memory->fill);
-		map_areas_release(&(*t)->memory->areas);
-		free((*t)->memory);
-		(*t)->memory = NULL;
-	}
+	array_for(t, &r->tasks)
+		memory_free_task(*t);
 	if (r->memory) {
 		if (r->memory->announced)
 			memory__free_unpacked(r->memory->announced, NULL);
@@ -334,17 +346,6 @@ void memory_restore_free(struct restore *r)
 }
 
 /* ---- looking only ---- */
-
-/* The size that an object's message tells: its contents end there. */
-static uint64_t told_size(const struct restore_object *o)
-{
-	const ProtobufCFieldDescriptor *field =
-		protobuf_c_message_descriptor_get_field_by_name(o->message->descriptor, "size");
-
-	if (!field || field->type != PROTOBUF_C_TYPE_UINT64)
-		return 0;
-	return *(const uint64_t *)((const char *)o->message + field->offset);
-}
 
 static int verify_set(struct restore *r, const Memory__Set *set, struct error *err)
 {
@@ -359,7 +360,7 @@ static int verify_set(struct restore *r, const Memory__Set *set, struct error *e
 
 		if (!o || set->space != (o->id | SPACE_OBJECT))
 			return memory_unexpected(set, err);
-		space.size = told_size(o);
+		space.size = restore_object_told_size(o);
 	} else {
 		const struct restore_task *t = task_of(r, set, 0);
 

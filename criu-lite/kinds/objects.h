@@ -71,6 +71,12 @@ int restore_objects_finish(struct restore_objects *r, struct error *err);
 void restore_objects_undo(struct restore_objects *r);
 struct restore_object *restore_objects_at(struct restore_objects *r, size_t index);
 
+/* The size that an object's message tells: its contents end there. */
+uint64_t restore_object_told_size(const struct restore_object *o);
+/* Makes what was made of `former` that of `o`, which is not made yet: its content stays, its size
+ * is that of o's message. */
+int restore_object_keep(struct restore_object *o, struct restore_object *former, struct error *err);
+
 /*
  * A new open file description of the object, opened by the puppet with these open(2) flags, and
  * handed to us; -1 on error. Such an ordinary file must be what it was at the checkpoint

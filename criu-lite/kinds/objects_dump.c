@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "kinds/memory_rounds.h"
 #include "kinds/objects.h"
 
 extern const struct kind sysv_shm_kind;
@@ -214,5 +215,7 @@ struct dump_object *dump_objects_of_fd(struct dump_objects *d, const struct fd_l
 int dump_object_message(struct dump_objects *d, struct dump_object *o,
 			const ProtobufCMessage *message, struct error *err)
 {
+	if (d->run->rounds)
+		o->likeness = memory_rounds_likeness(message);
 	return stream_write(d->run->out, o->kind->record, RECORD_CRITICAL, message, err);
 }

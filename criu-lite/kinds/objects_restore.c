@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "kernel-compat/calls.h"
@@ -136,6 +137,39 @@ int restore_objects_finish(struct restore_objects *r, struct error *err)
 			return error_wrap(err, "%s", (*e)->base.kind->name);
 		(*e)->finished = true;
 	}
+	return 0;
+}
+
+/* The size that a message tells: contents end there. */
+uint64_t restore_object_told_size(const struct restore_object *o)
+{
+	const ProtobufCFieldDescriptor *field =
+		protobuf_c_message_descriptor_get_field_by_name(o->message->descriptor, "size");
+
+	if (!field || field->type != PROTOBUF_C_TYPE_UINT64)
+		return 0;
+	return *(const uint64_t *)((const char *)o->message + field->offset);
+}
+
+int restore_object_keep(struct restore_object *o, struct restore_object *former, struct error *err)
+{
+	struct entry *to = entry_of(o), *from = entry_of(former);
+	uint64_t size = restore_object_told_size(o);
+
+	if (o->kind != former->kind || !from->created || to->created || size > INT64_MAX)
+		return error_set(err, ERROR_IMAGE, 0, "%s %u cannot go on as %s %u",
+				 former->kind->name, former->id, o->kind->name, o->id);
+	o->fd = steal_fd(&former->fd);
+	to->map_fds[0] = steal_fd(&from->map_fds[0]);
+	to->map_fds[1] = steal_fd(&from->map_fds[1]);
+	o->data = steal_ptr(former->data);
+	o->has_content = former->has_content;
+	o->size = size;
+	to->created = true;
+	from->created = false;
+	if (o->has_content && size != former->size && ftruncate(o->fd, size))
+		return error_set(err, ERROR_FAILED, errno, "%s %u: cannot change its size",
+				 o->kind->name, o->id);
 	return 0;
 }
 

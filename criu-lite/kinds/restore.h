@@ -41,6 +41,8 @@ struct restore_task {
 	int pidfd;
 	int service_fd;		/* number of the hand-over socket in the puppet */
 	struct task_memory *memory;	/* kinds/memory_restore.c */
+	bool kept;		/* a puppet of the round before goes on as this task … */
+	pid_t former_pgid;	/* … that was in this group */
 };
 
 struct restore_options;
@@ -58,6 +60,9 @@ struct restore {
 	struct restore_files *files;
 	struct restore_objects *objects;
 	struct restore_memory *memory;	/* kinds/memory_restore.c */
+	/* A pre-copied image: what was read last is a round, and the last one or not. */
+	bool in_rounds, last_round;
+	struct Kept *kept;	/* what of the round before stays in it; NULL: nothing was said */
 	struct guard *guard;
 	struct held_packets *held_packets;	/* kinds/net/held_packets.c … */
 	struct replayer *replayer;	/* … with which they arrive; NULL: they shall not */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
@@ -88,6 +89,18 @@ static int open_proc(int pid, const char *name)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
+/* What of a range can be read; the rest is zeros. */
+static void read_what_is_there(int fd, const struct pages_range *range, char *data)
+{
+	size_t i;
+
+	memset(data, 0, (size_t)range->pages * PAGE_BYTES);
+	for (i = 0; i < range->pages && fd >= 0; i++)
+		if (pread_full(fd, data + i * PAGE_BYTES, PAGE_BYTES,
+			       range->address + i * PAGE_BYTES) != PAGE_BYTES)
+			memset(data + i * PAGE_BYTES, 0, PAGE_BYTES);
+}
+
 /* By /proc/PID/mem, which also reads what the process itself may not. */
 static int read_by_mem(const struct content_source *source, const struct pages_range *ranges,
 		       size_t count, char *data, struct error *err)
@@ -95,7 +108,7 @@ static int read_by_mem(const struct content_source *source, const struct pages_r
 	_cleanup_fd_ int fd = open_proc(source->pid, "mem");
 	size_t i;
 
-	if (fd < 0)
+	if (fd < 0 && !source->runs)
 		return error_set(err, ERROR_TARGET, errno, "process %d: cannot open its memory",
 				 source->pid);
 	for (i = 0; i < count; i++) {
@@ -103,10 +116,14 @@ static int read_by_mem(const struct content_source *source, const struct pages_r
 
 		if (!has_data(&ranges[i]))
 			continue;
-		if (pread_full(fd, data, bytes, ranges[i].address) != (ssize_t)bytes)
-			return error_set(err, ERROR_TARGET, errno,
-					 "process %d: cannot read memory at %#llx", source->pid,
-					 (unsigned long long)ranges[i].address);
+		if (pread_full(fd, data, bytes, ranges[i].address) != (ssize_t)bytes) {
+			if (!source->runs)
+				return error_set(err, ERROR_TARGET, errno,
+						 "process %d: cannot read memory at %#llx",
+						 source->pid,
+						 (unsigned long long)ranges[i].address);
+			read_what_is_there(fd, &ranges[i], data);
+		}
 		data += bytes;
 	}
 	return 0;
@@ -166,10 +183,13 @@ static int read_file(const struct content_source *source, const struct pages_ran
 	size_t i;
 
 	for (i = 0; i < count; i++) {
-		size_t bytes = (size_t)ranges[i].pages * PAGE_BYTES;
+		size_t bytes = has_data(&ranges[i]) ? (size_t)ranges[i].pages * PAGE_BYTES : 0;
 		ssize_t got = pread_full(source->fd, data, bytes, ranges[i].address);
 
-		if (got < 0 || ((uint64_t)got < bytes && ranges[i].address + got < source->size))
+		if (source->runs && got < 0)
+			got = 0;
+		if (got < 0 || (!source->runs && (uint64_t)got < bytes &&
+				ranges[i].address + got < source->size))
 			return error_set(err, ERROR_TARGET, got < 0 ? errno : 0,
 					 "cannot read a file's content at %llu",
 					 (unsigned long long)ranges[i].address);
@@ -177,6 +197,20 @@ static int read_file(const struct content_source *source, const struct pages_ran
 		data += bytes;
 	}
 	return 0;
+}
+
+static void note_hashes(const struct content_set *set, const struct pages_range *ranges,
+			size_t count, const char *data)
+{
+	size_t i, k;
+
+	for (i = 0; i < count; i++) {
+		if (!has_data(&ranges[i]))
+			continue;
+		for (k = 0; k < ranges[i].pages; k++, data += PAGE_BYTES)
+			set->hashes[ranges[i].address / PAGE_BYTES + k] =
+				XXH3_64bits(data, PAGE_BYTES);
+	}
 }
 
 struct write_context {
@@ -228,8 +262,13 @@ static int record_fill(void *context, size_t i, void *payload, struct error *err
 	if (!pages)
 		return 0;
 	source = &set->sources[source_of(set, cut.run)];
-	if (!source->pid)
-		return read_file(source, ranges, header->range_count, data, err);
+	if (!source->pid) {
+		if (read_file(source, ranges, header->range_count, data, err))
+			return -1;
+		if (set->hashes)
+			note_hashes(set, ranges, header->range_count, data);
+		return 0;
+	}
 	return read_process(source, ranges, header->range_count, data, (size_t)pages * PAGE_BYTES,
 			    err);
 }

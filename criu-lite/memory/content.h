@@ -15,6 +15,9 @@ struct content_source {
 	int pid;	/* 0: a file */
 	int fd;		/* of the file; stays the caller's */
 	uint64_t size;	/* of the file: its last page may be cut short */
+	/* It may lose pages while they are read, which are zeros then: the reader of the image will
+	 * hear of that later. */
+	bool runs;
 };
 
 /* Where a record begins. */
@@ -30,6 +33,8 @@ struct content_set {
 	const struct content_source *sources;
 	const uint32_t *run_sources;
 	const struct page_runs *runs;
+	uint64_t *hashes;	/* NULL, or where the hash (XXH3-64) of each page of the file goes,
+				 * by its number */
 	ARRAY_OF(struct content_place) cuts;	/* made by content_cut() */
 };
 

@@ -58,6 +58,24 @@ static int write_file(const struct fill_space *s, uint64_t offset, const char *d
 	return process_vm_writev(s->pid, &local, 1, &remote, 1, 0) == (ssize_t)bytes ? 0 : -1;
 }
 
+static int make_hole(int fd, uint64_t offset, uint64_t bytes)
+{
+	static const char zeros[PAGE_BYTES];
+
+	if (!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes))
+		return 0;
+	/* Not every file system has holes. */
+	while (bytes) {
+		uint64_t part = bytes < PAGE_BYTES ? bytes : PAGE_BYTES;
+
+		if (pwrite_full(fd, zeros, part, offset))
+			return -1;
+		offset += part;
+		bytes -= part;
+	}
+	return 0;
+}
+
 static int check_file(const struct fill_space *s, const struct pages_view *view, struct error *err)
 {
 	size_t i;
@@ -65,7 +83,7 @@ static int check_file(const struct fill_space *s, const struct pages_view *view,
 	for (i = 0; i < view->range_count; i++) {
 		const struct pages_range *r = &view->ranges[i];
 
-		if (!has_data(r) || r->address >= s->size ||
+		if (r->flags & PAGES_GUARD || r->address >= s->size ||
 		    range_bytes(r) > s->size + PAGE_BYTES - 1 - r->address)
 			return misplaced(s, r, err);
 	}
@@ -85,6 +103,13 @@ static int fill_file(const struct fill_space *s, const struct pages_view *view, 
 
 		if (bytes > s->size - r->address)
 			bytes = s->size - r->address;
+		if (!has_data(r)) {
+			if (make_hole(s->fd, r->address, bytes))
+				return error_set(err, ERROR_FAILED, errno,
+						 "cannot empty a file at %llu",
+						 (unsigned long long)r->address);
+			continue;
+		}
 		if (write_file(s, r->address, data, bytes))
 			return error_set(err, ERROR_FAILED, errno, "cannot fill a file at %llu",
 					 (unsigned long long)r->address);
@@ -105,8 +130,9 @@ static int check_ranges(const struct fill_space *s, const struct pages_view *vie
 		const struct pages_range *r = &view->ranges[i];
 		const struct map_area *a = map_areas_find(s->areas, r->address);
 
-		/* Guard regions are of the mapping, all else in a shared one is of its object. */
-		if (!a || (a->flags & AREA_SHARED && !(r->flags & PAGES_GUARD)) ||
+		/* Guard regions are of the mapping (and are dropped), all else in a shared one is
+		 * of its object. */
+		if (!a || (a->flags & AREA_SHARED && has_data(r)) ||
 		    range_bytes(r) > a->end - r->address)
 			return misplaced(s, r, err);
 		*ret_all_writable &= (a->prot & PROT_WRITE) != 0;

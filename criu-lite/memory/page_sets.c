@@ -55,13 +55,45 @@ int page_sets(const struct page_runs *a, enum page_sets_operation operation,
 			return 0;
 		if (next_change(y, at) < end)
 			end = next_change(y, at);
-		if (in_x && x->address == at)
+		if ((in_x && x->address == at) || (!in_x && in_y && y->address == at))
 			ret->closed = ret->runs.count;
 		if (wanted(operation, in_x, in_y) &&
 		    page_runs_add(ret, at, (end - at) / PAGE_BYTES, in_x ? x->flags : y->flags))
 			return -1;
 		at = end;
 	}
+}
+
+static int compare_runs(const void *a, const void *b)
+{
+	const struct pages_range *x = a, *y = b;
+
+	return x->address < y->address ? -1 : x->address > y->address;
+}
+
+int page_sets_sort(struct page_runs *r)
+{
+	struct page_runs sorted = { 0 };
+	const struct pages_range *run;
+	uint64_t at = 0;
+
+	if (!r->runs.count)
+		return 0;
+	qsort(r->runs.items, r->runs.count, sizeof(*r->runs.items), compare_runs);
+	array_for(run, &r->runs) {
+		uint64_t from = run->address > at ? run->address : at;
+
+		if (from >= run_end(run))
+			continue;
+		at = run_end(run);
+		if (page_runs_add(&sorted, from, (at - from) / PAGE_BYTES, 0)) {
+			page_runs_release(&sorted);
+			return -1;
+		}
+	}
+	page_runs_release(r);
+	*r = sorted;
+	return 0;
 }
 
 void page_sets_clear_flags(struct page_runs *r, uint32_t flags)
@@ -84,8 +116,6 @@ int page_sets_in_areas(const struct page_runs *r, const struct map_areas *areas,
 			uint64_t from = a->start > run->address ? a->start : run->address;
 			uint64_t to = a->end < run_end(run) ? a->end : run_end(run);
 
-			if (a->flags & AREA_SHARED)
-				continue;
 			ret->closed = ret->runs.count;
 			if (page_runs_add(ret, from, (to - from) / PAGE_BYTES, flags))
 				return -1;

@@ -17,6 +17,9 @@
 enum {
 	RECORD_MEMORY = 32,
 	RECORD_PAGES = 33,
+	/* Pre-copied images: a round begins; what of the one before stays (images/round.proto). */
+	RECORD_ROUND = 0x240,
+	RECORD_KEPT = 0x241,
 };
 
 /* Space of the pages: a process id, or the id of an object with this bit. */

@@ -259,6 +259,9 @@ static void choose_provider(struct sharing *s, const struct group *g)
 			shared++;
 		}
 	}
+	/* It has another page there, or none. */
+	if (s->tasks[provider].complete && s->members[provider].frame != g->frame)
+		return;
 	if (shared > 1 && !s->members[provider].provides)
 		s->members[provider].provides = g->frame;
 }
@@ -282,7 +285,8 @@ static int share_page(struct sharing *s, uint64_t address)
 	for (i = 0; i < s->count; i++) {
 		struct member *m = &s->members[i];
 
-		m->inherits = m->provides ? m->provides :
+		m->inherits = s->tasks[i].complete ? m->frame :
+			      m->provides ? m->provides :
 			      m->keeps	  ? s->members[s->tasks[i].birth].inherits :
 					    0;
 		if (m->provides && put_before(s, i, source_of(s, i), address))

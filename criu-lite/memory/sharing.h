@@ -21,6 +21,9 @@ struct sharing_task {
 	size_t birth;		/* index of an earlier task, or SHARING_NOBODY */
 	const struct map_areas *areas;
 	const struct page_runs *own;	/* all its own pages, in no run of more than one area */
+	/* It is complete before others are born, so these inherit all that it has, and it provides
+	 * nothing but its own pages. Its .birth is SHARING_NOBODY; .after is without meaning. */
+	bool complete;
 };
 
 /* What each task is to be filled with. */

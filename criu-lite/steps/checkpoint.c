@@ -18,18 +18,21 @@
 #include "kinds/frozen.h"
 #include "kinds/ipc/sysv.h"
 #include "kinds/memory.h"
+#include "kinds/memory_rounds.h"
 #include "kinds/net/held_packets.h"
 #include "kinds/socket/connections.h"
 #include "kinds/task/interrupted.h"
 #include "steps/cpu.h"
 #include "steps/hold.h"
 #include "steps/parting.h"
+#include "steps/precopy.h"
 #include "steps/preflight.h"
 #include "steps/records.h"
 #include "steps/snapshot.h"
 #include "steps/state_dump.h"
 #include "steps/target.h"
 #include "steps/tree_dump.h"
+#include "steps/tree_keep.h"
 
 enum {
 	/* A tree that is held can show what is over in a moment; it is let go in between. */
@@ -43,6 +46,7 @@ struct checkpoint_run {
 	struct dump dump;
 	struct preflight before;	/* the tree as it was seen running */
 	uint64_t seized_ns;
+	bool pages_begun;	/* there is no way back in the stream */
 	bool released;
 	bool *done;
 };
@@ -51,7 +55,12 @@ static int run_preflight(void *context, struct error *err)
 {
 	struct checkpoint_run *run = context;
 	struct blockers blockers = { 0 };
-	int r = preflight_look(&run->before, run->options->pid, &blockers, err) ||
+	int r;
+
+	/* It has been judged, and what tracks its memory now would only be in the way. */
+	if (run->dump.rounds && run->dump.rounds->complete)
+		return preflight_again(&run->before, run->options->pid, err);
+	r = preflight_look(&run->before, run->options->pid, &blockers, err) ||
 				blockers_error(&blockers, err) ?
 			-1 :
 			0;
@@ -79,16 +88,9 @@ static int open_stream(void *context, struct error *err)
 {
 	struct checkpoint_run *run = context;
 
+	if (run->dump.out)
+		return 0;
 	return stream_writer_open(&run->dump.out, run->options->output, &run->options->stream, err);
-}
-
-static int find_freezers(struct dump *d, const struct pid_list *tree, struct error *err)
-{
-	const struct target *target = d->options->target;
-
-	if (d->container.freezers)
-		return freezers_copy(&d->freezers, d->container.freezers, err);
-	return freezers_find(&d->freezers, tree, target ? target->cgroup : NULL, err);
 }
 
 /* A program that runs on takes its packets itself. */
@@ -106,13 +108,34 @@ static void end_packets(void *context)
 	held_packets_end(&((struct checkpoint_run *)context)->dump);
 }
 
+static int write_header(struct checkpoint_run *run, struct error *err);
+
+/* Memory is carried while the program runs; what it writes to meanwhile, in the freeze. */
+static int pre_copy(void *context, struct error *err)
+{
+	struct checkpoint_run *run = context;
+	struct precopy_run rounds = {
+		.dump = &run->dump,
+		.before = &run->before,
+		.rounds = run->dump.rounds,
+	};
+
+	if (!rounds.rounds)
+		return 0;
+	if (!rounds.rounds->number && write_header(run, err))
+		return -1;
+	if (precopy_rounds(&rounds, err))
+		return -1;
+	return preflight_again(&run->before, run->options->pid, err);
+}
+
 static int freeze(void *context, struct error *err)
 {
 	_cleanup_pid_list_ struct pid_list tree = { 0 };
 	struct checkpoint_run *run = context;
 
 	if (guard_check(run->dump.guard, err) || preflight_pids(&run->before, &tree, err) ||
-	    find_freezers(&run->dump, &tree, err) || frozen_watch(&run->dump, &tree, err))
+	    hold_find_freezers(&run->dump, &tree, err) || frozen_watch(&run->dump, &tree, err))
 		return -1;
 	interrupted_prepare(&run->dump, run->options->pid, run->before.tasks.count == 1);
 	run->report->frozen_at_ns = run->seized_ns = now_ns();
@@ -181,8 +204,12 @@ static int write_header(struct checkpoint_run *run, struct error *err)
 static int save_tree(void *context, struct error *err)
 {
 	struct checkpoint_run *run = context;
+	struct dump *d = &run->dump;
 
-	return write_header(run, err) || tree_dump(&run->dump, err) ? -1 : 0;
+	if (!d->rounds)
+		return write_header(run, err) || tree_dump(d, err) ? -1 : 0;
+	return memory_rounds_begin(d, true, err) || tree_dump(d, err) || tree_keep(d, err) ? -1 :
+											     0;
 }
 
 static int save_maps(void *context, struct error *err)
@@ -250,6 +277,7 @@ static void drop_snapshot(void *context)
 
 static int save_objects(void *context, struct error *err)
 {
+	((struct checkpoint_run *)context)->pages_begun = true;
 	return memory_dump_objects(&((struct checkpoint_run *)context)->dump, err);
 }
 
@@ -394,6 +422,7 @@ static const struct step steps[] = {
 	{ "preflight", run_preflight, NULL },
 	{ "guard", start_guard, end_guard },
 	{ "open-image", open_stream, NULL },
+	{ "rounds", pre_copy, NULL },
 	{ "packets", hold_packets, end_packets },
 	{ "freeze", freeze, thaw },
 	{ "hold", hold, let_go },
@@ -421,13 +450,25 @@ static const struct step steps[] = {
  * connection that was just being made, a process that was just ending. */
 static bool may_pass(const struct checkpoint_run *run, const struct error *err)
 {
-	return run->seized_ns && !run->released &&
-	       (err->kind == ERROR_BLOCKED || err->kind == ERROR_DIED) &&
-	       (!run->dump.out || stream_writer_undo(run->dump.out));
+	if (!run->seized_ns || run->released ||
+	    (err->kind != ERROR_BLOCKED && err->kind != ERROR_DIED))
+		return false;
+	/* A round can be begun once more. */
+	if (run->dump.rounds)
+		return !run->pages_begun;
+	return !run->dump.out || stream_writer_undo(run->dump.out);
 }
 
+/* What goes on in the next attempt: a pre-copy with its stream. */
+struct carried {
+	struct memory_rounds *rounds;
+	struct stream_writer *out;
+	uint8_t image_id[16];
+};
+
 static int attempt(const struct checkpoint_options *options, const struct container *container,
-		   struct checkpoint_report *report, bool *done, bool *again, struct error *err)
+		   struct checkpoint_report *report, struct carried *carried, bool *done,
+		   bool *again, struct error *err)
 {
 	struct checkpoint_run run = { .options = options, .report = report, .done = done };
 	int r;
@@ -435,6 +476,9 @@ static int attempt(const struct checkpoint_options *options, const struct contai
 	_Static_assert(ARRAY_SIZE(steps) <= CHECKPOINT_STEPS_MAX, "room for all times");
 	*report = (struct checkpoint_report){ .steps = ARRAY_SIZE(steps) };
 	run.dump.options = options;
+	run.dump.rounds = carried->rounds;
+	run.dump.out = steal_ptr(carried->out);
+	memcpy(run.dump.image_id, carried->image_id, sizeof(run.dump.image_id));
 	run.dump.container = *container;
 	run.dump.closes_connections = options->tcp == TCP_CLOSE;
 	run.dump.lock = NETWORK_LOCK_NONE;
@@ -442,6 +486,10 @@ static int attempt(const struct checkpoint_options *options, const struct contai
 	run.before.closes_connections = run.dump.closes_connections;
 	r = steps_run(steps, ARRAY_SIZE(steps), &run, report->times, err);
 	*again = r && may_pass(&run, err);
+	if (*again && run.dump.rounds) {
+		carried->out = steal_ptr(run.dump.out);
+		memcpy(carried->image_id, run.dump.image_id, sizeof(run.dump.image_id));
+	}
 	stream_writer_free(run.dump.out);
 	held_packets_end(&run.dump);
 	dump_files_free(run.dump.files);
@@ -455,14 +503,15 @@ static int attempt(const struct checkpoint_options *options, const struct contai
 	return r;
 }
 
-int checkpoint_inside(const struct checkpoint_options *options, const struct container *container,
-		      struct checkpoint_report *report, bool *done, struct error *err)
+static int try_some_times(const struct checkpoint_options *options,
+			  const struct container *container, struct checkpoint_report *report,
+			  struct carried *carried, bool *done, struct error *err)
 {
 	struct timespec moment = { .tv_nsec = FIRST_PAUSE_NS };
 	bool again;
 	int i;
 
-	for (i = 1; attempt(options, container, report, done, &again, err); i++) {
+	for (i = 1; attempt(options, container, report, carried, done, &again, err); i++) {
 		if (!again || i == ATTEMPTS)
 			return -1;
 		log_info("%s; once more", err->message);
@@ -471,4 +520,21 @@ int checkpoint_inside(const struct checkpoint_options *options, const struct con
 		moment.tv_nsec *= 2;
 	}
 	return 0;
+}
+
+int checkpoint_inside(const struct checkpoint_options *options, const struct container *container,
+		      struct checkpoint_report *report, bool *done, struct error *err)
+{
+	struct carried carried = { 0 };
+	int r;
+
+	if (options->precopy && precopy_possible(options->precopy)) {
+		carried.rounds = memory_rounds_new();
+		if (!carried.rounds)
+			return error_set(err, ERROR_FAILED, ENOMEM, "rounds");
+	}
+	r = try_some_times(options, container, report, &carried, done, err);
+	stream_writer_free(carried.out);
+	memory_rounds_free(carried.rounds);
+	return r;
 }

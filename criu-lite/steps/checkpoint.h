@@ -7,7 +7,7 @@
 #include "steps/options.h"
 #include "steps/steps.h"
 
-enum { CHECKPOINT_STEPS_MAX = 24 };
+enum { CHECKPOINT_STEPS_MAX = 28 };
 
 /* What a checkpoint took. */
 struct checkpoint_report {

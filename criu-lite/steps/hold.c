@@ -14,8 +14,11 @@
 #include "kernel-compat/calls.h"
 #include "proc/tasks.h"
 #include "kinds/frozen.h"
+#include "kinds/memory_rounds.h"
 #include "kinds/task/interrupted.h"
 #include "steps/leftover.h"
+#include "steps/options.h"
+#include "steps/target.h"
 #include "steps/vfork.h"
 
 enum {
@@ -63,6 +66,9 @@ static void task_free(struct dump_task *task)
 	fd_close(&task->pidfd);
 	vma_list_release(&task->maps);
 	agent_release(&task->agent);
+	/* That of a kept task is the rounds'. */
+	if (!task->kept)
+		round_task_free(task->round);
 	free(task);
 }
 
@@ -440,6 +446,15 @@ static int try_to_hold(struct dump *d, pid_t root, const struct preflight *befor
 		    (!(*task)->zombie && leftover_check(*task, last, err)))
 			return -1;
 	return 0;
+}
+
+int hold_find_freezers(struct dump *d, const struct pid_list *tree, struct error *err)
+{
+	const struct target *target = d->options->target;
+
+	if (d->container.freezers)
+		return freezers_copy(&d->freezers, d->container.freezers, err);
+	return freezers_find(&d->freezers, tree, target ? target->cgroup : NULL, err);
 }
 
 int hold_tree(struct dump *d, pid_t root, const struct preflight *before, struct error *err)

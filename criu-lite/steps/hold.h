@@ -10,6 +10,9 @@
  * no new one shows up.
  */
 
+/* Finds the freezers of the tree of these pids, root first: d->freezers. */
+struct pid_list;
+int hold_find_freezers(struct dump *d, const struct pid_list *tree, struct error *err);
 /* `before` is the tree as preflight saw it. Fills d->tasks, parents before children, all threads
  * held with their state saved and /proc read. A zombie is in the list with no threads. On
  * failure everything is let go again. */

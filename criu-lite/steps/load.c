@@ -5,8 +5,10 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "images/round.pb-c.h"
 #include "kinds/files.h"
 #include "kinds/memory.h"
+#include "kinds/objects.h"
 #include "steps/records.h"
 
 /* More processes and threads than we could bring back, and few enough to take memory for. */
@@ -209,6 +211,11 @@ static int load_kind(struct restore *r, const struct record *record, struct erro
 	case KIND_OBJECT:
 		return memory_load_object(r, kind, message, err);
 	case KIND_FILE:
+		if (r->in_rounds && !r->last_round) {
+			protobuf_c_message_free_unpacked(message, NULL);
+			return error_set(err, ERROR_IMAGE, 0, "%s: a description in a round that "
+					 "is not the last one", kind->name);
+		}
 		return restore_files_add(r->files, kind, message, err);
 	case KIND_CONTAINER:
 		return keep(&r->container_state[kind_index(kind)], kind, message, err);
@@ -235,16 +242,78 @@ int load_header(struct restore *r, Image **ret, struct error *err)
 	return 0;
 }
 
+/* What was loaded of a tree goes; none of it has been made. */
+static void discard(struct restore *r, Tree **tree)
+{
+	struct restore_task **t;
+	size_t i;
+
+	array_for(t, &r->tasks)
+		memory_free_task(*t);
+	load_free_tree(r);
+	if (*tree)
+		tree__free_unpacked(*tree, NULL);
+	*tree = NULL;
+	for (i = 0; i < kinds_count(); i++) {
+		if (r->container_state[i])
+			protobuf_c_message_free_unpacked(r->container_state[i], NULL);
+		r->container_state[i] = NULL;
+	}
+	restore_objects_free(r->objects);
+	r->objects = NULL;
+	memory_forget(r);
+	restore_files_forget(r->files);
+}
+
+/* A round begins. If another one is being read, that was given up. */
+static int load_round(struct restore *r, Tree **tree, struct error *err)
+{
+	ProtobufCMessage *message;
+
+	if (*tree && !r->in_rounds)
+		return error_set(err, ERROR_IMAGE, 0, "a round begins in an image without rounds");
+	if (stream_message(r->in, &round__descriptor, &message, err))
+		return -1;
+	r->in_rounds = true;
+	r->last_round = ((Round *)message)->last;
+	protobuf_c_message_free_unpacked(message, NULL);
+	if (r->kept)
+		kept__free_unpacked(r->kept, NULL);
+	r->kept = NULL;
+	if (*tree)
+		discard(r, tree);
+	return 0;
+}
+
+static int load_kept(struct restore *r, struct error *err)
+{
+	ProtobufCMessage *message;
+
+	if (!r->in_rounds || r->kept)
+		return error_set(err, ERROR_IMAGE, 0, "what is kept is told out of turn");
+	if (stream_message(r->in, &kept__descriptor, &message, err))
+		return -1;
+	r->kept = (Kept *)message;
+	return 0;
+}
+
 int load_up_to_pages(struct restore *r, Tree **ret, struct error *err)
 {
 	struct record record;
 	int more;
 
-	r->container_state = calloc(kinds_count(), sizeof(*r->container_state));
-	r->container_slots = calloc(kinds_count(), sizeof(*r->container_slots));
+	if (!r->container_state)
+		r->container_state = calloc(kinds_count(), sizeof(*r->container_state));
+	if (!r->container_slots)
+		r->container_slots = calloc(kinds_count(), sizeof(*r->container_slots));
 	if (!r->container_state || !r->container_slots)
 		return no_memory(err);
 	while ((more = stream_next(r->in, &record, err)) > 0) {
+		if (record.kind == RECORD_ROUND) {
+			if (load_round(r, ret, err))
+				return -1;
+			continue;
+		}
 		if (record.kind == RECORD_TREE) {
 			if (load_tree(r, ret, err))
 				return -1;
@@ -254,6 +323,11 @@ int load_up_to_pages(struct restore *r, Tree **ret, struct error *err)
 			return error_set(err, ERROR_IMAGE, 0, "the image does not begin with its tree");
 		if (record.kind == RECORD_MEMORY)
 			return memory_load(r, &record, err);
+		if (record.kind == RECORD_KEPT) {
+			if (load_kept(r, err))
+				return -1;
+			continue;
+		}
 		if (load_kind(r, &record, err))
 			return -1;
 	}
@@ -298,7 +372,7 @@ int load_seal(struct restore *r, struct error *err)
 	return more;
 }
 
-static void free_states(ProtobufCMessage **state)
+void load_free_states(ProtobufCMessage **state)
 {
 	size_t i;
 
@@ -308,27 +382,39 @@ static void free_states(ProtobufCMessage **state)
 	free(state);
 }
 
-void load_free_tasks(struct restore *r)
+void load_free_task(struct restore_task *t)
 {
-	struct restore_task **t;
 	struct restore_thread **thread;
 
-	array_for(t, &r->tasks) {
-		array_for(thread, &(*t)->threads) {
-			free_states((*thread)->state);
-			tracee_release(&(*thread)->tracee);
-			free(*thread);
-		}
-		array_release(&(*t)->threads);
-		free_states((*t)->state);
-		fd_close(&(*t)->pidfd);
-		agent_release(&(*t)->agent);
-		free(*t);
+	array_for(thread, &t->threads) {
+		load_free_states((*thread)->state);
+		tracee_release(&(*thread)->tracee);
+		free(*thread);
 	}
+	array_release(&t->threads);
+	load_free_states(t->state);
+	fd_close(&t->pidfd);
+	agent_release(&t->agent);
+	free(t);
+}
+
+void load_free_tree(struct restore *r)
+{
+	struct restore_task **t;
+
+	array_for(t, &r->tasks)
+		load_free_task(*t);
 	array_release(&r->tasks);
 	array_release(&r->by_id);
-	free_states(r->container_state);
+}
+
+void load_free_tasks(struct restore *r)
+{
+	load_free_tree(r);
+	load_free_states(r->container_state);
 	free(r->container_slots);
+	if (r->kept)
+		kept__free_unpacked(r->kept, NULL);
 }
 
 const ProtobufCMessage *restore_task_state(const struct restore_task *t, const struct kind *kind)

@@ -3,6 +3,7 @@
 #define CL_STEPS_OPTIONS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "images/stream.h"
@@ -18,6 +19,26 @@ enum afterwards { AFTERWARDS_KILL, AFTERWARDS_RUN, AFTERWARDS_STOP };
 /* What of TCP has no descriptor, or a peer that cannot be kept: TCP_KEEP refuses. */
 enum tcp_policy { TCP_KEEP, TCP_CLOSE };
 
+/* How a pre-copy goes: told after each round. */
+struct precopy_progress {
+	unsigned round;			/* 0 is the first */
+	uint64_t pages;			/* that it has brought, of 4 KiB */
+	uint64_t dirty_pages;		/* that are to be brought again by now */
+	uint64_t dirty_per_second;	/* pages */
+	uint64_t bytes_per_second;	/* of the connection or file, as measured */
+	uint64_t expected_ns;		/* of standing still if the program is frozen now */
+	bool untracked;			/* of some process each page counts as written to */
+};
+
+/* Memory is carried while the program runs, in rounds, and then what was written to since. */
+struct precopy_options {
+	unsigned max_downtime_ms;	/* freeze when it would not take longer than this … */
+	unsigned max_rounds;		/* … or after so many rounds, the first one not counted, or
+					 * when another round would not make it shorter */
+	void (*progress)(void *context, const struct precopy_progress *p);	/* may be NULL */
+	void *context;
+};
+
 struct checkpoint_options {
 	pid_t pid;			/* root of the tree */
 	const struct target *target;	/* where that comes from, steps/target.h; or NULL */
@@ -25,7 +46,8 @@ struct checkpoint_options {
 	size_t externals_count;
 	enum tcp_policy tcp;
 	int output;			/* descriptor of the image */
-	enum afterwards afterwards;
+	enum afterwards afterwards;	/* with .precopy not AFTERWARDS_RUN */
+	const struct precopy_options *precopy;	/* NULL: all is carried in the freeze */
 	struct stream_options stream;
 	/* Called once the image is sealed and synced, before the program is let go or ended: makes
 	 * it findable under its name. May be NULL. */

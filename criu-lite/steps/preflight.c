@@ -232,6 +232,14 @@ int preflight_look(struct preflight *p, pid_t root, struct blockers *blockers, s
 	return 0;
 }
 
+int preflight_again(struct preflight *p, pid_t root, struct error *err)
+{
+	_cleanup_pid_list_ struct pid_list tree = { 0 };
+
+	preflight_release(p);
+	return look_around(p, &tree, root, err);
+}
+
 static bool same_area(const struct vma *a, const struct vma *b)
 {
 	return a->start == b->start && a->end == b->end && a->prot == b->prot &&

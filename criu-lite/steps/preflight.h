@@ -24,6 +24,8 @@ struct preflight {
  * blocker only because the tree was changing (a pipe between the fork of one end and the close of
  * the other) is gone in the next look, and is not reported. Release *p also after a failure. */
 int preflight_look(struct preflight *p, pid_t root, struct blockers *blockers, struct error *err);
+/* Looks again at what there is, for preflight_flags() and _pids(), without judging it. */
+int preflight_again(struct preflight *p, pid_t root, struct error *err);
 /*
  * The flags of a process's areas (smaps) cost a walk over all its page tables, so they are not read
  * again while it is frozen: gives `maps`, read now, the flags that were seen in preflight if the

@@ -399,24 +399,15 @@ int puppet_stop(struct restore_task *t, int signal, struct error *err)
 	return 0;
 }
 
-/* Puppets lose their parents here; they become our children, so that none is left as a zombie
- * wherever nobody reaps orphans. */
-void puppets_kill(struct restore *r)
+static void kill_all(struct restore_task *const *tasks, size_t count)
 {
 	size_t i, k;
-	int was_subreaper = 0;
 
-	prctl(PR_GET_CHILD_SUBREAPER, &was_subreaper);
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
-
-	for (i = r->tasks.count; i-- > 0;) {
-		struct restore_task *t = r->tasks.items[i];
-
-		if (t->threads.count && t->threads.items[0]->tracee.tid)
-			kill(t->threads.items[0]->tracee.tgid, SIGKILL);
-	}
-	for (i = r->tasks.count; i-- > 0;) {
-		struct restore_task *t = r->tasks.items[i];
+	for (i = count; i-- > 0;)
+		if (tasks[i]->threads.count && tasks[i]->threads.items[0]->tracee.tid)
+			kill(tasks[i]->threads.items[0]->tracee.tgid, SIGKILL);
+	for (i = count; i-- > 0;) {
+		struct restore_task *t = tasks[i];
 
 		/* The leader is waited for last: its end shows when there is no other thread left.
 		 * */
@@ -425,7 +416,38 @@ void puppets_kill(struct restore *r)
 		if (t->leader_gone)
 			tracee_kill(&t->threads.items[t->threads.count - 1]->tracee);
 	}
-	for (i = 0; i < r->tasks.count; i++)
-		child_forget(r->tasks.items[i]->pid);
+	for (i = 0; i < count; i++)
+		child_forget(tasks[i]->pid);
+}
+
+/* Puppets lose their parents here; they become our children, so that none is left as a zombie
+ * wherever nobody reaps orphans. */
+void puppets_kill_tasks(struct restore_task *const *tasks, size_t count)
+{
+	int was_subreaper = 0;
+
+	prctl(PR_GET_CHILD_SUBREAPER, &was_subreaper);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	kill_all(tasks, count);
 	prctl(PR_SET_CHILD_SUBREAPER, was_subreaper);
+}
+
+void puppets_kill(struct restore *r)
+{
+	puppets_kill_tasks(r->tasks.items, r->tasks.count);
+}
+
+void puppet_keep(struct restore_task *t, struct restore_task *former)
+{
+	struct tracee *from = &former->threads.items[0]->tracee;
+
+	t->kept = true;
+	t->former_pgid = former->pgid;
+	t->threads.items[0]->tracee = *from;
+	*from = (struct tracee){ 0 };
+	t->agent = former->agent;
+	former->agent = (struct agent){ 0 };
+	t->agent.stop_signal = choose_stop_signal(t);
+	t->pidfd = steal_fd(&former->pidfd);
+	t->service_fd = former->service_fd;
 }

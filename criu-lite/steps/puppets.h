@@ -27,6 +27,9 @@ int puppet_exit_leader(struct restore_task *t, int wait_status, struct error *er
 int puppet_stop(struct restore_task *t, int signal, struct error *err);
 /* Ends and reaps all puppets: after a failure. */
 void puppets_kill(struct restore *r);
+void puppets_kill_tasks(struct restore_task *const *tasks, size_t count);
+/* The puppet of `former` goes on as t, with the same pid. */
+void puppet_keep(struct restore_task *t, struct restore_task *former);
 /* Frees the area and the socket. */
 void puppets_release(struct restore *r);
 

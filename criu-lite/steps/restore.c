@@ -24,6 +24,7 @@
 #include "steps/one_processor.h"
 #include "steps/puppets.h"
 #include "steps/release.h"
+#include "steps/rounds.h"
 #include "steps/state_restore.h"
 #include "steps/tree_restore.h"
 #include "steps/waiting.h"
@@ -263,6 +264,20 @@ static int fill_pages(void *context, struct error *err)
 	return r;
 }
 
+/* Of a program that was pre-copied, what came later: the tree is another one then. */
+static int take_rounds(void *context, struct error *err)
+{
+	struct restore_run *run = context;
+	int r;
+
+	if (!run->r.in_rounds)
+		return 0;
+	one_processor_end(&run->turns);
+	r = rounds_restore(&run->r, &run->tree, err);
+	one_processor_begin(&run->turns);
+	return r;
+}
+
 static int verify_seal(void *context, struct error *err)
 {
 	return load_seal(&((struct restore_run *)context)->r, err);
@@ -445,6 +460,7 @@ static const struct step steps[] = {
 	{ "build", build_container, NULL },
 	{ "puppets", make_puppets, end_puppets },
 	{ "pages", fill_pages, NULL },
+	{ "rounds", take_rounds, NULL },
 	{ "seal", verify_seal, NULL },
 	{ "lock", lock, unlock },
 	{ "files", open_files, undo_files },

@@ -11,7 +11,7 @@
 #include "steps/records.h"
 #include "steps/tree_plan.h"
 
-static int make_plan(const struct dump *d, struct tree_plan *plan, struct error *err)
+int tree_dump_plan(const struct dump *d, struct tree_plan *plan, struct error *err)
 {
 	struct plan_task *tasks = calloc(d->tasks.count, sizeof(*tasks));
 	size_t i;
@@ -55,6 +55,13 @@ static int reorder(struct dump *d, const struct tree_plan *plan, struct error *e
 	return 0;
 }
 
+static void find_shared_fs(struct dump_task *task)
+{
+	task->shares_fs = task->birth && !task->zombie && !task->birth->zombie &&
+			  !sys_kcmp(task->threads.items[0].tid, task->birth->threads.items[0].tid,
+				    KCMP_FS, 0, 0);
+}
+
 static void fill_task(TreeTask *m, const struct dump_task *task, bool root, uint32_t *tids)
 {
 	const struct dump_thread *t;
@@ -67,9 +74,7 @@ static void fill_task(TreeTask *m, const struct dump_task *task, bool root, uint
 	m->exit_signal = task->stat.exit_signal;
 	m->name = (char *)task->stat.comm;
 	m->has_shares_fs = task->birth && !task->zombie && !task->birth->zombie;
-	m->shares_fs = m->has_shares_fs &&
-		       !sys_kcmp(task->threads.items[0].tid, task->birth->threads.items[0].tid,
-				 KCMP_FS, 0, 0);
+	m->shares_fs = task->shares_fs;
 	m->has_zombie = m->zombie = task->zombie;
 	m->has_leader_gone = m->leader_gone = task->leader_gone;
 	m->has_uid = m->has_gid = task->zombie || task->leader_gone;
@@ -106,6 +111,7 @@ static int write_tree(struct dump *d, struct error *err)
 	if (!tasks || !list || !tids)
 		return error_set(err, ERROR_FAILED, ENOMEM, "tree");
 	for (threads = 0, i = 0; i < d->tasks.count; i++) {
+		find_shared_fs(d->tasks.items[i]);
 		fill_task(&tasks[i], d->tasks.items[i], i == 0, tids + threads);
 		threads += tasks[i].n_tids;
 		list[i] = &tasks[i];
@@ -119,7 +125,7 @@ int tree_dump(struct dump *d, struct error *err)
 {
 	_cleanup_plan_ struct tree_plan plan = { 0 };
 
-	if (make_plan(d, &plan, err) || reorder(d, &plan, err))
+	if (tree_dump_plan(d, &plan, err) || reorder(d, &plan, err))
 		return -1;
 	return write_tree(d, err);
 }

@@ -8,5 +8,8 @@
  * memory it will be born with, and writes the Tree record. A tree that cannot be rebuilt is
  * refused. */
 int tree_dump(struct dump *d, struct error *err);
+/* How the tree can be made again. */
+struct tree_plan;
+int tree_dump_plan(const struct dump *d, struct tree_plan *plan, struct error *err);
 
 #endif

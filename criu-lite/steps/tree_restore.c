@@ -30,6 +30,7 @@ struct maker {
 	const Tree *tree;
 	const struct tree_plan *plan;
 	struct helper *helpers;
+	bool again;	/* a further round: some are there already, with what helpers were for */
 };
 
 static struct restore_task *actor(struct maker *m, size_t index)
@@ -58,12 +59,13 @@ static int clone_actor(struct maker *m, const struct plan_op *op, struct error *
 	struct restore_task *from = actor(m, op->from);
 
 	if (!from) {
-		if (puppet_make_root(m->r, t, err) ||
-		    cgroups_place_task(m->r, t->pid, err) ||
+		if ((!t->kept &&
+		     (puppet_make_root(m->r, t, err) || cgroups_place_task(m->r, t->pid, err))) ||
 		    memory_restore_objects(m->r, err) || load_up_to_task_pages(m->r, err))
 			return -1;
-	} else if (puppet_make_child(from, t, saved ? saved->exit_signal : 0, err) ||
-		   cgroups_place_task(m->r, t->pid, err)) {
+	} else if (!t->kept &&
+		   (puppet_make_child(from, t, saved ? saved->exit_signal : 0, err) ||
+		    cgroups_place_task(m->r, t->pid, err))) {
 		return -1;
 	}
 	if (!saved || t->zombie)
@@ -102,8 +104,33 @@ static int begin_session(struct maker *m, const struct plan_op *op, struct error
 	return op->who < m->plan->task_count ? controlling_terminal_begin(leader, err) : 0;
 }
 
+static bool is_helper(const struct maker *m, size_t index)
+{
+	return index != PLAN_NOBODY && index >= m->plan->task_count;
+}
+
+/* In a further round: what is done already for who was kept is not done again. */
+static int perform_again(struct maker *m, const struct plan_op *op, bool *ret_done,
+			 struct error *err)
+{
+	const struct restore_task *t = is_helper(m, op->who) ? NULL : actor(m, op->who);
+
+	*ret_done = !t || (t->kept && op->kind == PLAN_SETSID) ||
+		    (t->kept && op->kind == PLAN_SETPGID && t->former_pgid == t->pgid);
+	if (t && !t->kept && op->kind == PLAN_CLONE && is_helper(m, op->from))
+		return error_set(err, ERROR_IMAGE, 0, "process %d cannot be born in a further "
+				 "round", t->pid);
+	return 0;
+}
+
 static int perform(struct maker *m, const struct plan_op *op, struct error *err)
 {
+	bool done = false;
+
+	if (m->again && perform_again(m, op, &done, err))
+		return -1;
+	if (done)
+		return 0;
 	switch (op->kind) {
 	case PLAN_CLONE:
 		return clone_actor(m, op, err);
@@ -188,6 +215,7 @@ int tree_restore(struct restore *r, const Tree *tree, struct error *err)
 
 	if (make_plan(r, &plan, err) || make_helpers(&m, err))
 		return -1;
+	m.again = r->tasks.items[0]->kept;
 	for (i = 1; i < r->tasks.count; i++)
 		r->tasks.items[i]->birth = r->tasks.items[plan.birth[i]];
 	array_for(op, &plan.ops) {

@@ -4,6 +4,7 @@
 #include "kinds/files.h"
 #include "kinds/memory.h"
 #include "steps/load.h"
+#include "steps/rounds.h"
 #include "steps/tree_restore.h"
 
 extern const struct kind registers_kind;
@@ -31,8 +32,14 @@ static int verify_tasks(const struct restore *r, const Tree *tree, struct verify
 static int read_all(struct restore *r, Image **image, Tree **tree, struct verify_report *report,
 		    struct error *err)
 {
+	int more;
+
 	if (load_header(r, image, err) || restore_files_new(r, STDIO_NULL, NULL, err) ||
 	    load_up_to_pages(r, tree, err))
+		return -1;
+	while ((more = rounds_look(r, tree, err)) > 0)
+		;
+	if (more < 0)
 		return -1;
 	if (verify_tasks(r, *tree, report, err) || tree_verify(r, err) ||
 	    restore_files_check(r->files, err))

@@ -226,7 +226,7 @@ static void test_in_areas(void **state)
 
 	add(&a, 0, 20, PAGES_HUGE);
 	assert_int_equal(page_sets_in_areas(&a, &areas, 0, &result), 0);
-	assert_string_equal(text(&result, room, sizeof(room)), "1+2 3+2 8+1");
+	assert_string_equal(text(&result, room, sizeof(room)), "1+2 3+2 6+1 8+1");
 	page_runs_release(&result);
 	assert_int_equal(page_sets_in_areas(&a, &nowhere, 0, &result), 0);
 	assert_int_equal(result.runs.count, 0);

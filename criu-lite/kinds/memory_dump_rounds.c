@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a round brings of each task, and what is there once it is written. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "kinds/memory.h"
+#include "kinds/memory_internal.h"
+#include "memory/page_sets.h"
+
+static int no_memory(struct error *err)
+{
+	return error_set(err, ERROR_FAILED, ENOMEM, "rounds");
+}
+
+/* Adds b to the set *a. */
+static int add_set(struct page_runs *a, const struct page_runs *b)
+{
+	struct page_runs both = { 0 };
+
+	if (!b->runs.count)
+		return 0;
+	if (page_sets(a, PAGES_UNION, b, &both)) {
+		page_runs_release(&both);
+		return -1;
+	}
+	page_runs_release(a);
+	*a = both;
+	return 0;
+}
+
+/* ---- what was written to ---- */
+
+static int collect(struct dump_task *task, struct dumped_task *mine, struct error *err)
+{
+	if (!task->round || !memory_rounds_collect(task, &mine->areas, &mine->dirty, err))
+		return 0;
+	if (task->dump->rounds->last)
+		return error_wrap(err, "process %d", task->pid);
+	/* It is ending; what it has, if anything, is to be brought again. */
+	log_info("process %d: %s", task->pid, err->message);
+	error_clear(err);
+	task->round->dirty.lost = true;
+	return 0;
+}
+
+/* Pages of which others have got a copy, and which have been written to since: the copy may have
+ * been made after that. */
+static int find_doubtful(struct dump *d, struct page_runs *ret)
+{
+	size_t i;
+
+	for (i = 0; i < d->tasks.count; i++) {
+		const struct dump_task *task = d->tasks.items[i];
+		struct page_runs doubtful = { 0 };
+		int r;
+
+		if (!task->kept || task->zombie || !task->round->lent.runs.count)
+			continue;
+		r = page_sets(&task->round->lent, PAGES_COMMON, &d->memory->tasks[i].dirty,
+			      &doubtful) ||
+		    add_set(ret, &doubtful);
+		page_runs_release(&doubtful);
+		if (r)
+			return -1;
+	}
+	return 0;
+}
+
+/* The same of tasks that are not there any more: nobody knows what they have written to. */
+static int find_lost(struct dump *d, struct page_runs *ret)
+{
+	struct round_task **t;
+	size_t i;
+
+	array_for(t, &d->rounds->tasks) {
+		for (i = 0; i < d->tasks.count; i++)
+			if (d->tasks.items[i]->kept && d->tasks.items[i]->round == *t)
+				break;
+		if ((i == d->tasks.count || d->tasks.items[i]->zombie) && add_set(ret, &(*t)->lent))
+			return -1;
+	}
+	return 0;
+}
+
+int memory_dump_dirty(struct dump *d, struct error *err)
+{
+	_cleanup_runs_ struct page_runs doubtful = { 0 };
+	size_t i;
+
+	for (i = 0; i < d->tasks.count; i++)
+		if (!d->tasks.items[i]->zombie &&
+		    collect(d->tasks.items[i], &d->memory->tasks[i], err))
+			return -1;
+	if (find_doubtful(d, &doubtful) || find_lost(d, &doubtful))
+		return no_memory(err);
+	for (i = 0; i < d->tasks.count; i++)
+		if (d->tasks.items[i]->kept && add_set(&d->memory->tasks[i].dirty, &doubtful))
+			return no_memory(err);
+	return 0;
+}
+
+/* ---- what is brought ---- */
+
+bool memory_dump_bears(const struct dump *d, const struct dump_task *task)
+{
+	size_t i;
+
+	for (i = 0; i < d->tasks.count; i++)
+		if (!d->tasks.items[i]->kept && d->tasks.items[i]->birth == task)
+			return true;
+	return false;
+}
+
+int memory_dump_again(struct dump *d, struct error *err)
+{
+	size_t i;
+
+	for (i = 0; i < d->tasks.count; i++) {
+		const struct dump_task *task = d->tasks.items[i];
+		struct dumped_task *mine = &d->memory->tasks[i];
+
+		if (!task->kept || task->zombie)
+			continue;
+		if (memory_rounds_pages(task, &mine->areas, &mine->own, &mine->dirty, &mine->again,
+					err))
+			return -1;
+		d->rounds->pages += mine->again.data.data_pages;
+	}
+	return 0;
+}
+
+static struct dumped_task *birth_of(struct dump *d, const struct dump_task *task, bool *ret_kept)
+{
+	size_t i;
+
+	for (i = 0; task->birth && i < d->tasks.count; i++) {
+		if (d->tasks.items[i] != task->birth)
+			continue;
+		*ret_kept = task->birth->kept;
+		return task->birth->zombie ? NULL : &d->memory->tasks[i];
+	}
+	return NULL;
+}
+
+/* Puts the drops into a set of pages to be brought that has some already. */
+static int merge_drops(struct page_runs *after, const struct page_runs *drops,
+		       const struct map_areas *areas)
+{
+	_cleanup_runs_ struct page_runs data = { 0 }, dropped = { 0 }, cut = { 0 };
+	struct page_runs all = { 0 };
+	const struct pages_range *run;
+
+	array_for(run, &after->runs) {
+		struct page_runs *ret = run->flags & PAGES_DROPPED ? &dropped : &data;
+
+		ret->closed = ret->runs.count;
+		if (page_runs_add(ret, run->address, run->pages, run->flags))
+			return -1;
+	}
+	if (add_set(&dropped, drops) ||
+	    page_sets_in_areas(&dropped, areas, PAGES_DROPPED, &cut) ||
+	    page_sets(&data, PAGES_UNION, &cut, &all)) {
+		page_runs_release(&all);
+		return -1;
+	}
+	page_runs_release(after);
+	*after = all;
+	return 0;
+}
+
+/* Everything that a kept task has is there when others are born of it; what of it is shared, the
+ * output of the sharing says. */
+static int drop_inherited(struct dump *d, size_t i, struct error *err)
+{
+	struct dumped_task *mine = &d->memory->tasks[i], *birth;
+	_cleanup_runs_ struct page_runs drops = { 0 };
+	bool kept = false;
+
+	birth = birth_of(d, d->tasks.items[i], &kept);
+	if (!birth)
+		return 0;
+	if (memory_rounds_inherit(&birth->areas, &mine->areas,
+				  kept ? &birth->own : &birth->inherited, &mine->inherited, err))
+		return -1;
+	if (page_sets(&mine->inherited, PAGES_MINUS, &mine->own, &drops) ||
+	    (drops.runs.count && merge_drops(&mine->output.after, &drops, &mine->areas)))
+		return no_memory(err);
+	return 0;
+}
+
+int memory_dump_inherited(struct dump *d, struct error *err)
+{
+	size_t i;
+
+	for (i = 0; i < d->tasks.count; i++) {
+		const struct dumped_task *mine = &d->memory->tasks[i];
+
+		if (d->tasks.items[i]->kept || d->tasks.items[i]->zombie)
+			continue;
+		if (drop_inherited(d, i, err))
+			return -1;
+		d->rounds->pages += mine->output.before.data_pages +
+				    mine->output.after.data_pages +
+				    mine->huge.before.data_pages + mine->huge.after.data_pages;
+	}
+	return 0;
+}
+
+/* ---- the end of a round ---- */
+
+/* Which pages each task was the source of. */
+static int note_lent(struct dump *d, const struct sharing_output *o)
+{
+	const struct pages_range *run;
+	size_t i;
+
+	for (i = 0; i < o->before.runs.count; i++) {
+		struct round_task *source = d->tasks.items[o->sources.items[i]]->round;
+
+		run = &o->before.runs.items[i];
+		source->lent.closed = source->lent.runs.count;
+		if (page_runs_add(&source->lent, run->address, run->pages, 0))
+			return -1;
+	}
+	return 0;
+}
+
+static int note_all_lent(struct dump *d)
+{
+	size_t i;
+
+	for (i = 0; i < d->tasks.count; i++)
+		page_runs_release(&d->tasks.items[i]->round->lent);
+	for (i = 0; i < d->tasks.count; i++)
+		if (note_lent(d, &d->memory->tasks[i].output) ||
+		    note_lent(d, &d->memory->tasks[i].huge))
+			return -1;
+	for (i = 0; i < d->tasks.count; i++)
+		if (page_sets_sort(&d->tasks.items[i]->round->lent))
+			return -1;
+	return 0;
+}
+
+/* The round's task has what the run's has; it moves. */
+static void settle_task(struct dump_task *task, struct dumped_task *mine)
+{
+	struct round_task *t = task->round;
+
+	t->pid = task->pid;
+	t->ppid = task->stat.ppid;
+	t->sid = task->stat.session;
+	t->start_time = task->stat.start_time;
+	t->zombie = task->zombie;
+	t->shares_fs = task->shares_fs;
+	map_areas_release(&t->areas);
+	page_runs_release(&t->sent);
+	t->areas = mine->areas;
+	t->sent = mine->own;
+	mine->areas = (struct map_areas){ 0 };
+	mine->own = (struct page_runs){ 0 };
+}
+
+int memory_rounds_end(struct dump *d, struct error *err)
+{
+	struct memory_rounds *m = d->rounds;
+	struct round_task **t;
+	size_t i;
+
+	if (memory_rounds_settle_objects(m, d->objects, err))
+		return -1;
+	if (note_all_lent(d))
+		return no_memory(err);
+	/* Those that have ended, or were not kept. */
+	array_for(t, &m->tasks) {
+		for (i = 0; i < d->tasks.count && d->tasks.items[i]->round != *t; i++)
+			;
+		if (i == d->tasks.count)
+			round_task_free(*t);
+	}
+	m->tasks.count = 0;
+	for (i = 0; i < d->tasks.count; i++) {
+		t = array_add(&m->tasks);
+		if (!t)
+			return no_memory(err);
+		settle_task(d->tasks.items[i], &d->memory->tasks[i]);
+		*t = d->tasks.items[i]->round;
+		d->tasks.items[i]->kept = true;
+	}
+	m->complete++;
+	return 0;
+}
