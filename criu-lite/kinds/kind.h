@@ -155,6 +155,14 @@ struct container_ops {
 	int (*prepare)(struct restore *r, const ProtobufCMessage *message, struct error *err);
 	/* Restore, with no task of the tree but the first puppet, which holds the namespaces. */
 	int (*build)(struct restore *r, const ProtobufCMessage *message, struct error *err);
+	/*
+	 * Restore of a pre-copied tree, with a further round loaded: what was built of `former`,
+	 * the message of the round before, becomes what `message` says. Afterwards nothing must
+	 * point into the objects of that round. NULL: what was built serves on if the messages are
+	 * equal, else the restore fails. A row without build just gets the new message.
+	 */
+	int (*again)(struct restore *r, const ProtobufCMessage *former,
+		     const ProtobufCMessage *message, struct error *err);
 	/* Restore, every task complete and held: the last that may fail. */
 	int (*finish)(struct restore *r, const ProtobufCMessage *message, struct error *err);
 	/* Restore, it is decided that the tree runs here, and runs in a moment: now the world may

@@ -51,6 +51,8 @@ struct restore {
 	const struct restore_options *options;
 	struct container container;
 	ProtobufCMessage **container_state;	/* messages of KIND_CONTAINER rows, as above */
+	ARRAY_OF(ProtobufCMessage **) former_states;	/* those of rounds before, which may still
+							 * be referred to */
 	void **container_slots;		/* restore_container_slot() */
 	bool detached;		/* we end while the tree runs, and are its root's parent */
 	bool only_look;		/* nothing is restored: what this machine has does not matter */

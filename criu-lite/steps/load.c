@@ -410,7 +410,12 @@ void load_free_tree(struct restore *r)
 
 void load_free_tasks(struct restore *r)
 {
+	ProtobufCMessage ***states;
+
 	load_free_tree(r);
+	array_for(states, &r->former_states)
+		load_free_states(*states);
+	array_release(&r->former_states);
 	load_free_states(r->container_state);
 	free(r->container_slots);
 	if (r->kept)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -24,8 +25,13 @@ struct former {
 };
 
 /* Takes the round's things out of *r, which is ready for those of the next one. */
-static void put_aside(struct restore *r, Tree **tree, struct former *f)
+static int put_aside(struct restore *r, Tree **tree, struct former *f, struct error *err)
 {
+	ProtobufCMessage ***states = array_add(&r->former_states);
+
+	if (!states)
+		return error_set(err, ERROR_FAILED, ENOMEM, "rounds");
+	*states = f->container_state = steal_ptr(r->container_state);
 	f->tasks.items = r->tasks.items;
 	f->tasks.count = r->tasks.count;
 	f->tasks.capacity = r->tasks.capacity;
@@ -33,11 +39,26 @@ static void put_aside(struct restore *r, Tree **tree, struct former *f)
 	r->tasks.count = r->tasks.capacity = 0;
 	array_release(&r->by_id);
 	f->objects = steal_ptr(r->objects);
-	f->container_state = steal_ptr(r->container_state);
 	if (*tree)
 		tree__free_unpacked(*tree, NULL);
 	*tree = NULL;
 	memory_forget(r);
+	return 0;
+}
+
+/* Whoever takes back what was built finds a message for it. */
+static void restore_states(struct restore *r, struct former *f)
+{
+	size_t i;
+
+	if (!r->container_state) {
+		r->container_state = f->container_state;
+		r->former_states.count--;
+		return;
+	}
+	for (i = 0; f->container_state && i < kinds_count(); i++)
+		if (!r->container_state[i])
+			r->container_state[i] = steal_ptr(f->container_state[i]);
 }
 
 /* After a failure: whoever ends the puppets of *r ends the others, too. */
@@ -55,11 +76,7 @@ static void put_back(struct restore *r, struct former *f)
 		restore_objects_undo(f->objects);
 		restore_objects_free(f->objects);
 	}
-	/* Those have been prepared and built. */
-	if (f->container_state) {
-		load_free_states(r->container_state);
-		r->container_state = f->container_state;
-	}
+	restore_states(r, f);
 }
 
 /* ---- who goes on ---- */
@@ -173,16 +190,59 @@ static void free_tasks(struct former *f)
 	array_release(&f->tasks);
 }
 
+/* ---- what the tree has as a whole ---- */
+
+static bool are_equal(const ProtobufCMessage *a, const ProtobufCMessage *b)
+{
+	size_t size = protobuf_c_message_get_packed_size(a);
+	_cleanup_free_ uint8_t *x = malloc(size + 1), *y = malloc(size + 1);
+
+	if (!x || !y || protobuf_c_message_get_packed_size(b) != size)
+		return false;
+	protobuf_c_message_pack(a, x);
+	protobuf_c_message_pack(b, y);
+	return !memcmp(x, y, size);
+}
+
+static int container_row_again(struct restore *r, struct former *f, size_t i, struct error *err)
+{
+	const struct container_ops *ops = kinds_table[i]->container;
+	ProtobufCMessage **was = &f->container_state[i], **is = &r->container_state[i], *swapped;
+
+	if (!ops->build || (!*was && !*is))
+		return 0;
+	if (*was && *is && ops->again)
+		return ops->again(r, *was, *is, err);
+	if (!*was || !*is || !are_equal(*was, *is))
+		return error_set(err, ERROR_FAILED, 0, "it has changed");
+	/* What was built may refer to the former one. */
+	swapped = *was;
+	*was = *is;
+	*is = swapped;
+	return 0;
+}
+
+static int container_again(struct restore *r, struct former *f, struct error *err)
+{
+	size_t i;
+
+	for (i = 0; i < kinds_count(); i++) {
+		if (!kinds_table[i]->container || !container_row_again(r, f, i, err))
+			continue;
+		error_wrap(err, "%s, since memory was first copied", kinds_table[i]->name);
+		return error_hint(err, "try again, or without --pre-copy");
+	}
+	return 0;
+}
+
 /* ---- a round ---- */
 
 static int build(struct restore *r, const Tree *tree, struct former *f, struct error *err)
 {
-	if (keep_tasks(r, f, err) ||
+	if (container_again(r, f, err) || keep_tasks(r, f, err) ||
 	    memory_keep_objects(r, steal_ptr(f->objects), err) || end_others(r, f, err))
 		return -1;
 	free_tasks(f);
-	if (f->container_state)
-		load_free_states(f->container_state);
 	f->container_state = NULL;
 	if (r->last_round && restore_files_check(r->files, err))
 		return -1;
@@ -193,7 +253,8 @@ static int next_round(struct restore *r, Tree **tree, struct error *err)
 {
 	struct former f = { 0 };
 
-	put_aside(r, tree, &f);
+	if (put_aside(r, tree, &f, err))
+		return -1;
 	if (!load_up_to_pages(r, tree, err) && !build(r, *tree, &f, err))
 		return 0;
 	put_back(r, &f);
@@ -217,9 +278,9 @@ int rounds_look(struct restore *r, Tree **tree, struct error *err)
 		return 0;
 	if (memory_verify(r, err) || load_up_to_task_pages(r, err) || memory_verify(r, err))
 		return -1;
-	put_aside(r, tree, &f);
+	if (put_aside(r, tree, &f, err))
+		return -1;
 	restore_objects_free(f.objects);
-	load_free_states(f.container_state);
 	free_tasks(&f);
 	result = load_up_to_pages(r, tree, err);
 	return result ? -1 : 1;

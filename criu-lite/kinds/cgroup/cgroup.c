@@ -379,6 +379,7 @@ static const struct container_ops cgroup_container = {
 	.dump = dump,
 	.prepare = cgroup_prepare,
 	.build = cgroup_build,
+	.again = cgroup_again,
 	.finish = cgroup_finish,
 	.undo = cgroup_undo,
 };

@@ -36,6 +36,8 @@ enum { CGROUP_DEPTH = 32, CGROUP_DIRECTORIES = 4096, CGROUP_HIERARCHIES = 64 };
 /* The parts of the row (kind.h). */
 int cgroup_prepare(struct restore *r, const ProtobufCMessage *message, struct error *err);
 int cgroup_build(struct restore *r, const ProtobufCMessage *message, struct error *err);
+int cgroup_again(struct restore *r, const ProtobufCMessage *former,
+		 const ProtobufCMessage *message, struct error *err);
 int cgroup_finish(struct restore *r, const ProtobufCMessage *message, struct error *err);
 void cgroup_undo(struct restore *r, const ProtobufCMessage *message);
 /* Checks all that prepare relies on: ERROR_IMAGE. */

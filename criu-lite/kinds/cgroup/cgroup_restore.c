@@ -444,6 +444,74 @@ int cgroup_build(struct restore *r, const ProtobufCMessage *message, struct erro
 	return 0;
 }
 
+/* The same cgroups, though others may be in them. */
+static bool same_hierarchy(const CgroupHierarchy *a, const CgroupHierarchy *b)
+{
+	size_t i;
+
+	if (strcmp(a->controllers, b->controllers) || strcmp(a->path, b->path) ||
+	    a->n_directories != b->n_directories ||
+	    a->has_namespace_root != b->has_namespace_root ||
+	    a->namespace_root != b->namespace_root)
+		return false;
+	for (i = 0; i < a->n_directories; i++)
+		if (strcmp(a->directories[i]->path, b->directories[i]->path))
+			return false;
+	return true;
+}
+
+static const CgroupHierarchy *find_hierarchy(const Cgroup *m, const CgroupHierarchy *former)
+{
+	size_t i;
+
+	for (i = 0; i < m->n_hierarchies; i++)
+		if (same_hierarchy(m->hierarchies[i], former))
+			return m->hierarchies[i];
+	return NULL;
+}
+
+/* A puppet that goes on stays in its cgroup. */
+static int check_homes(struct restore *r, const struct lodger *were, size_t count,
+		       struct error *err)
+{
+	const struct cgroups_here *here = here_of(r);
+	const struct lodger *l;
+	size_t i;
+
+	for (l = were; l < were + count; l++)
+		for (i = 0; i < r->tasks.count; i++)
+			if (r->tasks.items[i]->pid == l->tid &&
+			    home_of(here, l->tid, l->place) != l->directory)
+				return error_set(err, ERROR_FAILED, 0, "process %d has moved to "
+						 "another cgroup since its memory was first copied",
+						 l->tid);
+	return 0;
+}
+
+int cgroup_again(struct restore *r, const ProtobufCMessage *former,
+		 const ProtobufCMessage *message, struct error *err)
+{
+	const Cgroup *m = (const Cgroup *)message;
+	struct cgroups_here *here = here_of(r);
+	_cleanup_free_ struct lodger *were = here->lodgers.items;
+	size_t count = here->lodgers.count;
+	struct place *p;
+
+	here->lodgers.items = NULL;
+	here->lodgers.count = here->lodgers.capacity = here->told.count = 0;
+	if (cgroup_verify(m, err))
+		return -1;
+	array_for(p, &here->places) {
+		p->m = find_hierarchy(m, p->m);
+		if (!p->m)
+			return error_set(err, ERROR_FAILED, 0, "the tree's cgroups have changed "
+					 "since its memory was first copied");
+		if (tell(here, p, err))
+			return -1;
+	}
+	return list_lodgers(here, err) || check_homes(r, were, count, err) ? -1 : 0;
+}
+
 static int freeze(struct restore *r, struct error *err)
 {
 	struct freezers freezers = { 0 };

@@ -289,6 +289,39 @@ static int finish_terminals(struct restore *r, const Mounts *m, struct mount_set
 	return mounts_finish_terminals(m, set, root, err);
 }
 
+static bool same_mounts(const ProtobufCMessage *a, const ProtobufCMessage *b)
+{
+	size_t size = protobuf_c_message_get_packed_size(a);
+	_cleanup_free_ uint8_t *x = malloc(size + 1), *y = malloc(size + 1);
+
+	if (!x || !y || protobuf_c_message_get_packed_size(b) != size)
+		return false;
+	protobuf_c_message_pack(a, x);
+	protobuf_c_message_pack(b, y);
+	return !memcmp(x, y, size);
+}
+
+/* The objects of the new round are loaded; those of tmpfs files, not made. */
+static int mounts_again(struct restore *r, const ProtobufCMessage *former,
+			const ProtobufCMessage *message, struct error *err)
+{
+	struct state *s = *restore_container_slot(r, &mounts_kind);
+	struct tmpfs_contents contents;
+	int failed = 0;
+
+	if (!same_mounts(former, message))
+		return error_set(err, ERROR_FAILED, 0, "the mounts have changed");
+	if (tmpfs_load(r->objects, (const Mounts *)message, &contents, err)) {
+		tmpfs_contents_release(&contents);
+		return -1;
+	}
+	for (size_t i = 0; i < contents.count && !failed; i++)
+		failed = tmpfs_again(&contents.items[i], &s->contents.items[i], err);
+	tmpfs_contents_release(&s->contents);
+	s->contents = contents;
+	return failed;
+}
+
 static int mounts_finish(struct restore *r, const ProtobufCMessage *message, struct error *err)
 {
 	struct state *s = *restore_container_slot(r, &mounts_kind);
@@ -325,6 +358,7 @@ static const struct container_ops mounts_ops = {
 	.dump = mounts_dump,
 	.prepare = mounts_prepare,
 	.build = mounts_build_all,
+	.again = mounts_again,
 	.finish = mounts_finish,
 	.undo = mounts_undo,
 };

@@ -50,6 +50,9 @@ int tmpfs_load(struct restore_objects *r, const Mounts *m, struct tmpfs_contents
 	       struct error *err);
 /* Makes everything in an empty file system (`fd`, kept as a duplicate), files without content. */
 int tmpfs_make(struct tmpfs_content *content, int fd, struct error *err);
+/* In a further round of a pre-copy: makes what was made of `former` what `content` says, and takes
+ * it over. ERROR_FAILED if there are other files than before. */
+int tmpfs_again(struct tmpfs_content *content, struct tmpfs_content *former, struct error *err);
 /* Gives directories the times that they had, when nothing is made in them any more. */
 int tmpfs_settle(struct tmpfs_content *content, struct error *err);
 /* Opens an entry; -1 with errno. */

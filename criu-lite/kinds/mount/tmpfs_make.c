@@ -311,6 +311,52 @@ int tmpfs_make(struct tmpfs_content *c, int fd, struct error *err)
 	return give_directories(c, err);
 }
 
+/* Whether it is the same thing in the same place. */
+static bool same_entry(const Tmpfs__Entry *a, const Tmpfs__Entry *b)
+{
+	return a->has_parent == b->has_parent && a->parent == b->parent &&
+	       a->has_link == b->has_link && a->link == b->link &&
+	       !strcmp(a->name ? a->name : "", b->name ? b->name : "") &&
+	       !((a->mode ^ b->mode) & S_IFMT) && a->rdev == b->rdev &&
+	       !strcmp(a->target ? a->target : "", b->target ? b->target : "");
+}
+
+static bool same_state(const Tmpfs__Entry *a, const Tmpfs__Entry *b)
+{
+	if (a->mode != b->mode || a->uid != b->uid || a->gid != b->gid ||
+	    a->n_attributes != b->n_attributes)
+		return false;
+	for (size_t i = 0; i < a->n_attributes; i++)
+		if (strcmp(a->attributes[i]->name, b->attributes[i]->name) ||
+		    a->attributes[i]->value.len != b->attributes[i]->value.len ||
+		    memcmp(a->attributes[i]->value.data, b->attributes[i]->value.data,
+			   a->attributes[i]->value.len))
+			return false;
+	return true;
+}
+
+int tmpfs_again(struct tmpfs_content *c, struct tmpfs_content *former, struct error *err)
+{
+	_cleanup_fd_ int dir = -1;
+	uint32_t current = 0;
+
+	c->root = steal_fd(&former->root);
+	if (c->entries.count != former->entries.count)
+		return error_set(err, ERROR_FAILED, 0, "files of a tmpfs have come or gone");
+	for (size_t i = 0; i < c->entries.count; i++) {
+		const Tmpfs__Entry *e = c->entries.items[i], *was = former->entries.items[i];
+
+		if (!same_entry(e, was))
+			return error_set(err, ERROR_FAILED, 0, "files of a tmpfs have come or "
+					 "gone: %s", e->name ? e->name : "/");
+		if (e->has_link || same_state(e, was))
+			continue;
+		if ((i && go_to(c, e, &current, &dir)) || give_state(i ? dir : c->root, e, err))
+			return failed(e, "cannot change it", err);
+	}
+	return 0;
+}
+
 /* Whoever watches it would hear of a change. */
 static bool has_times(int dir, const Tmpfs__Entry *e)
 {
