@@ -68,10 +68,36 @@ static void test_nftables(void **state)
 	free(before);
 }
 
+static void test_iptables(void **state)
+{
+	static const char list[] =
+		"iptables-nft-save -c | grep -v '^#'; ip6tables-nft-save -c | grep -v '^#'";
+	struct net_case c;
+	char *before;
+
+	begin(&c);
+	make_container(&c);
+	run("i=iptables-nft; $i -P FORWARD DROP; $i -A INPUT -i lo -j ACCEPT;"
+	    "$i -A INPUT -p tcp -m multiport --dports 80,443 -m comment --comment web -j ACCEPT;"
+	    "$i -A INPUT -p udp -m statistic --mode nth --every 3 --packet 0 -j DROP;"
+	    "$i -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu;"
+	    "$i -t nat -A OUTPUT -d 127.0.0.11/32 -p tcp --dport 53 -j DNAT --to 127.0.0.11:3333;"
+	    "$i -t nat -A POSTROUTING -o eth0 -j MASQUERADE;"
+	    "ip6tables-nft -A INPUT -p ipv6-icmp -j ACCEPT");
+	before = output(list);
+	assert_non_null(strstr(before, "TCPMSS"));
+	save(&c);
+	restore_here(&c);
+	compare(before, list);
+	end(&c);
+	free(before);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nftables),
+		cmocka_unit_test(test_iptables),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
