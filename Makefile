@@ -19,7 +19,7 @@ override CPPFLAGS += -D_GNU_SOURCE -Icriu-lite -I. -I$(BUILD) $(call package,--c
 override LDFLAGS += -Wl,--as-needed
 # Few commands need these: out of an archive, the others do not pay for a shared library.
 archive = $(if $(filter /%,$(shell $(CC) -print-file-name=lib$(1).a)),-l:lib$(1).a,-l$(1))
-ARCHIVES := $(foreach name,nl-route-3 nl-3 net,$(call archive,$(name)))
+ARCHIVES := $(foreach name,ssl crypto nl-route-3 nl-3 net,$(call archive,$(name)))
 override LDLIBS += $(ARCHIVES) $(call package,--libs) -pthread
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 Q := $(if $(V),,@)

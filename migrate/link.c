@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,12 +14,14 @@
 #include "base/io.h"
 #include "images/control.h"
 #include "images/migration.pb-c.h"
+#include "migrate/pump.h"
 #include "steps/steps.h"
 #include "tracee/wait.h"
 
 enum {
 	LINGER_MS = 2000,	/* for the peer to see our last words */
 	EXPLAIN_MS = 500,
+	HELPER_MS = 2000,	/* for what it still holds to get out */
 	TEXT_MAX = 8 << 10,
 };
 
@@ -34,6 +37,9 @@ static const char *name_of(const struct link *l)
 
 static int broken(const struct link *l, int os_error, struct error *err)
 {
+	if (l->helper_reason && *l->helper_reason)
+		return error_set(err, ERROR_PEER, 0, "the connection to %s is broken: %.*s",
+				 name_of(l), PUMP_REASON_MAX, l->helper_reason);
 	return os_error ? error_set(err, ERROR_PEER, os_error, "the connection to %s is broken",
 				    name_of(l)) :
 			  error_set(err, ERROR_PEER, 0, "%s has closed the connection",
@@ -261,11 +267,12 @@ void link_close(struct link *l)
 
 void link_release(struct link *l)
 {
-	if (l->shared)
-		l->aborted = false;
 	link_close(l);
 	if (l->helper > 0)
-		child_forget(l->helper);
+		child_await(l->helper, HELPER_MS);
+	if (l->helper_reason)
+		munmap(l->helper_reason, PUMP_REASON_MAX);
+	l->helper_reason = NULL;
 	free(l->peer);
 	l->peer = NULL;
 }

@@ -18,13 +18,13 @@
 struct link {
 	enum side side;		/* ours */
 	int in, out;		/* may be the same; owned. -1: closed */
-	pid_t helper;		/* that stands between us and the peer, or 0; ours to end */
+	pid_t helper;		/* stands between us and the peer, and ends with the link; or 0 */
+	char *helper_reason;	/* shared with it: why the connection broke; or NULL */
 	enum phase phase;
 	uint32_t sent, received;
 	int timeout_ms;		/* for an answer that takes the peer no work */
 	char *peer;		/* for people; owned */
 	bool aborted;		/* the peer, or we, have said ABORT */
-	bool shared;		/* another process of ours goes on with it: released silently */
 };
 
 void link_init(struct link *l, enum side side, int in, int out, int timeout_ms);

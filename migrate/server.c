@@ -131,6 +131,7 @@ int server_serve_stdio(const struct server_options *options, int in, int out, st
 	int status;
 
 	link_init(&l, SIDE_DESTINATION, in, out, options->transport.timeout_s * 1000);
+	l.peer = strdup("standard input");
 	status = serve(options, &l);
 	return status == STATUS_NOT_ONE ? 0 : status;
 }

@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "migrate/pump.h"
 
 enum { BACKLOG = 16, KEEPALIVE_PROBES = 3, NAME_MAX_SIZE = NI_MAXHOST + 16 };
 
@@ -154,6 +156,57 @@ static int connect_to(const struct addrinfo *list, int timeout_s)
 	return -1;
 }
 
+/* Puts TLS between us and a connected socket, which it takes over. */
+static int secure(const struct transport_options *o, int socket, enum side side, const char *host,
+		  struct link *ret, struct error *err)
+{
+	_cleanup_fd_ int fd = socket;
+	char *reason = NULL;
+	struct tls *tls;
+	pid_t pump = 0;
+	int end;
+
+	if (authenticates(o)) {
+		if (tls_begin(&tls, o, fd, side, host, err) ||
+		    pump_start(tls, steal_fd(&fd), &end, &pump, &reason, err))
+			return -1;
+		fd = end;
+	}
+	link_init(ret, side, fd, fd, o->timeout_s * 1000);
+	steal_fd(&fd);
+	ret->helper = pump;
+	ret->helper_reason = reason;
+	return 0;
+}
+
+/* Whatever the command is, its standard error is ours. */
+static int connect_via(const struct transport_options *o, struct link *ret, struct error *err)
+{
+	int ends[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+		return error_set(err, ERROR_FAILED, errno, "--via");
+	pid = fork();
+	if (pid == 0) {
+		dup2(ends[1], STDIN_FILENO);
+		dup2(ends[1], STDOUT_FILENO);
+		signal(SIGPIPE, SIG_DFL);
+		signal(SIGXFSZ, SIG_DFL);
+		execl("/bin/sh", "sh", "-c", o->via, NULL);
+		_exit(127);
+	}
+	close(ends[1]);
+	if (pid < 0) {
+		close(ends[0]);
+		return error_set(err, ERROR_FAILED, errno, "--via");
+	}
+	link_init(ret, SIDE_SOURCE, ends[0], ends[0], o->timeout_s * 1000);
+	ret->helper = pid;
+	ret->peer = strdup(o->via);
+	return 0;
+}
+
 int transport_connect(const struct transport_options *o, const char *where, struct link *ret,
 		      struct error *err)
 {
@@ -161,14 +214,16 @@ int transport_connect(const struct transport_options *o, const char *where, stru
 	_cleanup_free_ char *host = NULL;
 	_cleanup_fd_ int fd = -1;
 
+	if (o->via)
+		return connect_via(o, ret, err);
 	if (resolve(where, 0, &list, &host, err) ||
 	    require_authentication(o, list->ai_addr, where, err))
 		return -1;
 	fd = connect_to(list, o->timeout_s);
 	if (fd < 0)
 		return error_set(err, ERROR_PEER, errno, "cannot connect to %s", where);
-	link_init(ret, SIDE_SOURCE, fd, fd, o->timeout_s * 1000);
-	steal_fd(&fd);
+	if (secure(o, steal_fd(&fd), SIDE_SOURCE, host, ret, err))
+		return error_wrap(err, "%s", where);
 	ret->peer = strdup(where);
 	return 0;
 }
@@ -209,8 +264,14 @@ int transport_listen(const struct transport_options *o, const char *where, char 
 int transport_accept(const struct transport_options *o, int socket, struct link *ret,
 		     struct error *err)
 {
+	char *name = name_of(socket, true);
+
 	watch(socket, o->timeout_s);
-	link_init(ret, SIDE_DESTINATION, socket, socket, o->timeout_s * 1000);
-	ret->peer = name_of(socket, true);
+	if (secure(o, socket, SIDE_DESTINATION, NULL, ret, err)) {
+		error_wrap(err, "%s", name ?: "?");
+		free(name);
+		return -1;
+	}
+	ret->peer = name;
 	return 0;
 }

@@ -27,7 +27,7 @@ int transport_connect(const struct transport_options *o, const char *where, stru
  * malloc'ed, is the address with its port. -1 on error. */
 int transport_listen(const struct transport_options *o, const char *where, char **ret_name,
 		     struct error *err);
-/* Authenticates an accepted connection, which it takes over; *ret_name is who it is. */
+/* Authenticates an accepted connection, which it takes over. */
 int transport_accept(const struct transport_options *o, int socket, struct link *ret,
 		     struct error *err);
 

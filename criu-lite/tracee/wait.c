@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tracee/wait.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
+
+#include "base/cleanup.h"
+#include "kernel-compat/calls.h"
 
 /* The bit that PTRACE_O_TRACESYSGOOD adds to the signal of a syscall stop. */
 enum { SYSCALL_STOP_BIT = 0x80 };
@@ -89,4 +93,14 @@ int child_reap(pid_t child, int *ret_status, int *ret_signal)
 void child_forget(pid_t child)
 {
 	waitpid(child, NULL, WNOHANG | __WALL);
+}
+
+void child_await(pid_t child, int timeout_ms)
+{
+	struct pollfd ended = { .fd = sys_pidfd_open(child, 0), .events = POLLIN };
+
+	if (ended.fd >= 0)
+		poll(&ended, 1, timeout_ms);
+	fd_close(&ended.fd);
+	child_forget(child);
 }

@@ -22,6 +22,8 @@ const char *stop_text(const struct stop *stop, char *text, size_t size);
 
 /* Reaps a process if it is our child, of whatever sort, and has ended. */
 void child_forget(pid_t child);
+/* Waits at most timeout_ms for our own child to end, and reaps it if it has. */
+void child_await(pid_t child, int timeout_ms);
 /* Reaps our own child if it has ended: 1 with its exit status, or with the signal that ended it in
  * *ret_signal (else 0); 2 when job control has stopped it, told once; 0 while it lives, -1 with
  * errno. Does not block. */
