@@ -41,3 +41,20 @@ void arguments_stdio(const char *text, enum stdio_policy *policy, const char **f
 	*policy = STDIO_FILE;
 	*file = text;
 }
+
+int arguments_externals(const struct option_list *list, struct external *ret, struct error *err)
+{
+	int i;
+
+	for (i = 0; i < list->count; i++) {
+		const char *text = list->items[i], *end = strstr(text, "]=");
+
+		if (!end || strcspn(text, "[") >= (size_t)(end - text) || text[0] == '[' || !end[2])
+			return error_set(err, ERROR_USAGE, 0,
+					 "--external %s: wants KIND[NAME]=HERE, as in "
+					 "mnt[/data]=/srv/data",
+					 text);
+		ret[i] = (struct external){ text, end + 1 - text, end + 2 };
+	}
+	return 0;
+}

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
+#include "cmd/arguments.h"
 #include "cmd/command.h"
 #include "kinds/kind.h"
 #include "steps/inside.h"
@@ -16,6 +17,7 @@
 
 struct arguments {
 	struct target_name target;
+	struct option_list externals;
 	bool json, kinds;
 };
 
@@ -218,14 +220,16 @@ static int check_inside(void *context, pid_t pid, struct error *err)
 	return r;
 }
 
-static int check_tree(const struct target_name *name, json_t *root, struct error *err)
+static int check_tree(const struct arguments *a, json_t *root, struct error *err)
 {
 	_cleanup_target_ struct target target = { 0 };
+	struct external externals[OPTION_LIST_MAX];
 	struct container container;
 	struct tree_check check = { .container = &container, .root = root };
 	int r;
 
-	if (target_resolve(&target, name, err))
+	if (arguments_externals(&a->externals, externals, err) ||
+	    target_resolve(&target, &a->target, err))
 		return -1;
 	r = inside_look(&container, target.pid, err) ||
 			    target_check(&target, &check.strangers, err) ?
@@ -233,6 +237,8 @@ static int check_tree(const struct target_name *name, json_t *root, struct error
 		    0;
 	container.cgroups = &target.cgroups;
 	container.found = &check.strangers;
+	container.externals = externals;
+	container.externals_count = a->externals.count;
 	if (!r && container.namespaces)
 		r = inside_tree(&container, check_inside, &check, NULL, err);
 	else if (!r)
@@ -252,6 +258,7 @@ static int run(int argc, char **argv, struct error *err)
 		{ "cgroup", OPTION_TEXT, "PATH", "the same for a cgroup", &a.target.cgroup, 0, 0 },
 		{ "container", OPTION_TEXT, "RUNTIME:ID", "the same for a container",
 		  &a.target.container, 0, 0 },
+		EXTERNAL_ROW(&a.externals),
 		{ "kinds", OPTION_FLAG, NULL, "list what can be saved, too", &a.kinds, 0, 0 },
 		{ "json", OPTION_FLAG, NULL, "for machines", &a.json, 0, 0 },
 		{ 0 },
@@ -268,7 +275,7 @@ static int run(int argc, char **argv, struct error *err)
 	if (a.json && !root)
 		return error_set(err, ERROR_FAILED, ENOMEM, "check");
 	r = a.target.pid || a.target.cgroup || a.target.container ?
-		    check_tree(&a.target, root, err) :
+		    check_tree(&a, root, err) :
 		    check_features(&a, root, err);
 	json_decref(root);
 	if (fflush(stdout) && !r)

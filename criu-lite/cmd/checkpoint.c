@@ -22,6 +22,7 @@ struct arguments {
 	struct target_name target;
 	int jobs, max_downtime, max_rounds;
 	const char *output, *compress, *tcp;
+	struct option_list externals;
 	bool leave_running, leave_stopped, pre_copy, stats;
 };
 
@@ -194,6 +195,7 @@ static int run(int argc, char **argv, struct error *err)
 		  1, INT_MAX },
 		{ "max-rounds", OPTION_NUMBER, "N",
 		  "freeze after so many rounds at the latest (default: 10)", &a.max_rounds, 0, 1000 },
+		EXTERNAL_ROW(&a.externals),
 		{ "tcp", OPTION_TEXT, "POLICY",
 		  "connections with peers outside of the tree: keep (default) or close", &a.tcp, 0,
 		  0 },
@@ -205,6 +207,7 @@ static int run(int argc, char **argv, struct error *err)
 		  &a.stats, 0, 0 },
 		{ 0 },
 	};
+	struct external externals[OPTION_LIST_MAX];
 	struct checkpoint_options options;
 	_cleanup_target_ struct target target = { 0 };
 	struct checkpoint_report report;
@@ -216,8 +219,11 @@ static int run(int argc, char **argv, struct error *err)
 		return -1;
 	if (help)
 		return 0;
-	if (target_resolve(&target, &a.target, err) || output_open(&out, a.output, err))
+	if (arguments_externals(&a.externals, externals, err) ||
+	    target_resolve(&target, &a.target, err) || output_open(&out, a.output, err))
 		return -1;
+	options.externals = externals;
+	options.externals_count = a.externals.count;
 	options.pid = target.pid;
 	options.target = &target;
 	options.output = out.fd;

@@ -16,15 +16,20 @@ enum { JOBS_MAX = 64 };
 
 struct arguments {
 	bool detach, stats;
-	const char *pidfile, *stdio, *image;
+	const char *pidfile, *stdio, *image, *root;
+	struct option_list externals;
 	int jobs;
 };
 
 static int restore_from(const struct arguments *a, bool relay, struct restore_report *report,
 			struct error *err)
 {
+	struct external externals[OPTION_LIST_MAX];
 	struct restore_options options = {
 		.input = STDIN_FILENO,
+		.root = a->root,
+		.externals = externals,
+		.externals_count = a->externals.count,
 		.pidfile = a->pidfile,
 		.jobs = a->jobs ? a->jobs : default_jobs(),
 		.detached = a->detach,
@@ -32,6 +37,8 @@ static int restore_from(const struct arguments *a, bool relay, struct restore_re
 	};
 	_cleanup_fd_ int file = -1;
 
+	if (arguments_externals(&a->externals, externals, err))
+		return -1;
 	arguments_stdio(a->stdio, &options.stdio, &options.stdio_file);
 	if (strcmp(a->image, "-")) {
 		file = open(a->image, O_RDONLY | O_CLOEXEC);
@@ -52,6 +59,9 @@ static int run(int argc, char **argv, struct error *err)
 		{ "stdio", OPTION_TEXT, "WHERE",
 		  "standard descriptors that led outside: inherit (default), null or a file",
 		  &a.stdio, 0, 0 },
+		{ "root", OPTION_TEXT, "DIRECTORY", "the root file system of a container, as it is here",
+		  &a.root, 0, 0 },
+		EXTERNAL_ROW(&a.externals),
 		{ "jobs", OPTION_NUMBER, "N", "worker threads (default: one for each processor)",
 		  &a.jobs, 1, JOBS_MAX },
 		{ "stats", OPTION_FLAG, NULL, "print the time of each step", &a.stats, 0, 0 },

@@ -37,9 +37,13 @@ static struct board *board_new(void)
 }
 
 /* Signals are blocked before there is a guard, so that none of a terminal or a shell ends it. */
-static pid_t fork_deaf(bool sibling)
+static pid_t fork_deaf(bool sibling, pid_t wanted)
 {
-	struct clone_args args = { .flags = CLONE_PARENT };
+	struct clone_args args = {
+		.flags = CLONE_PARENT,
+		.set_tid = wanted ? (uint64_t)&wanted : 0,
+		.set_tid_size = wanted ? 1 : 0,
+	};
 	sigset_t all, before;
 	pid_t pid;
 
@@ -52,7 +56,7 @@ static pid_t fork_deaf(bool sibling)
 	return pid;
 }
 
-int guard_start(struct guard **ret, int keep, struct error *err)
+int guard_start(struct guard **ret, int keep, pid_t pid, struct error *err)
 {
 	_cleanup_fd_ int ourselves = sys_pidfd_open(getpid(), 0);
 	struct guard *g = calloc(1, sizeof(*g));
@@ -70,15 +74,15 @@ int guard_start(struct guard **ret, int keep, struct error *err)
 	g->socket = ends[0];
 	g->pidfd = -1;
 	*ret = g;
-	g->pid = fork_deaf(keep >= 0);
+	g->pid = fork_deaf(keep >= 0, pid);
 	if (g->pid == 0)
 		guard_run(g->board, ourselves, ends[1], keep);
-	close(ends[1]);
 	if (g->pid > 0)
 		g->pidfd = sys_pidfd_open(g->pid, 0);
 	if (g->pidfd < 0)
-		return error_set(err, ERROR_FAILED, errno, "cannot start the guard");
-	return 0;
+		error_set(err, ERROR_FAILED, errno, "cannot start the guard");
+	close(ends[1]);
+	return g->pidfd < 0 ? -1 : 0;
 }
 
 pid_t guard_pid(const struct guard *g)

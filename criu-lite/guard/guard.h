@@ -21,8 +21,9 @@ struct guard;
 /* Forks the guard. Other threads of ours are not in it; it prints nothing.
  * With `keep`, a descriptor of ours that paths told to it may begin with ("/proc/self/fd/N"; else
  * -1), it is a child of our parent, outside of the pid namespace that we stand in: its end must not
- * show to the program there. Our parent reaps it then. */
-int guard_start(struct guard **ret, int keep, struct error *err);
+ * show to the program there. Our parent reaps it then. In that namespace it has the id `pid`, if
+ * that is not 0 (os_error EEXIST: somebody else has it). */
+int guard_start(struct guard **ret, int keep, pid_t pid, struct error *err);
 pid_t guard_pid(const struct guard *g);
 /* Nothing is left to be taken back: ends the guard. */
 void guard_end(struct guard *g);

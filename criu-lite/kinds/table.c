@@ -6,7 +6,11 @@
  */
 #include "kinds/kind.h"
 
-/* What a tree has as a whole. */
+/* The tree as a whole. The limits of IPC are written where /proc is still that of the machine. */
+extern const struct kind namespaces_kind;
+extern const struct kind uts_namespace_kind;
+extern const struct kind clocks_kind;
+extern const struct kind ipc_namespace_kind;
 extern const struct kind cgroup_kind;
 extern const struct kind net_links_kind;
 extern const struct kind net_sysctls_kind;
@@ -94,6 +98,10 @@ extern const struct kind registers_kind;
 
 const struct kind *const kinds_table[] = {
 	/* The tree as a whole. */
+	&namespaces_kind,
+	&uts_namespace_kind,
+	&clocks_kind,
+	&ipc_namespace_kind,
 	&cgroup_kind,
 	&net_links_kind,
 	&net_sysctls_kind,
@@ -103,6 +111,7 @@ const struct kind *const kinds_table[] = {
 	&net_routes_kind,
 	&net_rules_kind,
 	&net_neighbours_kind,
+	/* Rows before this one find the machine's /proc/sys, writable. */
 	&mounts_kind,
 	&runtime_kind,
 

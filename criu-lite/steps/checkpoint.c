@@ -73,7 +73,7 @@ static int start_guard(void *context, struct error *err)
 {
 	struct dump *d = &((struct checkpoint_run *)context)->dump;
 
-	return guard_start(&d->guard, d->container.host_root, err);
+	return guard_start(&d->guard, d->container.host_root, 0, err);
 }
 
 static void end_guard(void *context)

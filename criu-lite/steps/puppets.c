@@ -36,6 +36,8 @@ enum {
 
 int puppets_prepare(struct restore *r, struct error *err)
 {
+	if (r->area)
+		return 0;
 	r->area = memory_find_agent_hole(r);
 	if (!r->area)
 		return error_set(err, ERROR_FAILED, 0, "no address range is free in all tasks");
@@ -144,7 +146,7 @@ int puppet_make_root(struct restore *r, struct restore_task *root, struct error 
 	};
 	struct tracee *held = &root->threads.items[0]->tracee;
 
-	pid = sys_clone3(&args, sizeof(args));
+	pid = r->container.host_pid ? wanted : sys_clone3(&args, sizeof(args));
 	if (pid == 0)
 		wait_to_be_seized(ours);
 	if (pid < 0 && errno == EEXIST)
@@ -408,6 +410,10 @@ static void kill_all(struct restore_task *const *tasks, size_t count)
 			kill(tasks[i]->threads.items[0]->tracee.tgid, SIGKILL);
 	for (i = count; i-- > 0;) {
 		struct restore_task *t = tasks[i];
+
+		/* The first of a pid namespace takes no signal from within. It ends when we end. */
+		if (t->pid == 1)
+			continue;
 
 		/* The leader is waited for last: its end shows when there is no other thread left.
 		 * */

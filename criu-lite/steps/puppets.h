@@ -11,6 +11,11 @@
 
 /* Makes the area that every puppet is born with and the socket over which it gets descriptors. */
 int puppets_prepare(struct restore *r, struct error *err);
+/* Bears the root task in the namespaces that the tree has of its own, before anybody is in them:
+ * r->container.host_pid, a child of this process that waits to be seized. *ret_pidfd is the
+ * caller's. Its end is puppet_end_first(). */
+int puppet_make_first(struct restore *r, int *ret_pidfd, struct error *err);
+void puppet_end_first(struct restore *r, int pidfd);
 /* The process of the root task. It tells us of its end by SIGCHLD, whatever it told its first
  * parent: another signal could end us. */
 int puppet_make_root(struct restore *r, struct restore_task *root, struct error *err);

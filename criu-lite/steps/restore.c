@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -19,7 +21,9 @@
 #include "kinds/net/held_packets.h"
 #include "network/takeover.h"
 #include "kinds/socket/connections.h"
+#include "kinds/ns/namespaces.h"
 #include "steps/cpu.h"
+#include "steps/inside.h"
 #include "steps/load.h"
 #include "steps/one_processor.h"
 #include "steps/puppets.h"
@@ -29,7 +33,7 @@
 #include "steps/tree_restore.h"
 #include "steps/waiting.h"
 
-enum { GUARD_TRIES = 8 };
+enum { GUARD_TRIES = 8, INNER_GUARD_FIRST = 301, INNER_GUARD_TRIES = 4096 };
 
 struct restore_run {
 	const struct restore_options *options;
@@ -38,9 +42,12 @@ struct restore_run {
 	Image *image;
 	Tree *tree;
 	struct one_processor turns;
+	char *pidfile;		/* as it is reached from where the steps run */
 	bool pidfile_made;
 	struct cell cell;	/* with a waiting room … */
-	bool decided;		/* … that it has left for good: nothing is taken back any more */
+	bool *decided;		/* … that it has left for good: nothing is taken back any more;
+				 * seen also by who waits for us */
+	int first;	/* pidfd of the first puppet, when it was made before all others */
 };
 
 static int open_stream(void *context, struct error *err)
@@ -64,7 +71,7 @@ static int load(void *context, struct error *err)
 {
 	struct restore_run *run = context;
 
-	return load_up_to_pages(&run->r, &run->tree, err);
+	return load_up_to_pages(&run->r, &run->tree, err) || namespaces_load(&run->r, err) ? -1 : 0;
 }
 
 /* It must not sit on a pid of the image; a second one, made while the first is there, has
@@ -74,11 +81,11 @@ static int start_guard(void *context, struct error *err)
 	struct restore *r = &((struct restore_run *)context)->r;
 	struct guard *sitting[GUARD_TRIES] = { 0 };
 	size_t i, count = 0;
-	int failed = guard_start(&r->guard, r->container.host_root, err);
+	int failed = guard_start(&r->guard, -1, 0, err);
 
 	while (!failed && count < GUARD_TRIES && puppets_is_saved_id(r, guard_pid(r->guard))) {
 		sitting[count++] = r->guard;
-		failed = guard_start(&r->guard, r->container.host_root, err);
+		failed = guard_start(&r->guard, -1, 0, err);
 	}
 	for (i = 0; i < count; i++)
 		guard_end(sitting[i]);
@@ -106,7 +113,10 @@ static int preflight(void *context, struct error *err)
 				 run->image->page_size);
 	if (cpu_check(&run->r, run->image->cpu, err))
 		return -1;
-	return restore_files_check(run->r.files, err) || tree_check_ids(&run->r, err) ? -1 : 0;
+	if (restore_files_check(run->r.files, err))
+		return -1;
+	/* In a pid namespace of its own all are free. */
+	return run->r.container.namespaces & CLONE_NEWPID ? 0 : tree_check_ids(&run->r, err);
 }
 
 typedef int (*container_op)(struct restore *r, const ProtobufCMessage *message, struct error *err);
@@ -143,12 +153,91 @@ static void undo_container(void *context)
 	struct restore *r = &run->r;
 	size_t i;
 
-	for (i = kinds_count(); i-- > 0 && !run->decided;) {
+	for (i = kinds_count(); i-- > 0 && !*run->decided;) {
 		const struct kind *kind = kinds_table[i];
 
 		if (kind->container && kind->container->undo && r->container_state[i])
 			kind->container->undo(r, r->container_state[i]);
 	}
+}
+
+/* The guard is somewhere else, and so may be who writes it. */
+static int find_pidfile(struct restore_run *run, struct error *err)
+{
+	const char *path = run->options->pidfile;
+	_cleanup_free_ char *directory = *path == '/' ? strdup("") : getcwd(NULL, 0);
+	_cleanup_free_ char *absolute = NULL;
+
+	if (!directory ||
+	    asprintf(&absolute, "%s%s%s", directory, *path == '/' ? "" : "/", path) < 0)
+		absolute = NULL;
+	run->pidfile = absolute ? container_host_path(&run->r.container, absolute) : NULL;
+	return run->pidfile ? 0 : error_set(err, ERROR_FAILED, errno, "%s", path);
+}
+
+static int make_first(void *context, struct error *err)
+{
+	struct restore_run *run = context;
+
+	if (run->r.container.namespaces && inside_open_host(&run->r.container, err))
+		return -1;
+	if (run->options->pidfile && find_pidfile(run, err))
+		return -1;
+	if (!run->r.container.namespaces)
+		return 0;
+	return puppets_prepare(&run->r, err) ||
+			       puppet_make_first(&run->r, &run->first, err) ?
+		       -1 :
+		       0;
+}
+
+static void end_first(void *context)
+{
+	struct restore_run *run = context;
+
+	if (!*run->decided)
+		puppet_end_first(&run->r, run->first);
+}
+
+static int see(void *context, struct error *err)
+{
+	const struct restore *r = &((struct restore_run *)context)->r;
+
+	return r->container.namespaces & (CLONE_NEWPID | CLONE_NEWNS) ? inside_see(err) : 0;
+}
+
+/* Who works inside has a guard there, beside the one that knows what was made outside. One that
+ * sits on an id of the image cannot be reaped here, so it is born with another one. */
+static int start_inner_guard(void *context, struct error *err)
+{
+	struct restore *r = &((struct restore_run *)context)->r;
+	pid_t pid = INNER_GUARD_FIRST;
+
+	if (!r->container.namespaces)
+		return 0;
+	if (!(r->container.namespaces & CLONE_NEWPID))
+		return start_guard(context, err);
+	for (; pid < INNER_GUARD_FIRST + INNER_GUARD_TRIES; pid++) {
+		struct error taken = ERROR_INIT;
+
+		if (puppets_is_saved_id(r, pid))
+			continue;
+		if (!guard_start(&r->guard, r->container.host_root, pid, &taken))
+			return 0;
+		if (taken.os_error != EEXIST) {
+			*err = taken;
+			return -1;
+		}
+		error_clear(&taken);
+		end_guard(context);
+	}
+	return error_set(err, ERROR_FAILED, 0, "no free id for the guard");
+}
+
+static void end_inner_guard(void *context)
+{
+	if (((struct restore_run *)context)->r.container.namespaces)
+		end_guard(context);
 }
 
 static int build_container(void *context, struct error *err)
@@ -186,7 +275,7 @@ static void leave_cell(void *context)
 {
 	struct restore_run *run = context;
 
-	if (run->decided)
+	if (*run->decided)
 		waiting_go(run->options->waiting_room, &run->cell);
 	else if (run->options->waiting_room)
 		waiting_undo(&run->r, &run->cell);
@@ -205,14 +294,16 @@ static int decide(void *context, struct error *err)
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	/* What was made is the tree's from now on. */
 	end_guard(run);
-	run->decided = !room->decide(room->context, err);
-	return run->decided ? 0 : -1;
+	if (room->decide(room->context, err))
+		return -1;
+	*run->decided = true;
+	return 0;
 }
 
 /* Once it is decided that the tree runs here it must not be ended any more. */
 static int go_on(const struct restore_run *run, int failed, struct error *err)
 {
-	if (!failed || !run->decided)
+	if (!failed || !*run->decided)
 		return failed;
 	log_notice("%s", err->message);
 	error_clear(err);
@@ -247,7 +338,7 @@ static void end_puppets(void *context)
 {
 	struct restore_run *run = context;
 
-	if (run->decided)
+	if (*run->decided)
 		return;
 	puppets_kill(&run->r);
 	memory_undo(&run->r);
@@ -306,7 +397,7 @@ static void undo_files(void *context)
 {
 	struct restore_run *run = context;
 
-	if (!run->decided)
+	if (!*run->decided)
 		restore_files_undo(run->r.files);
 }
 
@@ -369,33 +460,21 @@ static int set_registers(void *context, struct error *err)
 	return release_prepare(&run->r, run->tree, err);
 }
 
-/* The guard is somewhere else: it wants absolute paths. */
-static int note_file(struct guard *guard, const char *path, struct error *err)
-{
-	_cleanup_free_ char *directory = *path == '/' ? NULL : getcwd(NULL, 0), *absolute = NULL;
-
-	if (*path == '/')
-		return guard_will_make(guard, GUARD_FILE, 0, path, err);
-	if (!directory || asprintf(&absolute, "%s/%s", directory, path) < 0) {
-		absolute = NULL;
-		return error_set(err, ERROR_FAILED, errno, "%s", path);
-	}
-	return guard_will_make(guard, GUARD_FILE, 0, absolute, err);
-}
-
 static int write_pidfile(void *context, struct error *err)
 {
 	struct restore_run *run = context;
 	_cleanup_file_ FILE *file = NULL;
 	struct stat st;
 
-	run->report->root_pid = run->r.tasks.items[0]->threads.items[0]->tracee.tgid;
+	run->report->root_pid = run->r.container.host_pid ?
+					run->r.container.host_pid :
+					run->r.tasks.items[0]->threads.items[0]->tracee.tgid;
 	if (!run->options->pidfile)
 		return 0;
-	if (access(run->options->pidfile, F_OK) &&
-	    note_file(run->r.guard, run->options->pidfile, err))
+	if (access(run->pidfile, F_OK) &&
+	    guard_will_make(run->r.guard, GUARD_FILE, 0, run->pidfile, err))
 		return -1;
-	file = fopen(run->options->pidfile, "we");
+	file = fopen(run->pidfile, "we");
 	run->pidfile_made = file && !fstat(fileno(file), &st) && S_ISREG(st.st_mode);
 	if (!file || fprintf(file, "%d\n", run->report->root_pid) < 0 || fflush(file))
 		return error_set(err, ERROR_FAILED, errno, "%s", run->options->pidfile);
@@ -406,8 +485,8 @@ static void remove_pidfile(void *context)
 {
 	struct restore_run *run = context;
 
-	if (run->pidfile_made && !run->decided)
-		unlink(run->options->pidfile);
+	if (run->pidfile_made && !*run->decided)
+		unlink(run->pidfile);
 }
 
 /* Packets flow, and sockets are let go of: from here on peers can tell that we are here. */
@@ -451,13 +530,20 @@ static int go(void *context, struct error *err)
 	return r;
 }
 
-static const struct step steps[] = {
+static const struct step outer_steps[] = {
 	{ "open-image", open_stream, NULL },
 	{ "load", load, NULL },
 	{ "guard", start_guard, end_guard },
 	{ "preflight", preflight, NULL },
 	{ "prepare", prepare_container, undo_container },
+	{ "first", make_first, end_first },
+};
+
+/* In the namespaces of the tree, by another process if it has some of its own. */
+static const struct step inner_steps[] = {
+	{ "inner-guard", start_inner_guard, end_inner_guard },
 	{ "build", build_container, NULL },
+	{ "see", see, NULL },
 	{ "puppets", make_puppets, end_puppets },
 	{ "pages", fill_pages, NULL },
 	{ "rounds", take_rounds, NULL },
@@ -490,14 +576,103 @@ static void count_tasks(const struct restore *r, struct restore_report *report)
 		report->threads += (*t)->threads.count;
 }
 
+/* Everything from the first puppet on. */
+static int run_inner(void *context, struct error *err)
+{
+	struct restore_run *run = context;
+	struct restore_report *report = run->report;
+	int r;
+
+	/* The one that is there is not of this process. */
+	if (run->r.container.namespaces)
+		run->r.guard = NULL;
+	r = steps_run(inner_steps, ARRAY_SIZE(inner_steps), run,
+		      report->times + ARRAY_SIZE(outer_steps), err);
+
+	count_tasks(&run->r, report);
+	if (r)
+		fd_close(&run->r.relay);
+	report->relay = run->r.relay;
+	held_packets_forget(&run->r);
+	takeover_free(run->r.takeover);
+	return r;
+}
+
+static bool is_saved_id(void *context, pid_t pid)
+{
+	return puppets_is_saved_id(&((struct restore_run *)context)->r, pid);
+}
+
+/* What both processes see. */
+struct outcome {
+	struct restore_report report;
+	bool decided;
+};
+
+/* Another process does it, whose results come over shared memory. A terminal in place of the
+ * caller's would be its own. */
+static int run_inside(struct restore_run *run, struct error *err)
+{
+	const struct inside where = {
+		.namespaces = run->r.container.namespaces & ~(uint64_t)CLONE_NEWTIME,
+		.pidfd = run->first,
+		.ender = -1,
+		.taken = is_saved_id,
+		.context = run,
+	};
+	struct restore_report *ours = run->report;
+	bool *decided = run->decided;
+	struct outcome *shared = inside_memory(sizeof(*shared));
+	int r;
+
+	if (!shared)
+		return error_set(err, ERROR_FAILED, ENOMEM, "restore");
+	shared->report = *ours;
+	run->report = &shared->report;
+	run->decided = &shared->decided;
+	run->r.relays = false;
+	r = inside_run(&where, run_inner, run, &shared->decided, err);
+	run->report = ours;
+	*ours = shared->report;
+	run->decided = decided;
+	*decided = shared->decided;
+	ours->relay = -1;
+	inside_memory_free(shared, sizeof(*shared));
+	return r;
+}
+
+static int run_all(struct restore_run *run, struct error *err)
+{
+	const size_t outer = ARRAY_SIZE(outer_steps);
+
+	if (steps_run(outer_steps, outer, run, run->report->times, err))
+		return -1;
+	if (run->r.container.namespaces ? run_inside(run, err) : run_inner(run, err)) {
+		steps_undo(outer_steps, outer, run);
+		return -1;
+	}
+	end_guard(run);
+	return 0;
+}
+
 int restore(const struct restore_options *options, struct restore_report *report,
 	    struct error *err)
 {
-	struct restore_run run = { .options = options, .report = report };
+	bool decided = false;
+	struct restore_run run = {
+		.options = options,
+		.report = report,
+		.first = -1,
+		.decided = &decided,
+	};
 	int result;
 
-	_Static_assert(ARRAY_SIZE(steps) <= RESTORE_STEPS_MAX, "room for all times");
-	*report = (struct restore_report){ .steps = ARRAY_SIZE(steps), .relay = -1 };
+	_Static_assert(ARRAY_SIZE(outer_steps) + ARRAY_SIZE(inner_steps) <= RESTORE_STEPS_MAX,
+		       "room for all times");
+	*report = (struct restore_report){
+		.steps = ARRAY_SIZE(outer_steps) + ARRAY_SIZE(inner_steps),
+		.relay = -1,
+	};
 	run.r.relays = options->relay;
 	run.r.detached = options->detached;
 	run.r.relay = -1;
@@ -509,13 +684,10 @@ int restore(const struct restore_options *options, struct restore_report *report
 	run.r.container.root = options->root;
 	run.cell = CELL_NONE;
 	run.r.service[0] = run.r.service[1] = -1;
-	result = steps_run(steps, ARRAY_SIZE(steps), &run, report->times, err);
-	count_tasks(&run.r, report);
-	if (result)
-		fd_close(&run.r.relay);
-	report->relay = run.r.relay;
-	held_packets_forget(&run.r);
-	takeover_free(run.r.takeover);
+	result = run_all(&run, err);
+	fd_close(&run.first);
+	free(run.pidfile);
+	container_release(&run.r.container);
 	stream_reader_free(run.r.in);
 	restore_files_free(run.r.files);
 	memory_restore_free(&run.r);

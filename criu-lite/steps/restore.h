@@ -6,7 +6,7 @@
 #include "steps/options.h"
 #include "steps/steps.h"
 
-enum { RESTORE_STEPS_MAX = 28 };
+enum { RESTORE_STEPS_MAX = 40 };
 
 /* What a restore took. */
 struct restore_report {

@@ -47,10 +47,17 @@ static int run_one(const struct step *step, void *context, struct error *err)
 	return 0;
 }
 
+void steps_undo(const struct step *steps, size_t count, void *context)
+{
+	while (count-- > 0)
+		if (steps[count].undo)
+			steps[count].undo(context);
+}
+
 int steps_run(const struct step *steps, size_t count, void *context, struct step_time *times,
 	      struct error *err)
 {
-	size_t i, undo;
+	size_t i;
 
 	for (i = 0; i < count; i++) {
 		uint64_t begin = now_ns();
@@ -60,9 +67,7 @@ int steps_run(const struct step *steps, size_t count, void *context, struct step
 		log_debug("step %s", steps[i].name);
 		if (run_one(&steps[i], context, err)) {
 			log_info("step %s failed: %s", steps[i].name, err->message);
-			for (undo = i + 1; undo-- > 0;)
-				if (steps[undo].undo)
-					steps[undo].undo(context);
+			steps_undo(steps, i + 1, context);
 			return -1;
 		}
 		if (times)

@@ -55,4 +55,33 @@ def image(world):
     container.delete()
 
 
-scenery.run(image)
+def looks(container):
+    """What mountinfo says, without numbers that are new each time."""
+    text = harness.read_text(container.host.path(f"/proc/{container.state()['pid']}/mountinfo"))
+    lines = [line.split() for line in text.splitlines()]
+    points = {words[0]: words[4] for words in lines}
+    return [(points.get(words[1]), *words[3:6], *words[words.index("-") + 1:]) for words in lines]
+
+
+FILES = "cd {0}; find . -xdev | sort | while read -r name; do " \
+    "stat -c '%n %F %a %u %g %h %s %t:%T %Y' \"$name\"; test -L \"$name\" && readlink \"$name\"; " \
+    "test -f \"$name\" && sha256sum \"$name\"; done; true"
+
+
+def files(container, directory):
+    return container.execute("/bin/busybox", "sh", "-c", FILES.format(directory))
+
+
+def again(world):
+    """A restored container has the same mounts and the same in its tmpfs"""
+    container = sleeper(world, world.host("a"))
+    before = [looks(container), files(container, "/dev"), files(container, "/dev/shm")]
+    scenery.checkpoint(container, f"{world.scratch}/image")
+    scenery.restore(container, f"{world.scratch}/image")
+    scenery.same("mounts", looks(container), before[0])
+    scenery.same("/dev", files(container, "/dev"), before[1])
+    scenery.same("/dev/shm", files(container, "/dev/shm"), before[2])
+    container.delete()
+
+
+scenery.run(image, again)

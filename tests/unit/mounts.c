@@ -472,6 +472,62 @@ static void all_of_its_own(void **state)
 	assert_int_equal(rmdir(scratch), 0);
 }
 
+/* A container whose root is an overlay of its own, made of directories of the machine. */
+static void build_overlay(void *scratch)
+{
+	char options[512];
+
+	MUST(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	MUST(chdir(scratch));
+	snprintf(options, sizeof(options), "lowerdir=%s/layers/low,upperdir=%s/layers/up,"
+		 "workdir=%s/layers/work", (char *)scratch, (char *)scratch, (char *)scratch);
+	MUST(mount("overlay", "merged", "overlay", MS_NODEV, options));
+	put("merged/upper", "text");
+	pivot("merged");
+}
+
+static void overlay(void **state)
+{
+	static const char *const files[] = { "/", "/lower", "/upper", NULL };
+	static const char *const names[] = { "layers/low", "layers/up", "layers/work", "merged",
+					     "layers/low/lower" };
+	_cleanup_fd_ int image = memfd_create("image", MFD_CLOEXEC);
+	struct container c = here();
+	struct again a = { 0 }, b = { 0 };
+	struct space one, other;
+	char scratch[64], path[128];
+
+	make_scratch(scratch);
+	snprintf(path, sizeof(path), "%s/layers", scratch);
+	assert_int_equal(mkdir(path, 0755), 0);
+	/* On an overlay there can be no upper layer. */
+	assert_int_equal(mount("tmpfs", path, "tmpfs", 0, NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", scratch, names[i]);
+		assert_int_equal(mkdir(path, 0755), 0);
+	}
+	one = start(build_overlay, scratch);
+	save(&one, image, &c);
+	other = restore_from(&a, image, &c);
+	assert_same_mounts(&one, &other);
+	assert_same_files(&one, &other, files);
+	end(&one);
+	end(&other);
+	unload(&a);
+	snprintf(path, sizeof(path), "%s/layers", scratch);
+	assert_int_equal(umount2(path, MNT_DETACH), 0);
+	load(&b, image);
+	b.r.container = c;
+	assert_fails(mounts_kind.container->prepare(&b.r, b.message, &b.err), &b.err,
+		     ERROR_BLOCKED, "overlay");
+	unload(&b);
+	leave(&c);
+	assert_int_equal(rmdir(path), 0);
+	snprintf(path, sizeof(path), "%s/merged", scratch);
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(rmdir(scratch), 0);
+}
+
 static void remove_scratch(const char *scratch)
 {
 	static const char *const names[] = { "/rootfs/usr", "/rootfs/tmp", "/rootfs", "" };
@@ -529,7 +585,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_of_its_own),
 		cmocka_unit_test(from_outside),
+		cmocka_unit_test(overlay),
 	};
 
+	/* Nothing that is mounted here shows outside. */
+	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL)) {
+		perror("unshare");
+		return 1;
+	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,7 +94,7 @@ static int look_in(struct search *s, const struct proc_cgroup *at, struct error 
 		return -1;
 	if (path)
 		return add(s, at, path, err);
-	if (s->name && is_own(s, at, s->name))
+	if (s->name && within(at->path, s->name))
 		return add(s, at, s->name, err);
 	if (is_own(s, at, at->path))
 		return add(s, at, at->path, err);

@@ -32,9 +32,9 @@ struct cgroups {
 
 /*
  * Those of the tree whose root is process `root`. `given` are directories of cgroups (absolute, in
- * different hierarchies) that are taken to be its own; in the other hierarchies it is the cgroup
- * of the same path or that of the root, if nobody else is in it. To be called in the namespaces of
- * the machine. Release *ret also after a failure.
+ * different hierarchies) that are taken to be its own, as is the cgroup of the same path in other
+ * hierarchies if the root is in it; else it is that of the root, if nobody else is in it. To be
+ * called in the namespaces of the machine. Release *ret also after a failure.
  */
 int cgroups_find(struct cgroups *ret, pid_t root, const char *const *given, size_t count,
 		 struct error *err);

@@ -46,19 +46,24 @@ static int open_in(int root, const char *path)
 	return sys_openat2(root, path, &how);
 }
 
+static bool is_mount(int fd, int id)
+{
+	struct statx st;
+
+	return !statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &st) && st.stx_mnt_id == (uint64_t)id;
+}
+
 /* A mount that another one hides cannot be compared: then the path has to do. */
 static bool same_thing(void *context, const struct proc_mount *own, const char *host_path)
 {
 	const struct looker *l = context;
 	_cleanup_fd_ int there = open_in(l->container->host_root, host_path);
 	_cleanup_fd_ int here = open_in(l->root, own->mount_point);
-	struct statx it;
 	struct stat a, b;
 
 	if (there < 0 || fstat(there, &a))
 		return false;
-	if (here < 0 || statx(here, "", AT_EMPTY_PATH, STATX_MNT_ID, &it) ||
-	    it.stx_mnt_id != (uint64_t)own->id)
+	if (here < 0 || !is_mount(here, own->id))
 		return true;
 	return !fstat(here, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
@@ -126,6 +131,41 @@ static int look_at(struct looker *l, const struct container *c, int proc_fd, pid
 	return 0;
 }
 
+/* Whether there is something in the root directory of a mount (fd); one that cannot be read is
+ * empty. */
+static bool holds_something(int fd)
+{
+	int top = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_dir_ DIR *stream = top < 0 ? NULL : fdopendir(top);
+	const struct dirent *entry;
+
+	while (stream && (entry = readdir(stream)))
+		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+			return true;
+	return false;
+}
+
+static const char cannot_be_carried[] = "what a file system of this type holds cannot be saved";
+
+/* Only those that are not covered can be looked at. */
+static int check_empty(const struct looker *l, const struct mount_plan *plan,
+		       struct blockers *blockers, struct error *err)
+{
+	for (size_t i = 0; i < plan->message.n_mounts; i++) {
+		const Mounts__Mount *m = &plan->mounts[i];
+		_cleanup_fd_ int fd = -1;
+
+		if (!m->has_file_system || mount_class(plan->lines[i]->type) != MOUNT_EMPTY)
+			continue;
+		fd = open_in(l->root, m->path);
+		if (fd >= 0 && is_mount(fd, plan->lines[i]->id) && holds_something(fd) &&
+		    blockers_add(blockers, l->look.pid, cannot_be_carried, "empty or unmount it",
+				 "mount %s (%s)", m->path, plan->lines[i]->type))
+			return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
+	}
+	return 0;
+}
+
 static int mounts_preflight(const struct container_look *look, struct blockers *blockers,
 			    struct error *err)
 {
@@ -135,7 +175,8 @@ static int mounts_preflight(const struct container_look *look, struct blockers *
 	if (!(look->container->namespaces & CLONE_NEWNS) || !look->count)
 		return 0;
 	return look_at(&l, look->container, look->tasks[0].proc_fd, look->tasks[0].pid, err) ||
-			       mount_plan(&l.look, &plan, blockers, err) ?
+			       mount_plan(&l.look, &plan, blockers, err) ||
+			       check_empty(&l, &plan, blockers, err) ?
 		       -1 :
 		       0;
 }
@@ -159,23 +200,6 @@ static void choose_views(const struct mount_plan *plan, bool *wanted)
 	}
 }
 
-static int must_be_empty(int fd, const Mounts__Mount *m, struct error *err)
-{
-	_cleanup_fd_ int top = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_dir_ DIR *stream = top < 0 ? NULL : fdopendir(top);
-	const struct dirent *entry;
-
-	if (!stream)
-		return error_set(err, ERROR_TARGET, errno, "mount %s", m->path);
-	top = -1;
-	while ((entry = readdir(stream)))
-		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-			return error_set(err, ERROR_BLOCKED, 0,
-					 "mount %s: what such a file system holds cannot be saved",
-					 m->path);
-	return 0;
-}
-
 static int dump_contents(struct dump *d, const struct mount_plan *plan, int root, const int *fds,
 			 struct error *err)
 {
@@ -186,7 +210,9 @@ static int dump_contents(struct dump *d, const struct mount_plan *plan, int root
 		if (fds[i] < 0)
 			continue;
 		if (mount_class(plan->file_systems.items[m->file_system].type) == MOUNT_EMPTY ?
-			    must_be_empty(fds[i], m, err) :
+			    holds_something(fds[i]) &&
+				    error_set(err, ERROR_BLOCKED, 0, "mount %s: %s", m->path,
+					      cannot_be_carried) :
 			    tmpfs_dump(d, m->file_system, &view, err))
 			return -1;
 	}

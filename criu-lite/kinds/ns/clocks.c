@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The clocks that count from a machine's start, time_namespaces(7). A container that comes back on
+ * another machine, or after that was started anew, must not see them jump: it gets a time namespace
+ * in which they go on from where they were, whether it had one or not.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "images/clocks.pb-c.h"
+#include "kinds/dump.h"
+#include "kinds/ns/namespaces.h"
+
+extern const struct kind clocks_kind;
+
+enum { NS = 1000000000 };
+
+struct offsets {
+	int64_t monotonic, boottime;	/* in nanoseconds */
+};
+
+/* The lines are "monotonic SECONDS NANOSECONDS" and the same for boottime. */
+static int read_offsets(int dir_fd, const char *path, struct offsets *ret, struct error *err)
+{
+	_cleanup_buffer_ struct buffer text = { 0 };
+	int64_t a, b, c, d;
+
+	*ret = (struct offsets){ 0 };
+	if (read_file_at(dir_fd, path, &text))
+		return errno == ENOENT ? 0 : error_set(err, ERROR_FAILED, errno, "%s", path);
+	if (buffer_append(&text, "", 1) ||
+	    sscanf(text.data,
+		   "monotonic %" SCNd64 " %" SCNd64 " boottime %" SCNd64 " %" SCNd64, &a, &b, &c,
+		   &d) != 4)
+		return error_set(err, ERROR_FAILED, 0, "%s cannot be read", path);
+	*ret = (struct offsets){ a * NS + b, c * NS + d };
+	return 0;
+}
+
+static int64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return now.tv_sec * (int64_t)NS + now.tv_nsec;
+}
+
+static int clocks_dump(struct dump *d, struct error *err)
+{
+	Clocks m = CLOCKS__INIT;
+	struct offsets ours, its;
+
+	if (!(d->container.namespaces & (CLONE_NEWPID | CLONE_NEWTIME)))
+		return 0;
+	if (read_offsets(-1, "/proc/self/timens_offsets", &ours, err) ||
+	    read_offsets(d->tasks.items[0]->proc_fd, "timens_offsets", &its, err))
+		return -1;
+	m.monotonic_ns = clock_ns(CLOCK_MONOTONIC) - ours.monotonic + its.monotonic;
+	m.boottime_ns = clock_ns(CLOCK_BOOTTIME) - ours.boottime + its.boottime;
+	return dump_container(d, &clocks_kind, &m.base, err);
+}
+
+/* A line of timens_offsets: whole seconds round down. */
+static int print_offset(char *line, size_t size, const char *clock, int64_t offset)
+{
+	int64_t seconds = offset / NS, rest = offset % NS;
+
+	if (rest < 0) {
+		rest += NS;
+		seconds--;
+	}
+	return snprintf(line, size, "%s %" PRId64 " %" PRId64 "\n", clock, seconds, rest);
+}
+
+int clocks_begin(const struct restore *r, struct error *err)
+{
+	const Clocks *m = (const Clocks *)restore_container_state(r, &clocks_kind);
+	struct offsets ours;
+	_cleanup_fd_ int fd = -1;
+	char text[128];
+	int length;
+
+	if (!m)
+		return 0;
+	if (m->monotonic_ns < 0 || m->boottime_ns < 0)
+		return error_set(err, ERROR_IMAGE, 0, "clocks before their start");
+	if (read_offsets(-1, "/proc/self/timens_offsets", &ours, err))
+		return -1;
+	if (unshare(CLONE_NEWTIME))
+		return error_set(err, ERROR_FAILED, errno, "cannot make a time namespace");
+	length = print_offset(text, sizeof(text), "monotonic",
+			      m->monotonic_ns - clock_ns(CLOCK_MONOTONIC) + ours.monotonic);
+	length += print_offset(text + length, sizeof(text) - length, "boottime",
+			       m->boottime_ns - clock_ns(CLOCK_BOOTTIME) + ours.boottime);
+	fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, text, length) != length)
+		return error_set(err, ERROR_FAILED, errno, "cannot set the clocks");
+	return 0;
+}
+
+static const struct container_ops clocks_container = {
+	.dump = clocks_dump,
+};
+
+const struct kind clocks_kind = {
+	.name = "clocks",
+	.record = 0x202,
+	.scope = KIND_CONTAINER,
+	.message = &clocks__descriptor,
+	.help = "monotonic and boot time go on without a jump",
+	.container = &clocks_container,
+};

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_KINDS_NS_NAMESPACES_H
+#define CL_KINDS_NS_NAMESPACES_H
+
+#include "kinds/restore.h"
+
+/* Which namespaces the image's tree has of its own: r->container.namespaces. ERROR_IMAGE for what
+ * cannot be. */
+int namespaces_load(struct restore *r, struct error *err);
+
+/* For a process that will bear the tree's first process: the clocks of its children are to show
+ * what the tree's showed, time_namespaces(7). */
+int clocks_begin(const struct restore *r, struct error *err);
+
+#endif

@@ -1,0 +1,132 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+# test: kinds=namespaces,uts_namespace,clocks,ipc_namespace
+"""A tree in namespaces of its own comes back in such: ids, host name, limits, clocks."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import harness
+
+INSIDE = r"""
+import os, socket, sys, time
+socket.sethostname("inside")
+open("/proc/sys/kernel/shmmni", "w").write("77")
+open("/proc/sys/fs/mqueue/msg_max", "w").write("13")
+os.setsid() if os.getsid(0) != os.getpid() else None
+child = os.fork()
+if child == 0:
+    while True:
+        time.sleep(1000)
+out = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+last = time.clock_gettime(time.CLOCK_MONOTONIC), time.clock_gettime(time.CLOCK_BOOTTIME)
+jump = 0
+while True:
+    now = time.clock_gettime(time.CLOCK_MONOTONIC), time.clock_gettime(time.CLOCK_BOOTTIME)
+    jump = max(jump, abs(now[0] - last[0]), abs(now[1] - last[1]))
+    last = now
+    fresh = os.fork()
+    if fresh == 0:
+        os._exit(0)
+    os.waitpid(fresh, 0)
+    os.write(out, f"{os.getpid()} {child} {os.getppid()} {socket.gethostname()} "
+             f"{open('/proc/sys/kernel/shmmni').read().strip()} "
+             f"{open('/proc/sys/fs/mqueue/msg_max').read().strip()} "
+             f"{len(os.listdir('/proc/self/task'))} {jump < 1.0} {fresh}\n".encode())
+    time.sleep(0.02)
+"""
+
+
+def lines(path):
+    return (harness.read_text(path) or "").splitlines()
+
+
+def wait_for_more(path, count):
+    deadline = time.monotonic() + 20
+    while len(lines(path)) < count and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return lines(path)
+
+
+def criu_lite(*arguments, fault=None):
+    environment = dict(os.environ, CRIU_LITE_FAULT=fault) if fault else None
+    return subprocess.run([harness.CRIU_LITE, *arguments], stdin=subprocess.DEVNULL, timeout=60,
+                          capture_output=True, text=True, env=environment)
+
+
+def check(ok, what, detail=""):
+    global number
+    number += 1
+    print(f"{'ok' if ok else 'not ok'} {number} - {what}")
+    if not ok:
+        print(f"# {detail}")
+
+
+def first_of(pid):
+    return harness.children(pid)[0]
+
+
+harness.become_subreaper()
+number = 0
+with tempfile.TemporaryDirectory() as scratch:
+    out, image, pidfile = f"{scratch}/out", f"{scratch}/image", f"{scratch}/pid"
+    starter = subprocess.Popen(
+        ["unshare", "-p", "-f", "--mount-proc", "-u", "-i", "-n", "-C", sys.executable, "-c",
+         INSIDE, out], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, preexec_fn=harness.reset_signals)
+    before = wait_for_more(out, 5)
+    pid = first_of(starter.pid)
+    namespaces = {name: os.readlink(f"/proc/{pid}/ns/{name}") for name in ("pid", "net", "mnt")}
+
+    done = criu_lite("checkpoint", "-t", str(pid), "-o", image, "--leave-running")
+    count = len(lines(out))
+    check(done.returncode == 0 and len(wait_for_more(out, count + 5)) >= count + 5,
+          "it runs on after --leave-running", done.stderr)
+    check("criu-lite" not in " ".join(harness.read_text(f"/proc/{member}/comm") or ""
+                                      for member in harness.tree(pid)),
+          "nothing stays behind in its namespaces")
+    for fault in ("state", "pages:after", "ask:kill", "seal:kill"):
+        done = criu_lite("checkpoint", "-t", str(pid), "-o", image, fault=fault)
+        count = len(lines(out))
+        check(done.returncode != 0 and len(wait_for_more(out, count + 5)) >= count + 5,
+              f"it runs on after a failure ({fault})", done.stderr)
+    done = criu_lite("checkpoint", "-t", str(pid), "-o", image)
+    starter.wait()
+    check(done.returncode == 0 and not os.path.exists(f"/proc/{pid}"), "a checkpoint ends it",
+          done.stderr)
+
+    for fault in ("build", "puppets", "state:after", "registers", "puppets:after:kill", "finish"):
+        done = criu_lite("restore", image, "--detach", fault=fault)
+        time.sleep(0.05)
+        harness.reap({})
+        check(done.returncode != 0 and not harness.children(os.getpid()),
+              f"nothing is left of a restore that fails ({fault})",
+              done.stderr + str(harness.children(os.getpid())))
+    for turn in range(2):
+        count = len(lines(out))
+        done = criu_lite("restore", image, "--detach", "--pidfile", pidfile)
+        check(done.returncode == 0, "it comes back", done.stderr)
+        after = wait_for_more(out, count + 5)
+        pid = int(harness.read_text(pidfile))
+        words = [line.split() for line in after]
+        check(len({tuple(line[:8]) for line in words}) == 1 and words[0][3] == "inside" and
+              words[0][4:8] == ["77", "13", "1", "True"],
+              "ids, host name, limits and clocks are as they were", str(words[-1]))
+        # criu-lite itself has taken some.
+        check(0 < int(words[count][8]) - int(words[count - 1][8]) < 9,
+              "process ids are given out where they were", f"{words[count - 1]} {words[count]}")
+        fresh = {name: os.readlink(f"/proc/{pid}/ns/{name}") for name in namespaces}
+        own = {name: os.readlink(f"/proc/self/ns/{name}") for name in namespaces}
+        check(not set(fresh.values()) & set(own.values()), "its namespaces are its own")
+        if turn == 0:
+            done = criu_lite("checkpoint", "-t", str(pid), "-o", image)
+            harness.reap({})
+            check(done.returncode == 0, "it can be saved once more", done.stderr)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    print(f"1..{number}")
