@@ -12,7 +12,7 @@
 
 #include "base/cleanup.h"
 #include "kernel-compat/calls.h"
-#include "kinds/cgroup/cgroups.h"
+#include "kinds/cgroup/cgroup.h"
 #include "kinds/ns/namespaces.h"
 #include "steps/inside.h"
 #include "steps/puppets.h"
@@ -38,7 +38,7 @@ __attribute__((noreturn)) static void wait_to_be_seized(int parent)
 		pause();
 }
 
-/* Where a process is born, and what its clocks show, it has from who bears it. */
+/* Its cgroups, and what its clocks show, it has from who bears it. */
 static void bear(struct restore *r, int ourselves, struct told *told)
 {
 	pid_t wanted = r->tasks.items[0]->pid;
@@ -50,7 +50,7 @@ static void bear(struct restore *r, int ourselves, struct told *told)
 	struct error err = ERROR_INIT;
 	pid_t pid = -1;
 
-	if (clocks_begin(r, &err) == 0) {
+	if (!cgroups_enter(r, &err) && !clocks_begin(r, &err)) {
 		pid = sys_clone3(&args, sizeof(args));
 		if (pid == 0)
 			wait_to_be_seized(ourselves);
