@@ -94,6 +94,14 @@ static void went(void *context)
 		log_info("%s", ignored.message);
 }
 
+static int packets(void *context, HeldPackets **ret, struct error *err)
+{
+	struct destination *d = context;
+
+	return link_expect(&d->link, MESSAGE_PACKETS, d->link.timeout_ms, (ProtobufCMessage **)ret,
+			   err);
+}
+
 static int restore_tree(struct destination *d, struct error *err)
 {
 	const struct stream_control control = { take_message, d };
@@ -102,6 +110,7 @@ static int restore_tree(struct destination *d, struct error *err)
 		.found = found_cell,
 		.decide = decide,
 		.went = went,
+		.packets = packets,
 		.context = d,
 	};
 	const struct restore_options o = {

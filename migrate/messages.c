@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "base/array.h"
+#include "images/held_packets.pb-c.h"
 #include "images/migration.pb-c.h"
 
 #define IN(phase) (1u << PHASE_##phase)
@@ -29,6 +30,8 @@ static const struct message_row rows[] = {
 	  &migrate_commit__descriptor },
 	{ MESSAGE_RUNNING, "RUNNING", SIDE_DESTINATION, IN(COMMITTED), PHASE_RUNNING, KIB(64),
 	  &migrate_running__descriptor },
+	{ MESSAGE_PACKETS, "PACKETS", SIDE_SOURCE, IN(RUNNING), PHASE_RUNNING, KIB(16 << 10),
+	  &held_packets__descriptor },
 	{ MESSAGE_DONE, "DONE", SIDE_SOURCE, IN(RUNNING) | IN(ANSWERED), PHASE_DONE, KIB(4),
 	  &migrate_done__descriptor },
 	{ MESSAGE_ABORT, "ABORT", SIDE_BOTH,

@@ -24,6 +24,7 @@ enum message_kind {
 	MESSAGE_ABORT,
 	MESSAGE_ASK,
 	MESSAGE_ANSWER,
+	MESSAGE_PACKETS,
 };
 
 enum side { SIDE_SOURCE = 1, SIDE_DESTINATION = 2, SIDE_BOTH = 3 };

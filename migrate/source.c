@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "freeze/cell.h"
 #include "images/migration.pb-c.h"
+#include "kinds/net/held_packets.h"
 #include "migrate/hello.h"
 #include "migrate/record.h"
 #include "migrate/requirements.h"
@@ -195,6 +196,21 @@ static void leave_cell(void *context)
 	cell_release(&s->cell);
 }
 
+/* What came for the tree while it was on its way goes after it. */
+static void send_packets(struct source *s, struct parting *parting)
+{
+	_cleanup_error_ struct error failed = ERROR_INIT;
+	HeldPackets *packets;
+
+	if (held_packets_take(parting->dump, &packets, &failed)) {
+		log_notice("packets are lost: %s", failed.message);
+		return;
+	}
+	if (link_send(&s->link, MESSAGE_PACKETS, &packets->base, &failed))
+		log_info("packets are lost: %s", failed.message);
+	held_packets__free_unpacked(packets, NULL);
+}
+
 /* From COMMIT on, only an answer decides. */
 static int commit(struct source *s, struct parting *parting, struct error *err)
 {
@@ -214,6 +230,7 @@ static int commit(struct source *s, struct parting *parting, struct error *err)
 	if (link_fault(&s->link, "migrate-running", err))
 		return -1;
 	parting->unknown = false;
+	send_packets(s, parting);
 	return 0;
 }
 

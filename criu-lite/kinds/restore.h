@@ -66,8 +66,7 @@ struct restore {
 	bool in_rounds, last_round;
 	struct Kept *kept;	/* what of the round before stays in it; NULL: nothing was said */
 	struct guard *guard;
-	struct held_packets *held_packets;	/* kinds/net/held_packets.c … */
-	struct replayer *replayer;	/* … with which they arrive; NULL: they shall not */
+	struct replayer *replayer;	/* lets held packets arrive, or NULL */
 	struct takeover *takeover;	/* announces the tree's addresses, or NULL */
 	char image_lock[LOCK_NAME];	/* what a lock is called that stayed for the image … */
 	uint32_t image_mark;	/* … and what passes it */

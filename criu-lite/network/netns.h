@@ -7,8 +7,8 @@
 /* Short visits to another network namespace, setns(2). A socket belongs to the namespace that it
  * was opened in, wherever it is used afterwards. */
 
-/* Enters the namespace that `netns` (a descriptor) stands for; *ret_back is the way back. -1 stands
- * for the one we are in. Only the calling thread goes. */
+/* Enters the namespace that `netns` stands for, a descriptor of it or a pidfd of a process in it;
+ * *ret_back is the way back. -1 stands for the one we are in. Only the calling thread goes. */
 int netns_enter(int netns, int *ret_back, struct error *err);
 /* Goes back and closes the way back. */
 int netns_leave(int *back, struct error *err);

@@ -18,8 +18,8 @@
 
 struct takeover;
 
-/* Finds all addresses of a network namespace (a descriptor; -1: the one that we are in) and builds
- * what is to be sent. Nothing is sent yet. */
+/* Finds all addresses of a network namespace (a descriptor as for netns_enter(); -1: the one that
+ * we are in) and builds what is to be sent. Nothing is sent yet. */
 int takeover_prepare(struct takeover **ret, int netns, struct error *err);
 /* How many frames one round has. */
 size_t takeover_count(const struct takeover *t);

@@ -19,9 +19,10 @@
 #include "kinds/files.h"
 #include "kinds/memory.h"
 #include "kinds/net/held_packets.h"
-#include "network/takeover.h"
-#include "kinds/socket/connections.h"
 #include "kinds/ns/namespaces.h"
+#include "kinds/socket/connections.h"
+#include "network/replay.h"
+#include "network/takeover.h"
 #include "steps/cpu.h"
 #include "steps/inside.h"
 #include "steps/load.h"
@@ -252,6 +253,7 @@ static int finish_container(void *context, struct error *err)
 
 	if (each_container_row(r, offsetof(struct container_ops, finish), err))
 		return -1;
+	held_packets_expect(r);
 	return r->container.namespaces & CLONE_NEWNET ? takeover_prepare(&r->takeover, -1, err) : 0;
 }
 
@@ -530,6 +532,25 @@ static int go(void *context, struct error *err)
 	return r;
 }
 
+/* Packets that had come to where the tree was, until it was known there that it runs here. */
+static int take_late_packets(void *context, struct error *err)
+{
+	struct restore_run *run = context;
+	const struct waiting_room *room = run->options->waiting_room;
+	_cleanup_error_ struct error ignored = ERROR_INIT;
+	HeldPackets *packets;
+
+	if (!room || !room->packets)
+		return 0;
+	if (room->packets(room->context, &packets, &ignored)) {
+		log_info("packets that came late are lost: %s", ignored.message);
+		return 0;
+	}
+	held_packets_arrive(&run->r, packets);
+	held_packets__free_unpacked(packets, NULL);
+	return 0;
+}
+
 static const struct step outer_steps[] = {
 	{ "open-image", open_stream, NULL },
 	{ "load", load, NULL },
@@ -565,6 +586,7 @@ static const struct step inner_steps[] = {
 	{ "sockets", let_sockets_go, NULL },
 	{ "open", open_container, NULL },
 	{ "go", go, NULL },
+	{ "late", take_late_packets, NULL },
 };
 
 static void count_tasks(const struct restore *r, struct restore_report *report)
@@ -593,7 +615,7 @@ static int run_inner(void *context, struct error *err)
 	if (r)
 		fd_close(&run->r.relay);
 	report->relay = run->r.relay;
-	held_packets_forget(&run->r);
+	replayer_free(run->r.replayer);
 	takeover_free(run->r.takeover);
 	return r;
 }
@@ -641,6 +663,18 @@ static int run_inside(struct restore_run *run, struct error *err)
 	return r;
 }
 
+/* Frames get lost, and switches learn late. */
+static void announce_again(struct restore_run *run)
+{
+	_cleanup_takeover_ struct takeover *t = NULL;
+	_cleanup_error_ struct error failed = ERROR_INIT;
+	pid_t pid;
+
+	if ((run->r.container.namespaces & CLONE_NEWNET) &&
+	    (takeover_prepare(&t, run->first, &failed) || takeover_repeat(t, &pid, &failed)))
+		log_info("%s", failed.message);
+}
+
 static int run_all(struct restore_run *run, struct error *err)
 {
 	const size_t outer = ARRAY_SIZE(outer_steps);
@@ -652,6 +686,7 @@ static int run_all(struct restore_run *run, struct error *err)
 		return -1;
 	}
 	end_guard(run);
+	announce_again(run);
 	return 0;
 }
 

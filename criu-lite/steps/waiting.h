@@ -3,6 +3,7 @@
 #define CL_STEPS_WAITING_H
 
 #include "freeze/cell.h"
+#include "images/held_packets.pb-c.h"
 #include "images/tree.pb-c.h"
 #include "kinds/restore.h"
 
@@ -20,6 +21,9 @@ struct waiting_room {
 	int (*decide)(void *context, struct error *err);
 	/* It runs. */
 	void (*went)(void *context);
+	/* After that: the packets that came to where it was meanwhile; the caller frees them. May
+	 * be NULL. */
+	int (*packets)(void *context, HeldPackets **ret, struct error *err);
 	void *context;
 };
 

@@ -129,23 +129,28 @@ void held_packets_end(struct dump *d)
 	d->hold = NULL;
 }
 
-static int dump_late(struct dump *d, struct error *err)
+int held_packets_take(struct dump *d, HeldPackets **ret, struct error *err)
 {
 	_cleanup_held_packets_ struct held_packets packets = { 0 };
-	HeldPackets *m;
-	int failed;
 
-	if (!d->hold)
-		return 0;
-	if (hold_take(d->hold, &packets, err))
+	if (d->hold && hold_take(d->hold, &packets, err))
 		return -1;
 	log_debug("%zu packets of %zu bytes are held, %ju had no room", packets.list.count,
 		  packets.bytes, (uintmax_t)packets.dropped);
-	if (!packets.list.count)
+	return held_packets_save(&packets, ret, err);
+}
+
+static int dump_late(struct dump *d, struct error *err)
+{
+	HeldPackets *m;
+	int failed = 0;
+
+	if (!d->hold)
 		return 0;
-	if (held_packets_save(&packets, &m, err))
+	if (held_packets_take(d, &m, err))
 		return -1;
-	failed = dump_container(d, &held_packets_kind, &m->base, err);
+	if (m->n_packets)
+		failed = dump_container(d, &held_packets_kind, &m->base, err);
 	held_packets__free_unpacked(m, NULL);
 	return failed;
 }
@@ -154,42 +159,47 @@ static int dump_late(struct dump *d, struct error *err)
 
 static int finish(struct restore *r, const ProtobufCMessage *message, struct error *err)
 {
-	const HeldPackets *m = (const HeldPackets *)message;
+	_cleanup_held_packets_ struct held_packets packets = { 0 };
 
-	r->held_packets = calloc(1, sizeof(*r->held_packets));
-	if (!r->held_packets)
-		return error_set(err, ERROR_FAILED, ENOMEM, "packets");
-	if (held_packets_load(m, r->held_packets, err))
-		return -1;
-	if (clock_ns() - m->time_ns > STALE_AFTER_S * 1000000000ull || r->container.host_net < 0)
-		return 0;
-	return replayer_open(&r->replayer, r->container.host_net, err);
+	return held_packets_load((const HeldPackets *)message, &packets, err);
 }
 
-static void play(struct restore *r, const ProtobufCMessage *message)
+void held_packets_expect(struct restore *r)
 {
+	_cleanup_error_ struct error failed = ERROR_INIT;
+
+	if ((r->container.namespaces & CLONE_NEWNET) && r->container.host_net >= 0 &&
+	    replayer_open(&r->replayer, r->container.host_net, &failed))
+		log_notice("packets that were held are lost: %s", failed.message);
+}
+
+void held_packets_arrive(struct restore *r, const HeldPackets *m)
+{
+	_cleanup_held_packets_ struct held_packets packets = { 0 };
+	_cleanup_error_ struct error failed = ERROR_INIT;
 	struct replay_report report;
 
-	if (!r->replayer)
+	if (!r->replayer || clock_ns() - m->time_ns > STALE_AFTER_S * 1000000000ull)
 		return;
-	replayer_play(r->replayer, r->held_packets, &report);
+	if (held_packets_load(m, &packets, &failed)) {
+		log_notice("packets that were held are lost: %s", failed.message);
+		return;
+	}
+	replayer_play(r->replayer, &packets, &report);
 	log_debug("of the packets that were held %zu arrived, %zu were not for it, "
 		  "%zu had no way, %zu were refused", report.arrived, report.foreign,
 		  report.no_way, report.refused);
 }
 
-void held_packets_forget(struct restore *r)
+static void arrive(struct restore *r, const ProtobufCMessage *message)
 {
-	replayer_free(r->replayer);
-	if (r->held_packets)
-		held_packets_release(r->held_packets);
-	free(r->held_packets);
+	held_packets_arrive(r, (const HeldPackets *)message);
 }
 
 static const struct container_ops held_packets_container = {
 	.dump_late = dump_late,
 	.finish = finish,
-	.open = play,
+	.open = arrive,
 };
 
 const struct kind held_packets_kind = {

@@ -14,9 +14,16 @@ struct restore;
 int held_packets_start(struct dump *d, struct error *err);
 /* It is held, and its packets are about to be locked out. */
 void held_packets_from_now(struct dump *d);
+/* What has arrived since it was asked for last, as a message; empty where none are held. The image
+ * has what had arrived when it was sealed. */
+int held_packets_take(struct dump *d, HeldPackets **ret, struct error *err);
 void held_packets_end(struct dump *d);
-/* The other side of it: frees. */
-void held_packets_forget(struct restore *r);
+
+/* The other side, with all of the container there: makes ready to let packets arrive. That this
+ * cannot be is only told: they are lost then. */
+void held_packets_expect(struct restore *r);
+/* Lets them arrive, if they are not too old. */
+void held_packets_arrive(struct restore *r, const HeldPackets *message);
 
 /* The message of packets (free it with held_packets__free_unpacked), and the other way round:
  * ERROR_IMAGE for what cannot be such packets. Both copy. */
