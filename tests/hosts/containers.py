@@ -163,6 +163,11 @@ class Container:
         """The pids of its processes, as its host sees them."""
         return json.loads(self.runc("ps", "--format", "json", self.identity))
 
+    def gone_from(self, host):
+        """Nothing of it may be left; a network namespace and its cables take a moment to go."""
+        hosts.wait_for(lambda: not self.traces(host),
+                       lambda: f"{host.name} still has {self.traces(host)}", 5)
+
     def traces(self, host):
         """What a host still has of it: a list of words, which should be empty where it is not."""
         found = []

@@ -172,12 +172,17 @@ def main():
     enter_cgroups(cgroups)
     must(libc.unshare, CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
          CLONE_NEWPID | CLONE_NEWNET)
+    told, telling = os.pipe()
     init = os.fork()
     if init:
         control.sendall(f"init {init}".encode())
+        os.write(telling, b".")
         control.close()
         sys.exit(os.waitstatus_to_exitcode(os.waitpid(init, 0)[1]))
     die_with_parent()
+    os.read(told, 1)            # the first message is the parent's
+    os.close(told)
+    os.close(telling)
     mount_all(cgroups)
     leave_root_cgroup(cgroups)
     socket.sethostname(sys.argv[1])

@@ -230,19 +230,28 @@ int sysv_taken(const struct sysv_making *m, int os_error, struct error *err)
 	return error_hint(err, "remove it: ipcrm -%c %u", m->sort->remove, m->id);
 }
 
+/* The kernel shall take our number for the next that is made in this namespace. A container may
+ * have /proc/sys read-only, hence by ourselves. */
+static int ask_for_number(const struct sysv_making *m, struct error *err)
+{
+	_cleanup_fd_ int file = -1;
+	char path[64], id[16];
+	int length = snprintf(id, sizeof(id), "%u", m->id);
+
+	snprintf(path, sizeof(path), "/proc/sys/kernel/%s", m->sort->next_id);
+	file = open(path, O_WRONLY | O_CLOEXEC);
+	if (file < 0 || write(file, id, length) != length)
+		return error_set(err, ERROR_FAILED, errno, "cannot set %s", path);
+	return 0;
+}
+
 /* The creator is who makes the call, so the opener takes its ids on for that; its user id 0 brings
  * the capabilities back. */
 static int plan_get(struct batch *b, const struct sysv_making *m)
 {
 	const SysvOwner *o = m->owner;
 	int flags = IPC_CREAT | IPC_EXCL | o->mode | m->flags, made;
-	char path[64], id[16];
-	int file, length = snprintf(id, sizeof(id), "%u", m->id);
 
-	snprintf(path, sizeof(path), "/proc/sys/kernel/%s", m->sort->next_id);
-	file = batch_must(b, SYS_openat, AT_FDCWD, batch_string(b, path), O_WRONLY | O_CLOEXEC);
-	batch_from(b, batch_must(b, SYS_write, 0, batch_string(b, id), length), 0, file);
-	batch_from(b, batch_call(b, SYS_close, 0), 0, file);
 	if (o->creator_gid)
 		batch_must(b, SYS_setresgid, -1, o->creator_gid, -1);
 	if (o->creator_uid)
@@ -276,6 +285,8 @@ static int64_t get(struct restore_task *opener, const struct sysv_making *m, str
 	int64_t id;
 	int made;
 
+	if (ask_for_number(m, err))
+		return -1;
 	batch_start(&b, &opener->agent);
 	made = plan_get(&b, m);
 	b.records.items[made].result = -1;
