@@ -21,9 +21,8 @@ size_t unix_address_name(const struct sockaddr_un *address, socklen_t size, cons
 int unix_name_dump(int fd, const char *who, UnixSocket__Name **ret, struct error *err);
 /* Restore: binds the socket. A file appears where it was, with its owner and mode, or, when it was
  * deleted, nowhere. *ret_made tells whether the file system has something that it had not; the
- * guard (NULL for a deleted file) is told before. */
-struct guard;
-int unix_name_bind(struct guard *guard, int fd, const UnixSocket__Name *name, const char *who,
+ * guard is told before. `run` may be NULL for a deleted file. */
+int unix_name_bind(struct restore *run, int fd, const UnixSocket__Name *name, const char *who,
 		   bool *ret_made, struct error *err);
 /* Takes a file made by unix_name_bind() away again. */
 void unix_name_unlink(const UnixSocket__Name *name);

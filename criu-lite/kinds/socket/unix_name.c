@@ -16,6 +16,7 @@
 #include "base/io.h"
 #include "guard/guard.h"
 #include "kernel-compat/features.h"
+#include "kinds/objects.h"
 #include "kinds/socket/unix.h"
 
 #ifndef SIOCUNIXFILE
@@ -274,7 +275,7 @@ static int make_directory(struct guard *guard, const char *parent, int dir, cons
 	return 0;
 }
 
-static int bind_at_path(struct guard *guard, int fd, const UnixSocket__Name *name, bool *ret_made,
+static int bind_at_path(struct restore *run, int fd, const UnixSocket__Name *name, bool *ret_made,
 			struct error *err)
 {
 	_cleanup_free_ char *path = strndup((const char *)name->path.data ?: "", name->path.len);
@@ -287,15 +288,17 @@ static int bind_at_path(struct guard *guard, int fd, const UnixSocket__Name *nam
 	if (!slash || !slash[1] || path[0] != '/')
 		return error_set(err, ERROR_IMAGE, 0, "name without a path");
 	*slash = 0;
-	dir = open(*parent ? parent : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	/* By the mounts of the tree, where the file shall be, not by our copy of them. */
+	dir = restore_objects_open_path(run->objects, *parent ? parent : "/",
+					O_PATH | O_DIRECTORY, 0);
 	if (dir < 0)
 		return error_set(err, ERROR_FAILED, errno, "cannot open directory %s/", parent);
 	snprintf(temporary, sizeof(temporary), ".criu-lite-%d-%d", getpid(), fd);
-	if (make_directory(guard, parent, dir, temporary, err))
+	if (make_directory(run->guard, parent, dir, temporary, err))
 		return -1;
 	top = openat(dir, temporary, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	failed = top < 0 || bind_in(fd, top, name, err) ||
-		 move_into_place(guard, top, dir, path, ret_made, err);
+		 move_into_place(run->guard, top, dir, path, ret_made, err);
 	if (failed)
 		error_set(err, ERROR_FAILED, errno, "cannot use a directory in %s/", parent);
 	if (failed && top >= 0)
@@ -304,7 +307,7 @@ static int bind_at_path(struct guard *guard, int fd, const UnixSocket__Name *nam
 	return failed ? -1 : 0;
 }
 
-int unix_name_bind(struct guard *guard, int fd, const UnixSocket__Name *name, const char *who,
+int unix_name_bind(struct restore *run, int fd, const UnixSocket__Name *name, const char *who,
 		   bool *ret_made, struct error *err)
 {
 	struct sockaddr_un address;
@@ -321,7 +324,7 @@ int unix_name_bind(struct guard *guard, int fd, const UnixSocket__Name *name, co
 				 (int)name->address.len - 1, address.sun_path + 1);
 	}
 	if (name->deleted ? bind_deleted(fd, name, err) :
-			    bind_at_path(guard, fd, name, ret_made, err))
+			    bind_at_path(run, fd, name, ret_made, err))
 		return error_wrap(err, "%s", who);
 	return 0;
 }

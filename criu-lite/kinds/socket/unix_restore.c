@@ -123,7 +123,7 @@ int unix_bind_own(struct restore_file *f, struct error *err)
 	if (!m->name || m->accepted)
 		return 0;
 	snprintf(who, sizeof(who), "description %u", f->id);
-	return unix_name_bind(f->opener->restore->guard, f->fd, m->name, who, &data->file_made,
+	return unix_name_bind(f->opener->restore, f->fd, m->name, who, &data->file_made,
 			      err);
 }
 
