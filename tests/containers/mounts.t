@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import scenery
 from scenery import harness
 import containers
+import hosts
 
 SLEEPER = "mkdir /dev/shm/d; echo content >/dev/shm/d/file; ln /dev/shm/d/file /dev/shm/name; " \
     "exec sleep 1000 </dev/null >/dev/null 2>&1"
@@ -84,4 +85,73 @@ def again(world):
     container.delete()
 
 
-scenery.run(image, again)
+def volumes(world):
+    """Mounts from the host: directories, a file, a tmpfs; somewhere else with --external"""
+    names = "data", "other", "moved"
+    for name in names:
+        os.mkdir(f"{world.scratch}/{name}")
+        with open(f"{world.scratch}/{name}/file", "w") as file:
+            file.write(name)
+
+    def change(config):
+        config["mounts"] += [
+            {"destination": "/data", "type": "bind", "source": f"{world.scratch}/data",
+             "options": ["rbind", "ro", "nosuid"]},
+            {"destination": "/data/file", "type": "bind", "source": f"{world.scratch}/other/file",
+             "options": ["bind"]},
+            {"destination": "/other", "type": "bind", "source": f"{world.scratch}/other",
+             "options": ["rbind", "rslave", "noexec"]}]
+
+    container = sleeper(world, world.host("a"), change)
+    before = looks(container)
+    scenery.checkpoint(container, f"{world.scratch}/image")
+    os.rename(f"{world.scratch}/other", f"{world.scratch}/away")
+    code, text = container.host.run([harness.CRIU_LITE, "restore", f"{world.scratch}/image",
+                                     "--detach"], check=False)
+    scenery.same(text, code, 3)
+    scenery.contains("blocked", text, f"{world.scratch}/other")
+    scenery.contains("remedy", text, "--external 'mnt[/data/file]=PATH'")
+    scenery.restore(container, f"{world.scratch}/image",
+                    "--external", f"mnt[/other]={world.scratch}/moved",
+                    "--external", f"mnt[/data/file]={world.scratch}/moved/file")
+    scenery.same("file", container.execute("cat", "/data/file", "/other/file"), "movedmoved")
+    scenery.same("as many mounts", len(looks(container)), len(before))
+    code, text = container.execute("sh", "-c", "echo >/data/new", check=False)
+    scenery.same("read-only", code != 0, True)
+    container.delete()
+
+
+def uses(world):
+    """A program goes on with files of a tmpfs that it has open, mapped, deleted, or runs from"""
+    a, rootfs, bundle = world.host("a"), f"{world.scratch}/rootfs", f"{world.scratch}/bundle"
+    program = harness.BUILD + "/tests/programs/tmpfs_user"
+    containers.make_rootfs(rootfs, [program])
+    os.rename(rootfs + program, rootfs + "/bin/tmpfs_user")
+
+    def change(config):
+        config["mounts"].append({"destination": "/own", "type": "tmpfs", "source": "tmpfs",
+                                 "options": ["nosuid", "size=1g"]})
+        spaces = config["linux"]["namespaces"]
+        config["linux"]["namespaces"] = [one for one in spaces if one["type"] != "cgroup"]
+
+    containers.make_bundle(bundle, rootfs, ["sh", "-c", "exec tmpfs_user /own </dev/null "
+                                            ">/dev/null 2>&1"], "files", change)
+    container = containers.Container(a, "files", bundle).start()
+
+    def verdict():
+        return container.execute("sh", "-c", "cat /own/verdict", check=False)[1]
+
+    hosts.wait_for(lambda: verdict() == "ready", verdict)
+    for _ in range(2):
+        before = looks(container), files(container, "/own/watched")
+        scenery.checkpoint(container, f"{world.scratch}/image")
+        scenery.restore(container, f"{world.scratch}/image")
+        scenery.same("mounts", looks(container), before[0])
+        os.unlink(f"{world.scratch}/image")
+    container.execute("touch", "/own/check")
+    hosts.wait_for(lambda: verdict() != "ready", "no verdict")
+    scenery.same("verdict", verdict(), "good")
+    container.delete()
+
+
+scenery.run(image, again, volumes, uses)
