@@ -38,9 +38,10 @@ static void tidy_multipath(NetAttribute *a)
 	struct rtnexthop *hop = (struct rtnexthop *)a->value.data;
 	int left = a->value.len;
 
-	for (; RTNH_OK(hop, left); hop = RTNH_NEXT(hop)) {
+	while (left >= (int)sizeof(*hop) && RTNH_OK(hop, left)) {
 		hop->rtnh_flags &= flags_set;
-		left -= NLMSG_ALIGN(hop->rtnh_len);
+		left -= RTNH_ALIGN(hop->rtnh_len);
+		hop = RTNH_NEXT(hop);
 	}
 }
 
