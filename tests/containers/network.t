@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
+# test: kinds=net-links
 """The network of containers."""
 
 import os
@@ -27,6 +28,7 @@ SETUP = """
 LOOK = """ip addr | sed 's/@if[0-9]*//; /valid_lft/d; s/ state [A-Z]*//'; ip -4 route show table all
     ip -6 route show table all | sort; ip rule; ip -6 rule; ip neigh show nud permanent
     nft list ruleset; cat /proc/sys/net/ipv4/ip_local_port_range"""
+CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], 9), 3)"
 FILTER = """table inet t {
     set s { type inet_service; elements = { 22, 80 } }
     chain c { type filter hook input priority 0; tcp dport @s counter packets 3 bytes 4 accept; }
@@ -53,6 +55,8 @@ def comes_back(world):
     inside(container, "ip", "-batch", "-", input=SETUP % (gateway, friend, other))
     inside(container, "nft", "-f", "-", input=FILTER)
     inside(container, "sh", "-c", "echo 20000 20009 >/proc/sys/net/ipv4/ip_local_port_range")
+    hosts.wait_for(lambda: not inside(container, "ip", "addr", "show", "tentative"),
+                   "addresses stay tentative")
     before = inside(container, "sh", "-c", LOOK)
     port = container.host.run(["ip", "-d", "link", "show", container.veth])
     image = f"{world.scratch}/image"
@@ -63,9 +67,8 @@ def comes_back(world):
     scenery.contains("the machine's end", now, "master br0")
     scenery.same("its address", now.split("link/ether ")[1].split()[0],
                  port.split("link/ether ")[1].split()[0])
-    container.host.run(["ip", "neigh", "flush", "all"])
-    code, text = container.host.run(["nc", "-w", "2", container.address4, "9"], check=False)
-    scenery.contains("somebody answers there", container.host.run(["ip", "neigh"]), container.mac)
+    code, text = container.host.run([hosts.PYTHON, "-c", CONNECT, container.address4], check=False)
+    scenery.contains("it answers", text, "ConnectionRefusedError")
     container.delete()
 
 
