@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -31,7 +32,6 @@ struct source {
 	const struct migrate_options *options;
 	struct migrate_report *report;
 	struct preflight before;
-	struct container container;
 	MigrateRequirements *requirements;
 	struct link link;
 	int state_directory;
@@ -54,23 +54,14 @@ static int look(void *context, struct error *err)
 {
 	struct source *s = context;
 	const struct target *target = s->options->target;
-	struct blockers blockers = { 0 };
-	int r;
+	const struct checkpoint_options options = { .pid = target->pid, .target = target };
+	uint64_t namespaces;
 
-	s->container = (struct container){ .host_root = -1, .host_net = -1, .host_self = -1 };
-	s->container.cgroups = &target->cgroups;
-	if (target->container.runtime)
-		s->container.runtime = &target->container;
-	s->before.container = &s->container;
 	say(s, "looking at the tree");
-	r = preflight_look(&s->before, target->pid, &blockers, err) ||
-			    target_check(target, &blockers, err) || blockers_error(&blockers, err) ?
-		    -1 :
-		    0;
-	blockers_release(&blockers);
-	if (r)
+	if (checkpoint_look(&options, &s->before, &namespaces, err))
 		return -1;
-	s->requirements = requirements_collect(&s->before, target->pid, false, err);
+	s->requirements = requirements_collect(&s->before, target->pid, namespaces & CLONE_NEWPID,
+					       err);
 	return s->requirements ? 0 : -1;
 }
 
@@ -165,7 +156,7 @@ static int find_cell(void *context, struct error *err)
 	_cleanup_pid_list_ struct pid_list tree = { 0 };
 	char name[CELL_NAME_SIZE], id[RECORD_ID_TEXT];
 
-	if (preflight_pids(&s->before, &tree, err) ||
+	if (proc_list_tree(target->pid, &tree, err) ||
 	    cell_find(&s->cell, &tree, target->cgroup, err))
 		return -1;
 	if (s->cell.freezer.was_frozen) {

@@ -198,3 +198,27 @@ int proc_children(int pid_dir, struct pid_list *list, struct error *err)
 		return -1;
 	return proc_children_of(pid_dir, &threads, list, err);
 }
+
+int proc_list_tree(pid_t root, struct pid_list *tree, struct error *err)
+{
+	pid_t *first = array_add(&tree->pids);
+	size_t i;
+
+	if (!first)
+		return error_set(err, ERROR_FAILED, ENOMEM, "tree");
+	*first = root;
+	for (i = 0; i < tree->pids.count; i++) {
+		struct error gone = ERROR_INIT;
+		char path[32];
+
+		snprintf(path, sizeof(path), "/proc/%d", tree->pids.items[i]);
+		_cleanup_fd_ int proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		if (proc >= 0 && proc_children(proc, tree, &gone) && gone.kind != ERROR_DIED) {
+			*err = gone;
+			return -1;
+		}
+		error_clear(&gone);
+	}
+	return 0;
+}

@@ -18,6 +18,9 @@ struct pid_list {
 };
 
 void pid_list_release(struct pid_list *list);
+/* A process and all below it, as /proc shows them, root first; who ends meanwhile may be among
+ * them. Appended to *tree. */
+int proc_list_tree(pid_t root, struct pid_list *tree, struct error *err);
 #define _cleanup_pid_list_ __attribute__((cleanup(pid_list_release)))
 bool pid_list_has(const struct pid_list *list, pid_t pid);
 

@@ -24,7 +24,12 @@ struct checkpoint_report {
 int checkpoint(const struct checkpoint_options *options, struct checkpoint_report *report,
 	       struct error *err);
 
-/* The same, for who stands in the tree's namespaces: options->pid is a number there. *done is set
+/* Whether it could be saved, ERROR_BLOCKED if not; nothing is touched. *before, which the caller
+ * releases, is filled only for a tree that has no namespaces of its own (*ret_namespaces is 0). */
+struct preflight;
+int checkpoint_look(const struct checkpoint_options *options, struct preflight *before,
+		    uint64_t *ret_namespaces, struct error *err);
+/* A checkpoint for who stands in the tree's namespaces: options->pid is a number there. *done is set
  * when all that is left to do is to end the tree, which may end the caller too. */
 int checkpoint_inside(const struct checkpoint_options *options, const struct container *container,
 		      struct checkpoint_report *report, bool *done, struct error *err);

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A checkpoint is made from where the tree is. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <stdio.h>
 
 #include "base/cleanup.h"
 #include "freeze/freezer.h"
@@ -11,6 +9,7 @@
 #include "proc/tasks.h"
 #include "steps/checkpoint.h"
 #include "steps/inside.h"
+#include "steps/preflight.h"
 #include "steps/target.h"
 
 enum { END_TIMEOUT_MS = 10000 };
@@ -50,31 +49,6 @@ static int enter(const struct checkpoint_options *options, const struct containe
 	return 0;
 }
 
-/* The tree as the machine numbers it, root first. */
-static int list_tree(pid_t root, struct pid_list *tree, struct error *err)
-{
-	pid_t *first = array_add(&tree->pids);
-	size_t i;
-
-	if (!first)
-		return error_set(err, ERROR_FAILED, ENOMEM, "tree");
-	*first = root;
-	for (i = 0; i < tree->pids.count; i++) {
-		struct error gone = ERROR_INIT;
-		char path[32];
-
-		snprintf(path, sizeof(path), "/proc/%d", tree->pids.items[i]);
-		_cleanup_fd_ int proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-		if (proc >= 0 && proc_children(proc, tree, &gone) && gone.kind != ERROR_DIED) {
-			*err = gone;
-			return -1;
-		}
-		error_clear(&gone);
-	}
-	return 0;
-}
-
 /* What can only be told where paths and ids are those of the machine. */
 struct outside {
 	struct freezers freezers;
@@ -100,7 +74,7 @@ static int look_from_outside(const struct checkpoint_options *options,
 	if (!container->namespaces)
 		return 0;
 	container->freezers = &outside->freezers;
-	return list_tree(options->pid, &tree, err) ||
+	return proc_list_tree(options->pid, &tree, err) ||
 			       freezers_find(&outside->freezers, &tree,
 					     target ? target->cgroup : NULL, err) ?
 		       -1 :
@@ -139,6 +113,47 @@ int checkpoint(const struct checkpoint_options *options, struct checkpoint_repor
 		r = checkpoint_from_inside(options, &container, report, err);
 	else if (!r)
 		r = checkpoint_inside(options, &container, report, &done, err);
+	freezers_release(&outside.freezers);
+	blockers_release(&outside.blockers);
+	container_release(&container);
+	return r;
+}
+
+struct look {
+	const struct container *container;
+	struct preflight *before;
+};
+
+static int look_inside(void *context, pid_t pid, struct error *err)
+{
+	const struct look *l = context;
+	struct blockers blockers = { 0 };
+	int r;
+
+	l->before->container = l->container;
+	r = preflight_look(l->before, pid, &blockers, err) || blockers_error(&blockers, err) ? -1 :
+											       0;
+	blockers_release(&blockers);
+	return r;
+}
+
+int checkpoint_look(const struct checkpoint_options *options, struct preflight *before,
+		    uint64_t *ret_namespaces, struct error *err)
+{
+	struct outside outside = { 0 };
+	struct container container;
+	struct look look = { &container, before };
+	int r = inside_look(&container, options->pid, err) ||
+				look_from_outside(options, &container, &outside, err) ?
+			-1 :
+			0;
+
+	*ret_namespaces = container.namespaces;
+	if (!r && container.namespaces)
+		r = inside_tree(&container, look_inside, &look, NULL, err);
+	else if (!r)
+		r = look_inside(&look, options->pid, err);
+	before->container = NULL;
 	freezers_release(&outside.freezers);
 	blockers_release(&outside.blockers);
 	container_release(&container);
