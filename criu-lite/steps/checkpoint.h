@@ -7,6 +7,8 @@
 #include "steps/options.h"
 #include "steps/steps.h"
 
+struct preflight;
+
 enum { CHECKPOINT_STEPS_MAX = 28 };
 
 /* What a checkpoint took. */
@@ -26,11 +28,10 @@ int checkpoint(const struct checkpoint_options *options, struct checkpoint_repor
 
 /* Whether it could be saved, ERROR_BLOCKED if not; nothing is touched. *before, which the caller
  * releases, is filled only for a tree that has no namespaces of its own (*ret_namespaces is 0). */
-struct preflight;
 int checkpoint_look(const struct checkpoint_options *options, struct preflight *before,
 		    uint64_t *ret_namespaces, struct error *err);
-/* A checkpoint for who stands in the tree's namespaces: options->pid is a number there. *done is set
- * when all that is left to do is to end the tree, which may end the caller too. */
+/* A checkpoint for who stands in the tree's namespaces: options->pid is a number there. *done is
+ * set when all that is left to do is to end the tree, which may end the caller too. */
 int checkpoint_inside(const struct checkpoint_options *options, const struct container *container,
 		      struct checkpoint_report *report, bool *done, struct error *err);
 
