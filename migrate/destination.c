@@ -194,17 +194,15 @@ static int receive(struct destination *d, struct error *err)
 		return -1;
 	r = answer_requirements(d, err) || restore_tree(d, err) ? -1 : 0;
 	d->report->runs_here = d->runs;
-	if (!r)
+	if (!r) {
 		settle(d);
-	/* A process of ours may have died in the middle of it. */
-	else if (d->record.phase == RECORD_COMMITTED)
-		r = resolve_destination(&d->record, &d->report->runs_here, &failed) ||
-				    !d->report->runs_here ?
-			    -1 :
-			    0;
-	else if (record_remove(&d->record, &failed))
+		return 0;
+	}
+	/* A process of ours may have died in the middle: what the record says counts. */
+	if (record_refresh(&d->record, &failed) ||
+	    resolve_destination(&d->record, &d->report->runs_here, &failed))
 		log_notice("%s", failed.message);
-	return r;
+	return d->report->runs_here ? 0 : -1;
 }
 
 static int answer(struct destination *d, struct error *err)

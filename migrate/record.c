@@ -223,12 +223,32 @@ static int parse(struct record_file *r, const char *text, size_t size, struct er
 	return 0;
 }
 
-int record_load(struct record_file *r, int directory, enum side side, const uint8_t id[ID_SIZE],
-		int timeout_ms, struct error *err)
+/* 1, or 0 when there is none. */
+static int read_record(struct record_file *r, struct error *err)
 {
 	_cleanup_buffer_ struct buffer text = { 0 };
 	char name[NAME_SIZE];
 	_cleanup_fd_ int fd = -1;
+
+	name_of(r, "json", name);
+	fd = openat(r->directory_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0 || read_fd_to_end(fd, &text))
+		return error_set(err, ERROR_FAILED, errno, "state directory: %s", name);
+	return parse(r, text.data, text.size, err) ? -1 : 1;
+}
+
+int record_refresh(struct record_file *r, struct error *err)
+{
+	return read_record(r, err) < 0 ? -1 : 0;
+}
+
+int record_load(struct record_file *r, int directory, enum side side, const uint8_t id[ID_SIZE],
+		int timeout_ms, struct error *err)
+{
+	char name[NAME_SIZE];
+	int there;
 
 	init(r, directory, side, id);
 	name_of(r, "json", name);
@@ -236,15 +256,13 @@ int record_load(struct record_file *r, int directory, enum side side, const uint
 		return 0;
 	if (lock(r, timeout_ms, err))
 		return -1;
-	fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT) {
-		record_remove(r, err);
-		record_release(r);
-		return 0;
-	}
-	if (fd < 0 || read_fd_to_end(fd, &text))
-		return error_set(err, ERROR_FAILED, errno, "state directory: %s", name);
-	return parse(r, text.data, text.size, err) ? -1 : 1;
+	there = read_record(r, err);
+	if (there)
+		return there;
+	if (record_remove(r, err))
+		return -1;
+	record_release(r);
+	return 0;
 }
 
 int record_note_cell(struct record_file *r, const struct cell *cell, struct error *err)

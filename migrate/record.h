@@ -57,6 +57,8 @@ int record_load(struct record_file *r, int directory_fd, enum side side,
 int record_note_cell(struct record_file *r, const struct cell *cell, struct error *err);
 /* Writes it with this phase; returns once it would survive a loss of power. */
 int record_write(struct record_file *r, enum record_phase phase, struct error *err);
+/* Learns from the file what phase it has come to, if another process of ours has died writing. */
+int record_refresh(struct record_file *r, struct error *err);
 /* Nobody will ask any more. Keeps the lock. */
 int record_remove(struct record_file *r, struct error *err);
 /* Opens the cell of a loaded record. Returns 1; 0 when it is gone, or is another one by now. */

@@ -27,6 +27,9 @@ int guard_start(struct guard **ret, int keep, pid_t pid, struct error *err);
 pid_t guard_pid(const struct guard *g);
 /* Nothing is left to be taken back: ends the guard. */
 void guard_end(struct guard *g);
+/* The same as far as what it would do is concerned, also for one that is not our child: it ends
+ * with whom it guards, and does nothing. */
+void guard_dismiss(struct guard *g);
 /* ERROR_FAILED when the guard is gone. */
 int guard_check(const struct guard *g, struct error *err);
 

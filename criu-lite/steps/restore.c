@@ -48,6 +48,7 @@ struct restore_run {
 	struct cell cell;	/* with a waiting room … */
 	bool *decided;		/* … that it has left for good: nothing is taken back any more;
 				 * seen also by who waits for us */
+	struct guard *outer_guard;	/* of the other process, if there are two */
 	int first;	/* pidfd of the first puppet, when it was made before all others */
 };
 
@@ -264,13 +265,30 @@ static int ready(void *context, struct error *err)
 	return o->ready ? o->ready(o->ready_context, err) : 0;
 }
 
-static int enter_cell(void *context, struct error *err)
+static int prepare_cell(void *context, struct error *err)
 {
 	struct restore_run *run = context;
 	const struct waiting_room *room = run->options->waiting_room;
 
+	return room ? waiting_prepare(&run->r, room, &run->cell, err) : 0;
+}
+
+static void drop_cell(void *context)
+{
+	struct restore_run *run = context;
+
+	if (!*run->decided)
+		waiting_dissolve(&run->cell);
+}
+
+static int enter_cell(void *context, struct error *err)
+{
+	struct restore_run *run = context;
+
 	one_processor_end(&run->turns);
-	return room ? waiting_begin(&run->r, run->tree, room, &run->cell, err) : 0;
+	return run->options->waiting_room ?
+		       waiting_begin(&run->r, run->tree, &run->cell, err) :
+		       0;
 }
 
 static void leave_cell(void *context)
@@ -295,11 +313,14 @@ static int decide(void *context, struct error *err)
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	/* What was made is the tree's from now on. */
+	guard_dismiss(run->outer_guard);
 	end_guard(run);
-	if (room->decide(room->context, err))
-		return -1;
+	/* If we die in the middle, it is up to who waits for us to find out. */
 	*run->decided = true;
-	return 0;
+	if (!room->decide(room->context, err))
+		return 0;
+	*run->decided = false;
+	return -1;
 }
 
 /* Once it is decided that the tree runs here it must not be ended any more. */
@@ -557,6 +578,7 @@ static const struct step outer_steps[] = {
 	{ "guard", start_guard, end_guard },
 	{ "preflight", preflight, NULL },
 	{ "prepare", prepare_container, undo_container },
+	{ "cell-place", prepare_cell, drop_cell },
 	{ "first", make_first, end_first },
 };
 
@@ -606,8 +628,10 @@ static int run_inner(void *context, struct error *err)
 	int r;
 
 	/* The one that is there is not of this process. */
-	if (run->r.container.namespaces)
+	if (run->r.container.namespaces) {
+		run->outer_guard = run->r.guard;
 		run->r.guard = NULL;
+	}
 	r = steps_run(inner_steps, ARRAY_SIZE(inner_steps), run,
 		      report->times + ARRAY_SIZE(outer_steps), err);
 

@@ -5,10 +5,12 @@
 #include <poll.h>
 #include <signal.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "guard/guard.h"
 #include "kernel-compat/calls.h"
+#include "kinds/cgroup/cgroup.h"
 #include "proc/tasks.h"
 #include "steps/release.h"
 
@@ -53,26 +55,48 @@ static int tell_guard(const struct restore *r, const struct cell *cell, struct e
 	return guard_freezer_moves(r->guard, 0, &freezer, err);
 }
 
-static int enter_cell(struct restore *r, const struct waiting_room *room, struct cell *cell,
-		      struct error *err)
+/* The topmost cgroup of the tree's own that has a freezer. */
+static int find_own(struct restore *r, struct cell *cell, struct error *err)
 {
-	_cleanup_pid_list_ struct pid_list pids = { 0 };
+	struct freezers found;
+	int failed = cgroups_freezers(r, &found, err);
 
-	if (list_tasks(r, &pids, err) || cell_find(cell, &pids, NULL, err))
+	if (!failed && found.count) {
+		cell->freezer = found.items[0];
+		cell->freezer.was_frozen = false;
+		found.items[0].dir = -1;
+		found.items[0].path = NULL;
+	}
+	freezers_release(&found);
+	return failed;
+}
+
+int waiting_prepare(struct restore *r, const struct waiting_room *room, struct cell *cell,
+		    struct error *err)
+{
+	_cleanup_pid_list_ struct pid_list us = { 0 };
+	pid_t *ourselves = array_add(&us.pids);
+
+	if (!ourselves)
+		return error_set(err, ERROR_FAILED, ENOMEM, "freezer cgroup");
+	*ourselves = getpid();
+	if (find_own(r, cell, err))
 		return -1;
 	if (cell->freezer.path)
 		return room->found(room->context, cell, err);
-	if (cell_plan(cell, &pids, room->cell_name, err) ||
+	if (cell_plan(cell, &us, room->cell_name, err) ||
 	    room->found(room->context, cell, err) ||
 	    guard_will_make(r->guard, GUARD_CGROUP, 0, cell->freezer.path, err))
 		return -1;
-	return cell_make(cell, err) || cell_add(cell, &pids, err) ? -1 : 0;
+	return cell_make(cell, err);
 }
 
-int waiting_begin(struct restore *r, const Tree *tree, const struct waiting_room *room,
-		  struct cell *cell, struct error *err)
+int waiting_begin(struct restore *r, const Tree *tree, struct cell *cell, struct error *err)
 {
-	if (enter_cell(r, room, cell, err) || tell_guard(r, cell, err))
+	_cleanup_pid_list_ struct pid_list pids = { 0 };
+
+	if (tell_guard(r, cell, err) ||
+	    (cell->made && (list_tasks(r, &pids, err) || cell_add(cell, &pids, err))))
 		return -1;
 	/* Whoever is let go meets the freezer before anything else. */
 	return cell_freeze(cell, 0, err) || release_go(r, tree, err) ||
@@ -86,8 +110,6 @@ void waiting_undo(struct restore *r, struct cell *cell)
 	_cleanup_error_ struct error failed = ERROR_INIT;
 	struct restore_task **t;
 
-	if (!cell->freezer.path)
-		return;
 	array_for(t, &r->tasks)
 		if (!(*t)->zombie)
 			sys_pidfd_send_signal((*t)->pidfd, SIGKILL);
@@ -99,7 +121,12 @@ void waiting_undo(struct restore *r, struct cell *cell)
 		if (!(*t)->zombie && !(*t)->threads.items[0]->tracee.held)
 			poll(&ended, 1, END_TIMEOUT_MS);
 	}
-	error_clear(&failed);
+}
+
+void waiting_dissolve(struct cell *cell)
+{
+	_cleanup_error_ struct error failed = ERROR_INIT;
+
 	if (cell_dissolve(cell, &failed))
 		log_info("%s", failed.message);
 }

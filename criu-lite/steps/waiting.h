@@ -14,7 +14,8 @@
  */
 struct waiting_room {
 	const char *cell_name;	/* of the cgroup that is made for a tree that has none of its own */
-	/* The cell is known, and about to be made if it is ->made. */
+	/* The cell is known, and about to be made if it is ->made. Called where paths are those of
+	 * the machine, as nothing else of this. */
 	int (*found)(void *context, const struct cell *cell, struct error *err);
 	/* restore_options.ready() has succeeded, and the guard is ended: makes the decision last,
 	 * whatever becomes of us. When it fails the tree is ended. */
@@ -27,11 +28,16 @@ struct waiting_room {
 	void *context;
 };
 
+/* Before there is a task of the tree, which is born where we are unless it has cgroups of its own:
+ * finds or makes its cell. To be called in the namespaces of the machine. */
+int waiting_prepare(struct restore *r, const struct waiting_room *room, struct cell *cell,
+		    struct error *err);
 /* Every task is complete and held by us: puts the tree into its cell and lets go of it. */
-int waiting_begin(struct restore *r, const Tree *tree, const struct waiting_room *room,
-		  struct cell *cell, struct error *err);
-/* Ends the tree in its cell; also after a failure of waiting_begin(). */
+int waiting_begin(struct restore *r, const Tree *tree, struct cell *cell, struct error *err);
+/* Ends the tree in its cell, which stays; also after a failure of waiting_begin(). */
 void waiting_undo(struct restore *r, struct cell *cell);
+/* Takes waiting_prepare() back. */
+void waiting_dissolve(struct cell *cell);
 /* Lets it run: the one write. That cannot fail any more: a tree that cannot be thawed stays as it
  * is, for somebody to look at. A cell that we have made goes after that. */
 void waiting_go(const struct waiting_room *room, struct cell *cell);
