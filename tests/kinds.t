@@ -134,7 +134,8 @@ class Case:
             raise Failed(f"still there after the checkpoint: {left}")
 
     def members(self):
-        return {pid: harness.start_time(pid) for pid in harness.tree(self.pid)}
+        found = {pid: harness.start_time(pid) for pid in harness.tree(self.pid)}
+        return {pid: start for pid, start in found.items() if start is not None}
 
     def target(self):
         """How criu-lite is told what to save: a program can name the cgroup that is all its own in

@@ -158,6 +158,7 @@ static int find_sharing(struct dump *d, struct error *err)
 				       &nothing :
 				       &d->memory->tasks[i].own,
 			.complete = task->kept,
+			.runs = d->rounds && !d->rounds->last,
 		};
 		proc_fds[i] = pages_dir(task);
 	}
@@ -192,8 +193,9 @@ static int add_set(struct set_list *list, const struct content_set *set, struct 
 	return content_cut(added, err);
 }
 
-/* A kept task is complete before others are born of it: first it loses pages, then it gets some. */
-static int add_kept_task(struct dump *d, struct set_list *list, size_t i, struct error *err)
+/* In a round: a kept task is complete before others are born of it; first it loses pages, then it
+ * gets some. A new one loses guard regions, which nothing could be written over. */
+static int add_task_again(struct dump *d, struct set_list *list, size_t i, struct error *err)
 {
 	const struct dumped_task *mine = &d->memory->tasks[i];
 	struct content_set set = {
@@ -223,7 +225,7 @@ static int add_task(struct dump *d, struct set_list *list, size_t i, uint32_t st
 	};
 
 	if (d->tasks.items[i]->kept)
-		return stage == 0 && !huge ? add_kept_task(d, list, i, err) : 0;
+		return 0;
 	return add_set(list, &set, err);
 }
 
@@ -233,7 +235,8 @@ static int add_tasks(struct dump *d, struct set_list *list, struct error *err)
 	size_t count = d->tasks.count, i;
 
 	for (i = 0; i < count; i++)
-		if (add_task(d, list, i, 0, true, err) || add_task(d, list, i, 0, false, err))
+		if (add_task_again(d, list, i, err) || add_task(d, list, i, 0, true, err) ||
+		    add_task(d, list, i, 0, false, err))
 			return -1;
 	for (i = 0; i < count; i++)
 		if (add_task(d, list, i, 1, true, err))

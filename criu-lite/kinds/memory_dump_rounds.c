@@ -45,24 +45,35 @@ static int collect(struct dump_task *task, struct dumped_task *mine, struct erro
 	return 0;
 }
 
-/* Pages of which others have got a copy, and which have been written to since: the copy may have
- * been made after that. */
+int memory_dump_dirty(struct dump *d, struct error *err)
+{
+	size_t i;
+
+	for (i = 0; i < d->tasks.count; i++)
+		if (!d->tasks.items[i]->zombie &&
+		    collect(d->tasks.items[i], &d->memory->tasks[i], err))
+			return -1;
+	return 0;
+}
+
+/* ---- what others have wrong ---- */
+
+/* Pages of which others have got a copy, and which are not surely what they were then: the copy
+ * may have been made after they were written to. */
 static int find_doubtful(struct dump *d, struct page_runs *ret)
 {
 	size_t i;
 
 	for (i = 0; i < d->tasks.count; i++) {
 		const struct dump_task *task = d->tasks.items[i];
-		struct page_runs doubtful = { 0 };
-		int r;
+		const struct dumped_task *mine = &d->memory->tasks[i];
+		_cleanup_runs_ struct page_runs doubtful = { 0 }, clean = { 0 };
 
 		if (!task->kept || task->zombie || !task->round->lent.runs.count)
 			continue;
-		r = page_sets(&task->round->lent, PAGES_COMMON, &d->memory->tasks[i].dirty,
-			      &doubtful) ||
-		    add_set(ret, &doubtful);
-		page_runs_release(&doubtful);
-		if (r)
+		if (page_sets(&mine->own, PAGES_MINUS, &mine->dirty, &clean) ||
+		    page_sets(&task->round->lent, PAGES_MINUS, &clean, &doubtful) ||
+		    add_set(ret, &doubtful))
 			return -1;
 	}
 	return 0;
@@ -84,15 +95,11 @@ static int find_lost(struct dump *d, struct page_runs *ret)
 	return 0;
 }
 
-int memory_dump_dirty(struct dump *d, struct error *err)
+static int correct_copies(struct dump *d, struct error *err)
 {
 	_cleanup_runs_ struct page_runs doubtful = { 0 };
 	size_t i;
 
-	for (i = 0; i < d->tasks.count; i++)
-		if (!d->tasks.items[i]->zombie &&
-		    collect(d->tasks.items[i], &d->memory->tasks[i], err))
-			return -1;
 	if (find_doubtful(d, &doubtful) || find_lost(d, &doubtful))
 		return no_memory(err);
 	for (i = 0; i < d->tasks.count; i++)
@@ -117,6 +124,8 @@ int memory_dump_again(struct dump *d, struct error *err)
 {
 	size_t i;
 
+	if (correct_copies(d, err))
+		return -1;
 	for (i = 0; i < d->tasks.count; i++) {
 		const struct dump_task *task = d->tasks.items[i];
 		struct dumped_task *mine = &d->memory->tasks[i];
@@ -170,6 +179,27 @@ static int merge_drops(struct page_runs *after, const struct page_runs *drops,
 	return 0;
 }
 
+/* Guard regions that it has inherited and shall not have. */
+static int drop_guards(struct dumped_task *mine)
+{
+	_cleanup_runs_ struct page_runs inherited = { 0 }, own = { 0 }, rest = { 0 };
+	const struct page_runs *from[] = { &mine->inherited, &mine->own };
+	struct page_runs *to[] = { &inherited, &own };
+	const struct pages_range *run;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(from); i++)
+		array_for(run, &from[i]->runs)
+			if (run->flags & PAGES_GUARD &&
+			    page_runs_add(to[i], run->address, run->pages, 0))
+				return -1;
+	return page_sets(&inherited, PAGES_MINUS, &own, &rest) ||
+			       page_sets_in_areas(&rest, &mine->areas, PAGES_DROPPED,
+						  &mine->again.drops) ?
+		       -1 :
+		       0;
+}
+
 /* Everything that a kept task has is there when others are born of it; what of it is shared, the
  * output of the sharing says. */
 static int drop_inherited(struct dump *d, size_t i, struct error *err)
@@ -185,7 +215,8 @@ static int drop_inherited(struct dump *d, size_t i, struct error *err)
 				  kept ? &birth->own : &birth->inherited, &mine->inherited, err))
 		return -1;
 	if (page_sets(&mine->inherited, PAGES_MINUS, &mine->own, &drops) ||
-	    (drops.runs.count && merge_drops(&mine->output.after, &drops, &mine->areas)))
+	    (drops.runs.count && merge_drops(&mine->output.after, &drops, &mine->areas)) ||
+	    drop_guards(mine))
 		return no_memory(err);
 	return 0;
 }

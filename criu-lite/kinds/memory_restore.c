@@ -207,8 +207,8 @@ static int open_space(struct restore_task *t, const Memory__Set *set, struct err
 
 static int finish_space(struct restore_task *t, struct error *err);
 
-/* Nothing else may touch the puppet's memory while it has a userfaultfd. A kept one loses what a
- * set takes from it before the next set brings something. */
+/* Nothing else may touch the puppet's memory while it has a userfaultfd. In rounds it
+ * loses what one set takes from it before the next one brings something. */
 int memory_restore_shared_pages(struct restore_task *t, struct error *err)
 {
 	const Memory__Set *set;
@@ -216,7 +216,8 @@ int memory_restore_shared_pages(struct restore_task *t, struct error *err)
 	while ((set = memory_next_set(t->restore)) && t->memory && set->stage == 0 &&
 	       set->space == (uint64_t)t->pid) {
 		if (open_space(t, set, err) || memory_read_set(t->restore, &t->memory->fill, err) ||
-		    stream_barrier(t->restore->in, err) || (t->kept && finish_space(t, err)))
+		    stream_barrier(t->restore->in, err) ||
+		    (t->restore->in_rounds && finish_space(t, err)))
 			return -1;
 	}
 	if (t->memory)

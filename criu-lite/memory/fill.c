@@ -208,28 +208,36 @@ static int copy_missing(const struct fill_space *s, int *mem, const struct pages
 			const char *data, struct error *err)
 {
 	uint64_t done = 0, size = range_bytes(r);
+	bool one_page = false;
 
+	/* Only anonymous memory is of the userfaultfd. */
+	if (map_areas_find(s->areas, r->address)->object)
+		return write_by_mem(s, mem, r, data, err);
 	while (done < size) {
 		struct uffdio_copy copy = {
 			.dst = r->address + done,
 			.src = (uint64_t)data + done,
-			.len = size - done,
+			.len = one_page ? PAGE_BYTES : size - done,
 			.mode = UFFDIO_COPY_MODE_DONTWAKE,
 		};
-		struct pages_range rest = { copy.dst, copy.len / PAGE_BYTES, r->flags };
+		const struct pages_range page = { copy.dst, 1, r->flags };
+		int failed = ioctl(s->uffd, UFFDIO_COPY, &copy);
 
-		if (!ioctl(s->uffd, UFFDIO_COPY, &copy))
-			return 0;
-		if (copy.copy > 0) {
-			done += copy.copy;
+		if (!failed || copy.copy > 0) {
+			done += failed ? (uint64_t)copy.copy : copy.len;
+			one_page = false;
 			continue;
 		}
-		/* Not of the userfaultfd: all of it is written. Else the one page that is there. */
-		if (errno == EEXIST)
-			rest.pages = 1;
-		if (write_by_mem(s, mem, &rest, data + done, err))
+		/* What was inherited and what was mapped later may be two areas for the kernel. */
+		if (errno != EEXIST && copy.len > PAGE_BYTES) {
+			one_page = true;
+			continue;
+		}
+		/* The page is there already, or is not of the userfaultfd. */
+		if (write_by_mem(s, mem, &page, data + done, err))
 			return -1;
-		done += range_bytes(&rest);
+		done += PAGE_BYTES;
+		one_page = false;
 	}
 	return 0;
 }

@@ -24,6 +24,7 @@ struct sharing_task {
 	/* It is complete before others are born, so these inherit all that it has, and it provides
 	 * nothing but its own pages. Its .birth is SHARING_NOBODY; .after is without meaning. */
 	bool complete;
+	bool runs;		/* it may end while it is looked at: then it shares nothing */
 };
 
 /* What each task is to be filled with. */

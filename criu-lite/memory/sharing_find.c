@@ -152,6 +152,14 @@ static int keep_again(struct finder *f, size_t task, uint32_t page, uint64_t ent
 	return 0;
 }
 
+static bool matters(const struct sharing_task *task, struct error *err)
+{
+	if (!task->runs || err->os_error == ENOMEM)
+		return true;
+	error_clear(err);
+	return false;
+}
+
 /*
  * Frames are read twice: the kernel may move pages (compaction) between the looks at two tasks, and
  * then a number could mean two pages.
@@ -162,10 +170,10 @@ static int read_window(struct check *c, struct error *err)
 
 	c->f.pages.count = c->at = c->kept = 0;
 	for (i = 0; i < c->f.count; i++)
-		if (read_task(&c->f, i, keep, err))
+		if (read_task(&c->f, i, keep, err) && matters(&c->f.tasks[i], err))
 			return -1;
 	for (i = 0; i < c->f.count && c->f.pages.count; i++)
-		if (read_task(&c->f, i, keep_again, err))
+		if (read_task(&c->f, i, keep_again, err) && matters(&c->f.tasks[i], err))
 			return -1;
 	c->f.pages.count = c->kept;
 	return 0;
