@@ -83,6 +83,14 @@ class Migration:
         return self.receiver.poll() is not None or \
             wanted in (harness.read_text(f"/proc/{self.to.pid}/net/tcp") or "")
 
+    def receiver_code(self):
+        """None when it still waits for a source."""
+        try:
+            return self.receiver.wait(15)
+        except TimeoutError:
+            self.receiver.kill()
+            return None
+
     def text(self, number):
         self.texts[number].seek(0)
         return self.texts[number].read().decode(errors="replace")
@@ -90,7 +98,7 @@ class Migration:
     def finish(self):
         """Waits for both ends, which must succeed. The container is on the other host then.
         Returns the report of the source."""
-        codes = self.sender.wait(), self.receiver.wait()
+        codes = self.sender.wait(), self.receiver_code()
         said = f"migrate says: {self.text(1)}{self.text(2)}\nreceive says: {self.text(0)}"
         same(f"exit codes of migrate and receive ({said})", codes, (0, 0))
         source, self.container.host = self.container.host, self.to

@@ -4,9 +4,11 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/shm.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -44,6 +46,8 @@ enum sysv_claim sysv_claim(const struct sysv_tree *tree, const pid_t *operators,
 {
 	bool others = false;
 
+	if (tree->owns_all)
+		return SYSV_USED;
 	for (size_t i = 0; i < count; i++) {
 		if (operators[i] > 0 && is_member(tree, operators[i]))
 			return SYSV_USED;
@@ -120,6 +124,55 @@ static int save_one(void *context, const struct sysv_found *found, struct error 
 	return dump_objects_get(s->run->objects, &look, err) ? 0 : -1;
 }
 
+/* Who looks at a segment finds it as a mapping: that is ours, for the moment. */
+static int save_loose(struct dump *d, int self, const struct sysvipc_shm *segment,
+		      struct error *err)
+{
+	uint64_t page = sysconf(_SC_PAGESIZE);
+	void *at = shmat(segment->perm.id, NULL, SHM_RDONLY);
+	char path[] = "/SYSV";
+	struct vma vma = {
+		.start = (uintptr_t)at,
+		.end = (uintptr_t)at + ((segment->size + page - 1) & ~(page - 1)),
+		.inode = segment->perm.id,
+		.path = path,
+		.deleted = true,
+	};
+	struct object_look look;
+	int r = 0;
+
+	if (at == (void *)-1)
+		return error_set(err, ERROR_TARGET, errno, "segment %d", segment->perm.id);
+	if (object_look_vma(&look, getpid(), self, &vma))
+		r = error_set(err, ERROR_TARGET, errno, "segment %d: cannot look",
+			      segment->perm.id);
+	else if (!dump_objects_get(d->objects, &look, err))
+		r = -1;
+	shmdt(at);
+	return r;
+}
+
+/* Segments that no process of the tree has attached, in a namespace where all are its own. */
+static int save_loose_segments(struct dump *d, struct error *err)
+{
+	_cleanup_fd_ int proc = sysv_open_proc(err);
+	_cleanup_fd_ int self = proc < 0 ? -1 : openat(proc, "self", O_PATH | O_CLOEXEC);
+	struct sysvipc_shms all = { 0 };
+	const struct sysvipc_shm *segment;
+	int r;
+
+	if (proc < 0)
+		return -1;
+	if (self < 0)
+		return error_set(err, ERROR_FAILED, errno, "/proc/self");
+	r = proc_read_shm(proc, &all, err);
+	array_for(segment, &all.items)
+		if (!r && !segment->attached)
+			r = save_loose(d, self, segment, err);
+	array_release(&all.items);
+	return r;
+}
+
 int sysv_dump(struct dump *d, struct error *err)
 {
 	struct sysv_tree tree = { 0 };
@@ -128,10 +181,13 @@ int sysv_dump(struct dump *d, struct error *err)
 	struct dump_task **t;
 	int r = 0;
 
+	tree.owns_all = d->container.namespaces & CLONE_NEWIPC;
 	tree.began = began_at(d->tasks.items[0]->stat.start_time);
 	array_for(t, &d->tasks)
 		if (!r && !(*t)->zombie)
 			r = add_member(&tree, (*t)->pid, (*t)->threads.items[0].status.uid[1], err);
+	if (!r && tree.owns_all)
+		r = save_loose_segments(d, err);
 	if (!r)
 		r = sysv_sem_each(&tree, save_one, &sems, err) ||
 		    sysv_msg_each(&tree, save_one, &queues, err);

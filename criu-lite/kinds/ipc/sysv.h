@@ -15,6 +15,7 @@
  * Nothing in a process tells which semaphores and queues it uses. A tree's
  * are those that one of its processes was the last to operate on; and those whose last operator is
  * no more (or that nobody has operated on yet), made by a user of the tree after the tree began.
+ * In an IPC namespace of its own all are the tree's, also segments that nobody has attached.
  */
 
 extern const struct kind sysv_sem_kind, sysv_msg_kind;
@@ -28,6 +29,7 @@ struct sysv_tree {
 		uid_t uid;	/* effective */
 	}) members;
 	int64_t began;	/* seconds since 1970 */
+	bool owns_all;	/* the IPC namespace is the tree's own, and so is what is in it */
 };
 
 enum sysv_claim { SYSV_FOREIGN, SYSV_PRESUMED, SYSV_USED };

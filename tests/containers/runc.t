@@ -1,0 +1,93 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Containers are saved, and brought back on the same host, while their clients are connected."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../hosts"))
+import clients
+import scenery
+import services
+
+
+def stop_and_restore(world, container, everyone=()):
+    """Saves it and brings it back; connected clients must go on."""
+    image = f"{world.scratch}/{container.identity}.image"
+    for client in everyone:
+        client.moves()
+    pids = container.processes()
+    scenery.checkpoint(container, image)
+    scenery.restore(container, image)
+    for client in everyone:
+        client.moves()
+    scenery.same("as many processes as before", len(container.processes()), len(pids))
+    os.unlink(image)
+
+
+def redis(world):
+    """redis-server in a container keeps its clients and its keys, and runc knows it"""
+    scenery.need("redis-server", "redis-cli")
+    a, c = world.host("a"), world.host("client")
+    container = services.redis(world, a)
+    clients.Client(c, "fill", container.address4, 6379, 4).finish()
+    everyone = [clients.Client(c, "counter", container.address4, 6379, 5),
+                clients.Client(c, "counter", container.address6, 6379, 5),
+                clients.Client(c, "load", container.address4, 6379, 2000, 4)]
+    for _ in range(3 if not scenery.SOAK else 30):
+        stop_and_restore(world, container, everyone)
+        scenery.same("exec", container.execute("redis-cli", "ping"), "PONG\n")
+        scenery.same("init", container.execute("cat", "/proc/1/comm"), "redis-server\n")
+    for client in everyone:
+        client.finish()
+    new = clients.Client(c, "counter", container.address4, 6379)
+    new.moves()
+    new.finish()
+    container.runc("kill", container.identity, "KILL")
+    container.delete()
+    container.gone_from(a)
+
+
+def nginx(world):
+    """nginx in a container keeps connections and a download in progress"""
+    scenery.need("nginx")
+    a, c = world.host("a"), world.host("client")
+    container, pages = services.nginx(world, a)
+    everyone = [clients.Client(c, "pages", container.address4, 80, "/small", pages["/small"]),
+                clients.Client(c, "pages", container.address6, 80, "/large", pages["/large"]),
+                clients.Client(c, "download", container.address4, 80, "/large", pages["/large"],
+                               128)]
+    scenery.same("in progress", everyone[2].ask()["left"] > 0, True)
+    stop_and_restore(world, container, everyone)
+    scenery.same("still in progress", everyone[2].ask()["left"] > 0, True)
+    for client in everyone:
+        client.finish()
+
+
+def postgresql(world):
+    """PostgreSQL in a container goes on in the middle of a transaction"""
+    a, c = world.host("a"), world.host("client")
+    container = services.postgresql(world, a)
+    client = services.Psql(c, container)
+    client.call("create table t (n int)")
+    client.call("begin")
+    client.call("insert into t select generate_series(1, 100)")
+    stop_and_restore(world, container)
+    scenery.same("in the transaction", client.call("select count(*) from t"), ["100"])
+    client.call("insert into t select generate_series(101, 200)")
+    client.call("commit")
+    scenery.same("another client", services.Psql(c, container).call("select sum(n) from t"),
+                 ["20100"])
+
+
+def everything(world):
+    """A container with nested children, tmpfs, System V IPC and descriptors of all kinds"""
+    a, c = world.host("a"), world.host("client")
+    container = services.everything(world, a)
+    for _ in range(2):
+        services.ask_everything(c, container)
+        stop_and_restore(world, container)
+    services.ask_everything(c, container)
+
+
+scenery.run(redis, nginx, postgresql, everything)
