@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/netlink.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -307,13 +308,46 @@ int nft_try(struct nft_batch *b, int fd)
 	return r;
 }
 
-int nft_remove_table(int family, const char *table)
+/* Whether the kernel says that there is no such table. */
+static bool is_missing(int fd, int family, const char *table)
+{
+	struct {
+		struct nlmsghdr h;
+		struct nfgenmsg g;
+		struct nlattr a;
+		char name[NFT_NAME_MAXLEN];
+	} request = {
+		.h = { .nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE,
+		       .nlmsg_flags = NLM_F_REQUEST },
+		.g = { .nfgen_family = family },
+		.a = { .nla_type = NFTA_TABLE_NAME },
+	};
+	size_t size = strlen(table) + 1;
+	uint32_t ignored;
+
+	if (size > sizeof(request.name))
+		return false;
+	memcpy(request.name, table, size);
+	request.a.nla_len = sizeof(request.a) + size;
+	request.h.nlmsg_len = offsetof(__typeof__(request), name) + NLMSG_ALIGN(size);
+	return send(fd, &request, request.h.nlmsg_len, 0) >= 0 &&
+	       take_answers(fd, &ignored) == ENOENT;
+}
+
+int nft_remove_table(int fd, int family, const char *table)
 {
 	_cleanup_nft_batch_ struct nft_batch b = { 0 };
-	_cleanup_fd_ int fd = nft_open();
+	_cleanup_fd_ int own = fd < 0 ? nft_open() : -1;
 
 	if (fd < 0)
+		fd = own;
+	if (fd < 0)
 		return -1;
+	/* A batch that is refused waits for all processors. */
+	if (is_missing(fd, family, table)) {
+		errno = ENOENT;
+		return -1;
+	}
 	nft_message(&b, NFT_MSG_DELTABLE, 0, family);
 	nft_put_text(&b, NFTA_TABLE_NAME, table);
 	return nft_commit(&b, fd);

@@ -74,8 +74,8 @@ int nft_commit(struct nft_batch *b, int fd);
 /* The same, but nothing takes effect: whether it could. */
 int nft_try(struct nft_batch *b, int fd);
 
-/* Removes a table of this name with all that is in it, in the network namespace we are in. 0, or -1
- * with errno: ENOENT when there is none. */
-int nft_remove_table(int family, const char *table);
+/* Removes a table of this name with all that is in it, in the namespace of `fd` (nft_open()), or
+ * the one that we are in if that is -1. 0, or -1 with errno: ENOENT when there is none. */
+int nft_remove_table(int fd, int family, const char *table);
 
 #endif

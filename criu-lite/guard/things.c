@@ -53,7 +53,7 @@ static int remove_thing(const struct board_thing *t)
 	case GUARD_MSG:
 		return msgctl(t->id, IPC_RMID, NULL);
 	case GUARD_LOCK:
-		return nft_remove_table(NFPROTO_INET, t->path);
+		return nft_remove_table(-1, NFPROTO_INET, t->path);
 	}
 	return 0;
 }

@@ -331,17 +331,23 @@ int network_lock(struct network_lock *l, const struct lock_wish *wish, struct er
 	return 0;
 }
 
-void network_unlock(struct network_lock *l)
+void network_unlock_leave_open(struct network_lock *l)
 {
 	_cleanup_nft_batch_ struct nft_batch b = { 0 };
 
-	if (l->fd < 0)
+	if (l->fd < 0 || !l->name[0])
 		return;
 	/* At once; with the socket alone it goes a moment later. */
 	nft_message(&b, NFT_MSG_DELTABLE, 0, FAMILY);
 	nft_put_text(&b, NFTA_TABLE_NAME, l->name);
 	if (nft_commit(&b, l->fd))
 		log_info("cannot unlock the network: %s", strerror(errno));
+	l->name[0] = 0;
+}
+
+void network_unlock(struct network_lock *l)
+{
+	network_unlock_leave_open(l);
 	fd_close(&l->fd);
 }
 
@@ -361,9 +367,9 @@ uint32_t network_lock_mark(const uint8_t *id, size_t size)
 	return mark ? mark : 1;
 }
 
-int network_lock_remove(const char *name, struct error *err)
+int network_lock_remove(const char *name, const struct network_lock *with, struct error *err)
 {
-	if (!nft_remove_table(FAMILY, name))
+	if (!nft_remove_table(with ? with->fd : -1, FAMILY, name))
 		return 1;
 	/* A kernel that has no tables answers in its own ways. */
 	if (errno == ENOENT || errno == EOPNOTSUPP || errno == EPROTONOSUPPORT || errno == EINVAL)

@@ -55,13 +55,16 @@ struct network_lock {
 
 /* ERROR_BLOCKED where the kernel cannot do it. A staying lock leaves *l without a lock. */
 int network_lock(struct network_lock *l, const struct lock_wish *wish, struct error *err);
-/* Ends it at once; a no-op on one that is none. */
+/* Ends it at once; a no-op on one that is none. To close its socket takes the kernel some 15 ms:
+ * ending it can leave that open, for a second call to close it. */
 void network_unlock(struct network_lock *l);
+void network_unlock_leave_open(struct network_lock *l);
 /* The name of a lock that stays for the image with this id, and the mark that passes it and that of
  * its restore. */
 void network_lock_name(const uint8_t *id, size_t size, char ret[LOCK_NAME]);
 uint32_t network_lock_mark(const uint8_t *id, size_t size);
-/* Removes one that stays. 1, or 0 when there is none of this name, or -1. */
-int network_lock_remove(const char *name, struct error *err);
+/* Removes one that stays. 1, or 0 when there is none of this name, or -1. With the socket of
+ * another lock (or NULL) it takes no longer than ending that. */
+int network_lock_remove(const char *name, const struct network_lock *with, struct error *err);
 
 #endif

@@ -128,8 +128,6 @@ static int each_container_row(struct restore *r, size_t offset, struct error *er
 {
 	const struct kind *const *row;
 
-	if (r->takeover)
-		takeover_announce(r->takeover);
 	for (row = kinds_table; *row; row++) {
 		const ProtobufCMessage *message = restore_container_state(r, *row);
 		container_op op;
@@ -338,14 +336,14 @@ static int open_container(void *context, struct error *err)
 	struct restore *r = &((struct restore_run *)context)->r;
 	const struct kind *const *row;
 
-	if (r->takeover)
-		takeover_announce(r->takeover);
 	for (row = kinds_table; *row; row++) {
 		const ProtobufCMessage *message = restore_container_state(r, *row);
 
 		if (message && (*row)->container && (*row)->container->open)
 			(*row)->container->open(r, message);
 	}
+	if (r->takeover)
+		takeover_announce(r->takeover);
 	return 0;
 }
 
@@ -639,6 +637,8 @@ static int run_inner(void *context, struct error *err)
 	if (r)
 		fd_close(&run->r.relay);
 	report->relay = run->r.relay;
+	network_unlock(&run->r.lock);
+	network_unlock(&run->r.lock);
 	replayer_free(run->r.replayer);
 	takeover_free(run->r.takeover);
 	return r;

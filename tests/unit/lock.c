@@ -91,16 +91,16 @@ static void the_kernel_tells_of_errors(void **state)
 	assert_int_equal(nft_commit(&b, fd), -1);
 	assert_int_equal(errno, ENOENT);
 	/* All or nothing. */
-	assert_int_equal(nft_remove_table(NFPROTO_INET, "half"), -1);
+	assert_int_equal(nft_remove_table(-1, NFPROTO_INET, "half"), -1);
 	assert_int_equal(errno, ENOENT);
 	nft_message(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE, NFPROTO_INET);
 	nft_put_text(&b, NFTA_TABLE_NAME, "half");
 	assert_int_equal(nft_try(&b, fd), 0);
-	assert_int_equal(nft_remove_table(NFPROTO_INET, "half"), -1);
+	assert_int_equal(nft_remove_table(-1, NFPROTO_INET, "half"), -1);
 	nft_message(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE, NFPROTO_INET);
 	nft_put_text(&b, NFTA_TABLE_NAME, "half");
 	assert_int_equal(nft_commit(&b, fd), 0);
-	assert_int_equal(nft_remove_table(NFPROTO_INET, "half"), 0);
+	assert_int_equal(nft_remove_table(-1, NFPROTO_INET, "half"), 0);
 }
 
 /* ---- the lock ---- */
@@ -355,12 +355,12 @@ static void a_staying_one_stays_until_it_is_removed(void **state)
 	assert_string_equal(name, "criu-lite-abcd0000000000000000000000000000");
 	connect_pair(&p, AF_INET);
 	flow_of(&p, &flows);
-	assert_int_equal(network_lock_remove(name, &err), 0);
+	assert_int_equal(network_lock_remove(name, NULL, &err), 0);
 	lock(&l, &(struct lock_wish){ .flows = &flows, .stays = name });
 	assert_int_equal(l.fd, -1);
 	assert_false(arrives(p.client, p.server, SHORT_MS));
-	assert_int_equal(network_lock_remove(name, &err), 1);
-	assert_int_equal(network_lock_remove(name, &err), 0);
+	assert_int_equal(network_lock_remove(name, NULL, &err), 1);
+	assert_int_equal(network_lock_remove(name, NULL, &err), 0);
 	close_pair(&p);
 	lock_flows_release(&flows);
 }

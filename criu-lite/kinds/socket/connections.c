@@ -128,7 +128,7 @@ void connections_forget(struct dump *d)
 	if (d->lock.fd < 0)
 		return;
 	network_lock_name(d->image_id, sizeof(d->image_id), name);
-	if (network_lock_remove(name, &failed) < 0)
+	if (network_lock_remove(name, NULL, &failed) < 0)
 		log_info("%s", failed.message);
 }
 
@@ -168,8 +168,8 @@ int connections_unlock_restored(struct restore *r, struct error *err)
 {
 	if (r->lock.fd < 0)
 		return 0;
-	if (r->image_lock[0] && network_lock_remove(r->image_lock, err) < 0)
+	if (r->image_lock[0] && network_lock_remove(r->image_lock, &r->lock, err) < 0)
 		return -1;
-	network_unlock(&r->lock);
+	network_unlock_leave_open(&r->lock);
 	return 0;
 }

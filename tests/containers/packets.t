@@ -1,0 +1,145 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+# test: kinds=held_packets
+"""What arrives for a container while it is saved arrives when it is back, and its neighbours learn
+that it is."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import harness
+
+INSIDE = r"""
+import os, socket, sys
+memory = bytearray(os.urandom(1 << 20) * 16)
+out = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("0.0.0.0", 7000))
+os.write(out, b"ready\n")
+while True:
+    text, peer = server.recvfrom(100)
+    os.write(out, text + b"\n")
+    server.sendto(text, peer)
+"""
+MAC = "02:00:00:00:00:42"
+ETH_P_ARP = 0x806
+
+
+def lines(path):
+    return (harness.read_text(path) or "").splitlines()
+
+
+def wait_for(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
+
+
+def command(*words):
+    return subprocess.run(words, stdin=subprocess.DEVNULL, timeout=60, capture_output=True,
+                          text=True)
+
+
+def shell(text):
+    subprocess.run(text, shell=True, check=True, stdin=subprocess.DEVNULL)
+
+
+def check(ok, what, detail=""):
+    global number
+    number += 1
+    print(f"{'ok' if ok else 'not ok'} {number} - {what}")
+    if not ok:
+        print(f"# {detail}")
+
+
+class Listener(threading.Thread):
+    """Notes when somebody says of himself that he has the address."""
+
+    def __init__(self, interface, address):
+        super().__init__(daemon=True)
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ARP))
+        self.socket.bind((interface, ETH_P_ARP))
+        self.address = socket.inet_aton(address)
+        self.heard = []
+        self.start()
+
+    def run(self):
+        while True:
+            frame = self.socket.recv(100)
+            operation, sender, target = frame[21], frame[28:32], frame[38:42]
+            if sender == self.address == target:
+                self.heard.append((time.monotonic(), operation, frame[22:28].hex(":")))
+
+
+def start(scratch):
+    starter = subprocess.Popen(
+        ["unshare", "-p", "-f", "--mount-proc", "-n", sys.executable, "-c", INSIDE,
+         f"{scratch}/out"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, preexec_fn=harness.reset_signals)
+    wait_for(lambda: lines(f"{scratch}/out"))
+    pid = harness.children(starter.pid)[0]
+    shell("ip link add br0 type bridge && ip link set br0 address 02:00:00:00:00:01 up && "
+          "ip addr add 10.99.0.1/24 dev br0 && "
+          f"ip link add p0 type veth peer name eth0 address {MAC} netns {pid} && "
+          "ip link set p0 master br0 up && "
+          f"nsenter -t {pid} -n sh -c 'ip link set lo up && ip addr add 10.99.0.2/24 dev eth0 &&"
+          " ip link set eth0 up'")
+    return starter, pid
+
+
+harness.become_subreaper()
+harness.own(["network"])
+number = 0
+with tempfile.TemporaryDirectory() as scratch:
+    out, image, pidfile = f"{scratch}/out", f"{scratch}/image", f"{scratch}/pid"
+    starter, pid = start(scratch)
+    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    client.settimeout(5)
+    client.connect(("10.99.0.2", 7000))
+    client.send(b"before")
+    check(client.recv(100) == b"before", "the container answers")
+
+    saver = subprocess.Popen([harness.CRIU_LITE, "checkpoint", "-t", str(pid), "-o", "-"],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE)
+    with open(image, "wb") as file:
+        # It is held while nobody reads on.
+        file.write(saver.stdout.read(1 << 20))
+        client.send(b"meanwhile")
+        client.send(b"and more")
+        time.sleep(0.1)
+        file.write(saver.stdout.read())
+    saver.wait()
+    check(saver.returncode == 0, "it is saved", saver.stderr.read().decode())
+    saver.stderr.close()
+    os.kill(pid, signal.SIGKILL)
+    starter.wait()
+    check(lines(out) == ["ready", "before"], "it has heard nothing more", str(lines(out)))
+
+    listener = Listener("br0", "10.99.0.2")
+    begun = time.monotonic()
+    done = command(harness.CRIU_LITE, "restore", image, "--detach", "--pidfile", pidfile)
+    ended = time.monotonic()
+    check(done.returncode == 0, "it comes back", done.stderr)
+    check(wait_for(lambda: len(lines(out)) >= 4) and lines(out)[2:] == ["meanwhile", "and more"],
+          "what came meanwhile arrives", str(lines(out)))
+    client.send(b"after")
+    answers = [client.recv(100) for _ in range(3)]
+    check(answers == [b"meanwhile", b"and more", b"after"], "and is answered", str(answers))
+    check({(operation, mac) for when, operation, mac in listener.heard if when < ended} ==
+          {(1, MAC), (2, MAC)}, "its address was announced in both forms", str(listener.heard))
+    check(wait_for(lambda: len(listener.heard) >= 8, 3), "and some more times",
+          str(listener.heard))
+    check(wait_for(lambda: harness.reap({}) or len(harness.children(os.getpid())) == 1, 3),
+          "whoever did that is gone", str(harness.children(os.getpid())))
+    os.kill(int(harness.read_text(pidfile)), signal.SIGKILL)
+    os.wait()
+    print(f"1..{number}")
