@@ -10,7 +10,7 @@
 /* What the tools say of a namespace, but for what passes with time. */
 static const char look[] =
 	"ip -d link | sed 's/@if[0-9]*//; s/bridge_id.*//; s/[a-z_]*_timer *[0-9.]*//g;"
-	" s/ state [A-Z]*//; s/link-netnsid.*//; s/,LOWER_UP//';"
+	" s/ state [A-Z]*//; s/link-netnsid.*//; s/,LOWER_UP//; s/NO-CARRIER,//';"
 	"echo addresses; ip addr | grep inet; echo routes; ip -4 route show table all;"
 	"ip -6 route show table all | sort; echo rules; ip rule; ip -6 rule; echo neighbours;"
 	"ip neigh show nud permanent; ip neigh show nud stale; ip neigh show proxy;"
@@ -107,6 +107,8 @@ static void test_everything(void **state)
 	    "ip link set p1 up; ip link set p0 type bridge_slave isolated on cost 7;"
 	    "ip link add mac0 link eth0 type macvlan mode bridge; ip link set mac0 up;"
 	    "ip link add down0 type veth peer name down1; ip link set down1 promisc on");
+	run("ip tuntap add tap5 mode tap user 33 group 34 vnet_hdr multi_queue pi;"
+	    "ip link set tap5 address 02:00:00:00:05:05 mtu 1200 up; ip tuntap add tun6 mode tun");
 	connect_container();
 	run("ip addr add 192.0.2.1 peer 192.0.2.2 dev p1; ip addr add 127.1.2.3/8 dev lo scope host;"
 	    "ip -6 addr add fd09:1::1/64 dev p1 nodad noprefixroute;"

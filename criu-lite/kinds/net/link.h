@@ -81,6 +81,8 @@ int net_host_place(struct netlink *host, const char *name, struct error *err);
 /* Makes all links of our namespace, and the machine's ends of them; ours are down. */
 int net_links_make(const struct restore *r, struct netlink *own, struct netlink *host,
 		   const NetLinks *m, struct error *err);
+/* Makes a tun or tap link that is there with nobody having it open, tun(4). */
+int net_tun_make(const struct container *c, const NetLink *link, struct error *err);
 /* Puts those attributes that the form has, of a longer list. */
 void net_link_put(struct netlink *nl, const struct net_link_form *form,
 		  NetAttribute *const *items, size_t count);

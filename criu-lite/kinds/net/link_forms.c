@@ -98,6 +98,15 @@ static const struct net_attribute_form vlan_data[] = {
 	NET_FIXED(IFLA_VLAN_PROTOCOL, 2),
 };
 
+static const struct net_attribute_form tun_data[] = {
+	NET_FIXED(IFLA_TUN_OWNER, 4),
+	NET_FIXED(IFLA_TUN_GROUP, 4),
+	NET_FIXED(IFLA_TUN_TYPE, 1),
+	NET_FIXED(IFLA_TUN_PI, 1),
+	NET_FIXED(IFLA_TUN_VNET_HDR, 1),
+	NET_FIXED(IFLA_TUN_MULTI_QUEUE, 1),
+};
+
 #define FORM(list) { list, ARRAY_SIZE(list) }
 const struct net_link_form net_link_form = FORM(link_attributes);
 const struct net_link_form net_link_form_later = FORM(later_attributes);
@@ -110,6 +119,7 @@ static const struct net_link_kind kinds[] = {
 	{ "macvlan", LOWER_NEEDED, macvlan_data, ARRAY_SIZE(macvlan_data) },
 	{ "ipvlan", LOWER_NEEDED, ipvlan_data, ARRAY_SIZE(ipvlan_data) },
 	{ "vlan", LOWER_NEEDED, vlan_data, ARRAY_SIZE(vlan_data) },
+	{ "tun", LOWER_NONE, tun_data, ARRAY_SIZE(tun_data) },
 };
 
 const struct net_link_kind *net_link_kind(const char *name)

@@ -138,6 +138,20 @@ static int make_here(struct maker *k, const NetLink *link, struct error *err)
 	return netlink_ask(k->own, NULL, err) ? wrap(link->name, err) : 0;
 }
 
+static int make_tun(struct maker *k, const NetLink *link, struct error *err)
+{
+	NetAttribute *address = net_attribute(link->attributes, link->n_attributes, IFLA_ADDRESS);
+	struct ifinfomsg header = { .ifi_index = link->index };
+
+	if (net_tun_make(&k->r->container, link, err))
+		return wrap(link->name, err);
+	if (!address)
+		return 0;
+	netlink_begin(k->own, RTM_SETLINK, 0, &header, sizeof(header));
+	netlink_put(k->own, IFLA_ADDRESS, address->value.data, address->value.len);
+	return netlink_ask(k->own, NULL, err) ? wrap(link->name, err) : 0;
+}
+
 /* ---- all of them ---- */
 
 static size_t position(const NetLinks *m, uint32_t index)
@@ -167,7 +181,8 @@ static int make(struct maker *k, size_t i, struct error *err)
 	} else {
 		if (link->has_lower && !k->made[lower])
 			return 0;
-		result = make_here(k, link, err);
+		result = !strcmp(link->kind, "tun") ? make_tun(k, link, err) :
+						      make_here(k, link, err);
 	}
 	k->made[i] = true;
 	return result ? -1 : 1;

@@ -149,8 +149,12 @@ static const char *reason_against(const struct nlmsghdr *h)
 	const struct nlattr *attached = netlink_find_in(xdp, IFLA_XDP_ATTACHED, 1);
 	const struct nlattr *filtering =
 		netlink_find_in(info(h, IFLA_INFO_DATA), IFLA_BR_VLAN_FILTERING, 1);
+	const struct nlattr *persists =
+		netlink_find_in(info(h, IFLA_INFO_DATA), IFLA_TUN_PERSIST, 1);
 	const char *kind = net_link_kind_name(h);
 
+	if (kind && !strcmp(kind, "tun") && !(persists && nla_get_u8(persists)))
+		return "it is there only as long as a program has it open";
 	if (attached && nla_get_u8(attached))
 		return "an XDP program is attached to it";
 	if (kind && !strcmp(kind, "bridge") && filtering && nla_get_u8(filtering))
