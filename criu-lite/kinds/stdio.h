@@ -10,4 +10,11 @@ enum stdio_policy {
 			 * /dev/null */
 };
 
+struct restore;
+
+/* Opens what takes their place: a file, for append, or with NULL the tree's own /dev/null (ours, if
+ * it has none); flags are those of open(2). The file is the command's, wherever we are by now. -1
+ * with errno. */
+int stdio_open(const struct restore *run, const char *file, int flags);
+
 #endif

@@ -419,6 +419,7 @@ const struct kind epoll_kind = {
 	.record = 0x108,
 	.scope = KIND_FILE,
 	.message = &epoll__descriptor,
-	.help = "epoll with its items: level, edge, one-shot, exclusive, nested, numbers closed since",
+	.help = "epoll with its items: level, edge, one-shot, exclusive, nested, numbers closed "
+		"since",
 	.file = &epoll_file,
 };

@@ -62,9 +62,10 @@ static int external_verify(struct restore_files *r, struct restore_file *f, stru
 
 static int external_create(struct restore_files *r, struct restore_file *f, struct error *err)
 {
+	const struct restore *run = restore_files_run(r);
 	const External *m = (const External *)f->message;
 	int mode = m->common->flags & O_ACCMODE;
-	const char *file = "/dev/null";
+	const char *file = NULL;
 
 	switch (restore_files_stdio(r, &file)) {
 	case STDIO_INHERIT:
@@ -72,25 +73,25 @@ static int external_create(struct restore_files *r, struct restore_file *f, stru
 		if (f->fd >= 0)
 			return 0;
 		/* We have none ourselves. */
-		file = "/dev/null";
+		file = NULL;
 		break;
 	case STDIO_NULL:
-		file = "/dev/null";
+		file = NULL;
 		break;
 	case STDIO_FILE:
 		/* Who only reads would read what is written there. */
 		if (mode == O_RDONLY)
-			file = "/dev/null";
+			file = NULL;
 		break;
 	}
-	f->fd = open(file, mode | O_CREAT | O_APPEND | O_NOCTTY | O_CLOEXEC, 0666);
+	f->fd = stdio_open(run, file, mode);
 	if (f->fd < 0)
 		return error_set(err, ERROR_FAILED, errno, "standard descriptor %u: %s",
-				 m->standard, file);
+				 m->standard, file ? file : "/dev/null");
 	/* Reading and writing through one description, it is always at the end of the file. */
 	if (lseek(f->fd, 0, SEEK_END) < 0 && errno != ESPIPE)
 		return error_set(err, ERROR_FAILED, errno, "standard descriptor %u: %s",
-				 m->standard, file);
+				 m->standard, file ? file : "/dev/null");
 	return 0;
 }
 
@@ -105,6 +106,7 @@ const struct kind external_kind = {
 	.record = 0x100,
 	.scope = KIND_FILE,
 	.message = &external__descriptor,
-	.help = "standard descriptors that lead outside of the tree (restore --stdio replaces them)",
+	.help = "standard descriptors that lead outside of the tree (restore --stdio replaces "
+		"them)",
 	.file = &external_file,
 };

@@ -283,6 +283,7 @@ const struct kind pty_master_kind = {
 	.record = 0x160,
 	.scope = KIND_FILE,
 	.message = &pty_master__descriptor,
-	.help = "masters of pseudo-terminals: index, settings, size, modes, data in both directions",
+	.help = "masters of pseudo-terminals: index, settings, size, modes, data in both "
+		"directions",
 	.file = &pty_master_file,
 };

@@ -243,7 +243,7 @@ static int open_outside(struct restore_files *r, struct restore_file *f, struct 
 {
 	const Terminal *m = (const Terminal *)f->message;
 	int relay = restore_files_run(r)->relay;
-	const char *file = "/dev/null";
+	const char *file;
 
 	if (restore_files_stdio(r, &file) == STDIO_INHERIT) {
 		f->fd = relay < 0 ? open_ours(m->common->flags, err) :
@@ -251,11 +251,10 @@ static int open_outside(struct restore_files *r, struct restore_file *f, struct 
 		return f->fd >= 0 ? 0 : error_set(err, ERROR_FAILED, errno, "the new terminal");
 	}
 	if (restore_files_stdio(r, &file) == STDIO_NULL)
-		file = "/dev/null";
-	f->fd = open(file,
-		     (m->common->flags & O_ACCMODE) | O_CREAT | O_APPEND | O_NOCTTY | O_CLOEXEC,
-		     0666);
-	return f->fd < 0 ? error_set(err, ERROR_FAILED, errno, "%s", file) : 0;
+		file = NULL;
+	f->fd = stdio_open(restore_files_run(r), file, m->common->flags & O_ACCMODE);
+	return f->fd < 0 ? error_set(err, ERROR_FAILED, errno, "%s", file ? file : "/dev/null") :
+			   0;
 }
 
 static int terminal_create(struct restore_files *r, struct restore_file *f, struct error *err)
