@@ -5,6 +5,7 @@
 
 import json
 import os
+import socket
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../hosts"))
@@ -154,4 +155,30 @@ def uses(world):
     container.delete()
 
 
-scenery.run(image, again, volumes, uses)
+def console(world):
+    """A terminal on /dev/console, which its owner outside has taken away, is left out"""
+    a, rootfs, bundle = world.host("a"), f"{world.scratch}/rootfs", f"{world.scratch}/bundle"
+    path = f"{world.scratch}/console"
+    containers.make_rootfs(rootfs)
+    containers.make_bundle(bundle, rootfs, ["sh", "-c", "while :; do sleep 1; done"], "console",
+                           lambda config: config["process"].update(terminal=True))
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+        a.run(["runc", "run", "--detach", "--console-socket", path, "--bundle", bundle, "console"])
+        connection = server.accept()[0]
+        master = socket.recv_fds(connection, 100, 1)[1][0]
+        connection.close()
+    container = containers.Container(a, "console", bundle)
+    before = looks(container)
+    scenery.checkpoint(container, f"{world.scratch}/image")
+    os.close(master)
+    scenery.restore(container, f"{world.scratch}/image", "--stdio", "null")
+    scenery.same("mounts", looks(container), [line for line in before if line[2] != "/dev/console"
+                                              and "/dev/console" not in line])
+    scenery.same("standard input", os.readlink(a.path(f"/proc/{container.state()['pid']}/fd/0")),
+                 "/dev/null")
+    container.delete()
+
+
+scenery.run(image, again, volumes, uses, console)
