@@ -25,6 +25,7 @@ SERVER4, CLIENT4 = "10.77.0.1", "10.77.0.2"
 SERVER6, CLIENT6 = "fd77::1", "fd77::2"
 PATTERN = bytes((i * i >> 3 ^ i) & 255 for i in range(65521))
 PIECE = 65536
+PORT = 7000
 LONG = PATTERN * (2 + PIECE // len(PATTERN))
 
 # The program: what it does with a connection, its peer says in the first line.
@@ -305,6 +306,36 @@ def test(name, good, *notes):
         for note in notes:
             print("\n".join("# " + line for line in str(note).splitlines()), file=sys.stderr)
     return good
+
+
+class Stream:
+    """Both directions at once, every byte checked at both ends."""
+
+    def __init__(self, networks, program, name, address):
+        self.program, self.name = program, name
+        self.connection = networks.connect(address, PORT, "both", name)
+        self.sender, self.receiver = Sender(self.connection), Receiver(self.connection)
+        self.sender.start()
+        self.receiver.start()
+
+    def flows(self):
+        """Whether bytes still arrive."""
+        before, deadline = self.receiver.count, time.monotonic() + 20
+        while self.receiver.count < before + 300000 and time.monotonic() < deadline:
+            if self.receiver.problem:
+                return False
+            time.sleep(0.005)
+        return self.receiver.count >= before + 300000
+
+    def end(self):
+        self.sender.stop()
+        self.receiver.join(20)
+        said = self.program.wait(self.name).split()
+        good = (said == [str(self.receiver.count), str(self.sender.count), "False"] and
+                not self.receiver.wrong and self.receiver.ended)
+        test(f"{self.name}: every byte has arrived in its place", good, said,
+             self.receiver.count, self.sender.count, self.receiver.problem, self.sender.problem)
+        self.connection.close()
 
 
 def main(run):

@@ -222,6 +222,22 @@ static int ask_tasks(void *context, struct error *err)
 	return state_dump(&((struct checkpoint_run *)context)->dump, err);
 }
 
+/* Its connections go without a word. If we die in the middle, the program must not use sockets that
+ * have been silenced before the guard has taken that back; and then, before the guard has ended
+ * it. */
+static void silence(struct checkpoint_run *run)
+{
+	_cleanup_error_ struct error failed = ERROR_INIT;
+
+	if (frozen_stay(&run->dump, &failed))
+		log_info("%s", failed.message);
+	dump_files_silence(run->dump.files);
+	guard_will_end(run->dump.guard);
+	error_clear(&failed);
+	if (frozen_stay_no_more(&run->dump, &failed))
+		log_info("%s", failed.message);
+}
+
 /* The end of the freeze, in the way that was asked for. */
 static void release_tree(struct checkpoint_run *run)
 {
@@ -229,9 +245,8 @@ static void release_tree(struct checkpoint_run *run)
 		return;
 	switch (run->options->afterwards) {
 	case AFTERWARDS_KILL:
-		dump_files_silence(run->dump.files);
+		silence(run);
 		run->report->frozen_ns = now_ns() - run->seized_ns;
-		guard_will_end(run->dump.guard);
 		*run->done = true;
 		hold_kill(&run->dump);
 		connections_unlock(&run->dump);

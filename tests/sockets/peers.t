@@ -11,40 +11,9 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.dont_write_bytecode = True
 import harness
-from peers import SERVER4, SERVER6, Program, Receiver, Sender, main, test
+from peers import PORT, SERVER4, SERVER6, Program, Receiver, Sender, Stream, main, test
 
-PORT = 7000
 SIZE = 1000000
-
-
-class Stream:
-    """Both directions at once, every byte checked at both ends."""
-
-    def __init__(self, networks, program, name, address):
-        self.program, self.name = program, name
-        self.connection = networks.connect(address, PORT, "both", name)
-        self.sender, self.receiver = Sender(self.connection), Receiver(self.connection)
-        self.sender.start()
-        self.receiver.start()
-
-    def flows(self):
-        """Whether bytes still arrive."""
-        before, deadline = self.receiver.count, time.monotonic() + 20
-        while self.receiver.count < before + 300000 and time.monotonic() < deadline:
-            if self.receiver.problem:
-                return False
-            time.sleep(0.005)
-        return self.receiver.count >= before + 300000
-
-    def end(self):
-        self.sender.stop()
-        self.receiver.join(20)
-        said = self.program.wait(self.name).split()
-        good = (said == [str(self.receiver.count), str(self.sender.count), "False"] and
-                not self.receiver.wrong and self.receiver.ended)
-        test(f"{self.name}: every byte has arrived in its place", good, said,
-             self.receiver.count, self.sender.count, self.receiver.problem, self.sender.problem)
-        self.connection.close()
 
 
 def cycle(program, *arguments):
