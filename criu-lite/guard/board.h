@@ -32,6 +32,8 @@ struct board_thing {
 
 struct board {
 	bool ending;		/* what is watched is to die */
+	bool going;		/* what was restored is to live */
+	char lock[BOARD_PATH];	/* while going: a packet lock to be removed, or empty */
 	bool done;		/* the controller has nothing outside any more */
 	uint32_t dropped;	/* how many orders to close sockets were carried out */
 	uint32_t note_count, thing_count;
@@ -42,7 +44,8 @@ struct board {
 
 /* A message on the socket; with all but the last comes a descriptor. */
 struct board_message {
-	enum { MESSAGE_SOCKET, MESSAGE_PROCESS, MESSAGE_FREEZER, MESSAGE_DROP_SOCKETS } what;
+	enum { MESSAGE_SOCKET, MESSAGE_PROCESS, MESSAGE_FREEZER, MESSAGE_OPEN,
+	       MESSAGE_DROP_SOCKETS } what;
 	struct guard_socket socket;
 	int slot;	/* of the freezer */
 };

@@ -266,6 +266,23 @@ void guard_will_end(struct guard *g)
 		g->board->ending = true;
 }
 
+int guard_will_go(struct guard *g, const char *lock, struct error *err)
+{
+	if (!g)
+		return 0;
+	if (lock && put_path(g->board->lock, lock, err))
+		return -1;
+	__atomic_store_n(&g->board->going, true, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int guard_keep_open(struct guard *g, int fd, struct error *err)
+{
+	const struct board_message word = { .what = MESSAGE_OPEN };
+
+	return g ? send_message(g, &word, fd, err) : 0;
+}
+
 int guard_will_make(struct guard *g, enum guard_thing thing, int id, const char *path,
 		    struct error *err)
 {

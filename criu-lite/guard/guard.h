@@ -74,6 +74,12 @@ int guard_keep_process(struct guard *g, int pidfd, struct error *err);
  * the guard ends them and takes nothing back. Sockets in repair mode are closed in it. */
 void guard_will_end(struct guard *g);
 
+/* The tree that was restored runs on from now on, also if we die: then the guard takes nothing back
+ * but repair mode of sockets and the packet lock of this name (or NULL). */
+int guard_will_go(struct guard *g, const char *lock, struct error *err);
+/* Anything that shall stay open while the guard lives. */
+int guard_keep_open(struct guard *g, int fd, struct error *err);
+
 /* What a restore makes outside of its puppets. */
 enum guard_thing {
 	GUARD_FILE,

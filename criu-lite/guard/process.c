@@ -72,6 +72,8 @@ static void keep(struct kept *kept, const struct board_message *word, int fd)
 		kept->freezers[word->slot] = fd;
 		return;
 	}
+	if (word->what == MESSAGE_OPEN)
+		return;
 	if (word->what == MESSAGE_PROCESS) {
 		pidfd = array_add(&kept->processes);
 		if (pidfd)

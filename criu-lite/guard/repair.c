@@ -18,6 +18,7 @@
 #include "base/io.h"
 #include "guard/board.h"
 #include "kernel-compat/calls.h"
+#include "kernel-compat/nft.h"
 #include "proc/maps.h"
 #include "proc/stat.h"
 #include "proc/status.h"
@@ -321,6 +322,12 @@ void guard_repair(struct board *board, const struct kept *kept)
 {
 	if (board->ending) {
 		end_watched(board, kept);
+		return;
+	}
+	if (board->going) {
+		end_tcp_repair(kept);
+		if (board->lock[0])
+			nft_remove_table(NFPROTO_INET, board->lock);
 		return;
 	}
 	take_back(board, kept);

@@ -113,8 +113,9 @@ void restore_files_undo(struct restore_files *r);
 int restore_files_install(struct restore_files *r, struct error *err);
 /* What depends on who calls: locks, owners (the rows' installed()). */
 int restore_files_settle(struct restore_files *r, struct error *err);
-/* Once packets flow again: the rows' go(). */
-int restore_files_go(struct restore_files *r, struct error *err);
+/* The rows' let_go() and wake(). */
+int restore_files_let_go(struct restore_files *r, struct error *err);
+int restore_files_wake(struct restore_files *r, struct error *err);
 /* Last: closes the hand-over socket in a puppet. Appends to b, which the caller runs. */
 void restore_files_drop_service(const struct restore_task *t, struct batch *b);
 

@@ -205,9 +205,14 @@ int restore_files_open(struct restore_files *r, struct error *err)
 	return 0;
 }
 
-int restore_files_go(struct restore_files *r, struct error *err)
+int restore_files_let_go(struct restore_files *r, struct error *err)
 {
-	return run_phase(r, offsetof(struct file_ops, go), err);
+	return run_phase(r, offsetof(struct file_ops, let_go), err);
+}
+
+int restore_files_wake(struct restore_files *r, struct error *err)
+{
+	return run_phase(r, offsetof(struct file_ops, wake), err);
 }
 
 void restore_files_undo(struct restore_files *r)

@@ -111,9 +111,11 @@ struct file_ops {
 	/* After the descriptors are installed in all tasks: what depends on who calls (locks,
 	 * owners, controlling terminals). */
 	int (*installed)(struct restore_files *r, struct restore_file *f, struct error *err);
-	/* The last before the program runs, every task complete and held: the world outside may
-	 * know from now on that this is here. */
-	int (*go)(struct restore_files *r, struct restore_file *f, struct error *err);
+	/* Every task is complete and held, and the tree about to be let go, also if we die: this
+	 * must be able to do without us. Packets are still locked out. */
+	int (*let_go)(struct restore_files *r, struct restore_file *f, struct error *err);
+	/* Packets flow again: the world outside may know that this is here. */
+	int (*wake)(struct restore_files *r, struct restore_file *f, struct error *err);
 	/* When the restore fails after create: take back what outlives the descriptors. */
 	void (*undo)(struct restore_files *r, struct restore_file *f);
 };

@@ -293,10 +293,35 @@ static void leave_cell(void *context)
 {
 	struct restore_run *run = context;
 
-	if (*run->decided)
-		waiting_go(run->options->waiting_room, &run->cell);
-	else if (run->options->waiting_room)
+	const struct waiting_room *room = run->options->waiting_room;
+
+	/* As long as we live, nobody but us knows of the decision. */
+	if (!room)
+		*run->decided = false;
+	else if (*run->decided)
+		waiting_go(room, &run->cell);
+	else
 		waiting_undo(&run->r, &run->cell);
+}
+
+/* The tree that we hold does not die with us any more. Before all know that, half of it must not
+ * live; then its sockets can do without us, and it lives if we die. */
+static int spare(struct restore_run *run, struct error *err)
+{
+	struct restore_task **t;
+	size_t k;
+
+	array_for(t, &run->r.tasks)
+		if (!(*t)->zombie && guard_keep_process(run->r.guard, (*t)->pidfd, err))
+			return -1;
+	array_for(t, &run->r.tasks)
+		for (k = 0; !(*t)->zombie && k < (*t)->threads.count - (*t)->leader_gone; k++)
+			if (tracee_follow(&(*t)->threads.items[k]->tracee, false, false, err))
+				return -1;
+	if (guard_will_go(run->r.guard, run->r.image_lock, err))
+		return -1;
+	*run->decided = true;
+	return 0;
 }
 
 /* A signal that ends us must not meet us between the decision and the tree's going. */
@@ -307,7 +332,7 @@ static int decide(void *context, struct error *err)
 	sigset_t all;
 
 	if (!room)
-		return 0;
+		return spare(run, err);
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	/* What was made is the tree's from now on. */
@@ -510,7 +535,7 @@ static void remove_pidfile(void *context)
 		unlink(run->pidfile);
 }
 
-/* Packets flow, and sockets are let go of: from here on peers can tell that we are here. */
+/* From here on peers can tell that we are here. */
 static int let_packets_flow(void *context, struct error *err)
 {
 	struct restore_run *run = context;
@@ -518,18 +543,22 @@ static int let_packets_flow(void *context, struct error *err)
 	return go_on(run, connections_unlock_restored(&run->r, err), err);
 }
 
-static int let_sockets_go(void *context, struct error *err)
+static int wake_sockets(void *context, struct error *err)
 {
 	struct restore_run *run = context;
 
-	return go_on(run, restore_files_go(run->r.files, err), err);
+	return go_on(run, restore_files_wake(run->r.files, err), err);
+}
+
+static int let_sockets_go(void *context, struct error *err)
+{
+	return restore_files_let_go(((struct restore_run *)context)->r.files, err);
 }
 
 /* A signal that ends us must not meet us while only a part of the program runs. */
 static int go(void *context, struct error *err)
 {
 	struct restore_run *run = context;
-	struct restore_task **t;
 	sigset_t all, before;
 	int r;
 
@@ -537,10 +566,6 @@ static int go(void *context, struct error *err)
 		waiting_go(run->options->waiting_room, &run->cell);
 		return 0;
 	}
-	/* A puppet that is let go does not die with us any more, but half a tree must not live. */
-	array_for(t, &run->r.tasks)
-		if (!(*t)->zombie && guard_keep_process(run->r.guard, (*t)->pidfd, err))
-			return -1;
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
 	r = release_go(&run->r, run->tree, err);
@@ -601,9 +626,10 @@ static const struct step inner_steps[] = {
 	{ "finish", finish_container, NULL },
 	{ "cell", enter_cell, leave_cell },
 	{ "ready", ready, NULL },
+	{ "sockets", let_sockets_go, NULL },
 	{ "decide", decide, NULL },
 	{ "unlock", let_packets_flow, NULL },
-	{ "sockets", let_sockets_go, NULL },
+	{ "wake", wake_sockets, NULL },
 	{ "open", open_container, NULL },
 	{ "go", go, NULL },
 	{ "late", take_late_packets, NULL },

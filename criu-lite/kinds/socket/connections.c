@@ -159,9 +159,10 @@ int connections_lock_restored(struct restore *r, struct error *err)
 	for (size_t i = 0; !failed && (f = restore_files_at(r->files, i)); i++)
 		failed = add_restored(&flows, f, err);
 	if (!failed && (wish.everything || flows.list.count))
-		failed = network_lock(&r->lock, &wish, err);
+		failed = network_lock(&r->lock, &wish, err) ||
+			 guard_keep_open(r->guard, r->lock.fd, err);
 	lock_flows_release(&flows);
-	return failed;
+	return failed ? -1 : 0;
 }
 
 int connections_unlock_restored(struct restore *r, struct error *err)

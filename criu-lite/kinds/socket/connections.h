@@ -23,7 +23,8 @@ int connections_keep_locked(struct dump *d, struct error *err);
 /* The tree runs on after all. */
 void connections_forget(struct dump *d);
 
-/* In the tree's network, before any socket of the image is there: r->lock. */
+/* In the tree's network, before any socket of the image is there: r->lock. It lasts as long as the
+ * guard, which ends what is behind it first. */
 int connections_lock_restored(struct restore *r, struct error *err);
 /* With all sockets there and every task held: packets flow again, as to the image's lock, too. */
 int connections_unlock_restored(struct restore *r, struct error *err);

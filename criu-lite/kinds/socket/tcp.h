@@ -115,7 +115,8 @@ static inline const TcpSocket *tcp_message(const struct restore_file *f)
 int tcp_create(struct restore_files *r, struct restore_file *f, struct error *err);
 int tcp_connect(struct restore_files *r, struct restore_file *f, struct error *err);
 int tcp_finish(struct restore_files *r, struct restore_file *f, struct error *err);
-int tcp_go(struct restore_files *r, struct restore_file *f, struct error *err);
+int tcp_let_go(struct restore_files *r, struct restore_file *f, struct error *err);
+int tcp_wake(struct restore_files *r, struct restore_file *f, struct error *err);
 
 /* The window as it was; fin: that of the peer has been received, and is a byte behind the last. */
 int tcp_set_window(int fd, const TcpSocket__Connection *c, bool fin, struct error *err);
@@ -135,10 +136,11 @@ int tcp_forge(int fd, const union inet_address *local, const union inet_address 
 
 bool tcp_is_outside(const struct restore_file *f);
 /* What the phases of the same names do for them: they are made, brought to their state behind the
- * packet lock, and remain in repair mode; in the end they are let go. */
+ * packet lock, and remain in repair mode until they are let go. */
 int tcp_outside_create(struct restore_files *r, struct restore_file *f, struct error *err);
 int tcp_outside_finish(struct restore_files *r, struct restore_file *f, struct error *err);
-int tcp_outside_go(struct restore_file *f, struct error *err);
+int tcp_outside_let_go(struct restore_files *r, struct restore_file *f, struct error *err);
+int tcp_outside_wake(struct restore_file *f, struct error *err);
 
 /* The saved addresses of a connection; ERROR_IMAGE when it has none, or they do not fit. */
 int tcp_addresses(const struct restore_file *f, union inet_address *local,

@@ -2,8 +2,8 @@
 /*
  * Connections whose other end is not in the image are made again. The packet lock is on meanwhile:
  * nothing that is sent here gets out, and the kernel keeps it as not sent yet. They stay in repair
- * mode to the end: if we die, they vanish without a word, and the peer can be served from elsewhere
- * or once more.
+ * mode until the tree is about to run: if we die, they vanish without a word, and the peer can be
+ * served from elsewhere or once more.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "guard/guard.h"
 #include "kinds/socket/tcp.h"
 
 enum { FIN_WINDOW = 1024 };
@@ -147,7 +148,7 @@ int tcp_outside_finish(struct restore_files *r, struct restore_file *f, struct e
 	return socket_common_finish(f, tcp_message(f)->socket, err);
 }
 
-/* ---- go ---- */
+/* ---- the end ---- */
 
 /* The answer takes its time, and a program that waits for it waits on. */
 static int go_on_connecting(struct restore_file *f, struct error *err)
@@ -170,19 +171,40 @@ static int go_on_connecting(struct restore_file *f, struct error *err)
 	return 0;
 }
 
-int tcp_outside_go(struct restore_file *f, struct error *err)
+static int saved_reuse(const struct restore_file *f)
 {
-	const SocketCommon *s = tcp_message(f)->socket;
+	return socket_option_saved(tcp_message(f)->socket, SOL_SOCKET, SO_REUSEADDR, 0);
+}
 
-	if (tcp_repair_set(f->fd,
-			   is_connecting(f) ? TCP_REPAIR_ENDS_SILENTLY : TCP_REPAIR_ENDS) ||
-	    set_int(f->fd, SOL_SOCKET, SO_REUSEADDR,
-		    socket_option_saved(s, SOL_SOCKET, SO_REUSEADDR, 0)))
+static int end_repair(const struct restore_file *f, enum tcp_repair_mode mode, struct error *err)
+{
+	if (tcp_repair_set(f->fd, mode) ||
+	    set_int(f->fd, SOL_SOCKET, SO_REUSEADDR, saved_reuse(f)))
 		return error_set(err, ERROR_FAILED, errno, "TCP_REPAIR");
+	return 0;
+}
+
+/* The guard learns of it, as it will be in repair mode once more, for a moment. */
+int tcp_outside_let_go(struct restore_files *r, struct restore_file *f, struct error *err)
+{
+	const struct guard_socket told = { f->fd, saved_reuse(f), -1 };
+
+	if (guard_keep_socket(restore_files_run(r)->guard, &told, err))
+		return -1;
+	return end_repair(f, TCP_REPAIR_ENDS_SILENTLY, err);
+}
+
+/* Leaving repair mode makes a probe: its answer tells what the peer has got. Taking the cork out
+ * has the kernel send what waits. */
+int tcp_outside_wake(struct restore_file *f, struct error *err)
+{
 	if (is_connecting(f))
 		return go_on_connecting(f, err);
-	/* Taking the cork out has the kernel send what waits. */
-	if (!socket_option_saved(s, SOL_TCP, TCP_CORK, 0) && set_int(f->fd, SOL_TCP, TCP_CORK, 0))
+	if (tcp_message(f)->connection->tcp_state == TCP_ESTABLISHED &&
+	    (tcp_repair_set(f->fd, TCP_REPAIRED) || end_repair(f, TCP_REPAIR_ENDS, err)))
+		return error_set(err, ERROR_FAILED, errno, "TCP_REPAIR");
+	if (!socket_option_saved(tcp_message(f)->socket, SOL_TCP, TCP_CORK, 0) &&
+	    set_int(f->fd, SOL_TCP, TCP_CORK, 0))
 		return error_set(err, ERROR_FAILED, errno, "TCP_CORK");
 	return 0;
 }

@@ -406,7 +406,12 @@ int tcp_finish(struct restore_files *r, struct restore_file *f, struct error *er
 	return socket_common_finish(f, m->socket, err);
 }
 
-int tcp_go(struct restore_files *r, struct restore_file *f, struct error *err)
+int tcp_let_go(struct restore_files *r, struct restore_file *f, struct error *err)
 {
-	return tcp_is_outside(f) ? tcp_outside_go(f, err) : 0;
+	return tcp_is_outside(f) ? tcp_outside_let_go(r, f, err) : 0;
+}
+
+int tcp_wake(struct restore_files *r, struct restore_file *f, struct error *err)
+{
+	return tcp_is_outside(f) ? tcp_outside_wake(f, err) : 0;
 }

@@ -351,7 +351,8 @@ static const struct file_ops tcp_socket_file = {
 	.create = tcp_create,
 	.connect = tcp_connect,
 	.link = tcp_finish,
-	.go = tcp_go,
+	.let_go = tcp_let_go,
+	.wake = tcp_wake,
 };
 
 const struct kind tcp_socket_kind = {
