@@ -327,7 +327,7 @@ void guard_repair(struct board *board, const struct kept *kept)
 	if (board->going) {
 		end_tcp_repair(kept);
 		if (board->lock[0])
-			nft_remove_table(NFPROTO_INET, board->lock);
+			nft_remove_table(-1, NFPROTO_INET, board->lock);
 		return;
 	}
 	take_back(board, kept);

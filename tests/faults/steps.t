@@ -79,8 +79,9 @@ class FaultCase(faults.Case):
     def fault_restore(self, step, fault, files, outside):
         self.faulty(step + fault, "restore", self.image, "--detach", "--pidfile",
                     self.path("pidfile"), *self.wishes.get("options", "").split())
-        if step + fault == "go:after:kill":
-            # It runs already, and so it shall.
+        if step + fault == "decide:after:kill" or \
+                (step in ("unlock", "wake", "open", "go", "late") and fault.endswith(":kill")):
+            # It lives without us.
             self.kill_tree()
             os.unlink(self.path("pidfile"))
             return
