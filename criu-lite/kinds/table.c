@@ -8,6 +8,7 @@
 
 /* The tree as a whole. The limits of IPC are written where /proc is still that of the machine. */
 extern const struct kind namespaces_kind;
+extern const struct kind user_namespace_kind;
 extern const struct kind uts_namespace_kind;
 extern const struct kind clocks_kind;
 extern const struct kind ipc_namespace_kind;
@@ -99,6 +100,7 @@ extern const struct kind registers_kind;
 const struct kind *const kinds_table[] = {
 	/* The tree as a whole. */
 	&namespaces_kind,
+	&user_namespace_kind,
 	&uts_namespace_kind,
 	&clocks_kind,
 	&ipc_namespace_kind,

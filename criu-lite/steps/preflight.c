@@ -195,7 +195,7 @@ static int ask(const struct preflight *p, struct blockers *blockers, struct erro
 		return -1;
 	if (look_at_container(p, looks, blockers, err))
 		return -1;
-	return preflight_tree(p->container, looks, p->tasks.count, blockers, err) ||
+	return preflight_tree(looks, p->tasks.count, blockers, err) ||
 			       files_check(looks, p->tasks.count, p->closes_connections, blockers,
 					   err) ||
 			       sysv_check(looks, p->tasks.count, blockers, err) ?

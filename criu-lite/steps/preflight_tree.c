@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <linux/kcmp.h>
-#include <sched.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,18 +20,17 @@ static const struct {
 	const char *roots;	/* what it must be of the first process: a child of one for which
 				 * they differ would be somewhere else than its parent */
 	const char *name;
-	uint64_t unsupported;	/* CLONE_NEW… of one that the tree may not have of its own */
 } namespaces[] = {
-	{ "ns/mnt", "ns/mnt", "mount", 0 },
-	{ "ns/net", "ns/net", "network", 0 },
-	{ "ns/ipc", "ns/ipc", "IPC", 0 },
-	{ "ns/uts", "ns/uts", "host name", 0 },
-	{ "ns/pid", "ns/pid", "pid", 0 },
-	{ "ns/user", "ns/user", "user", CLONE_NEWUSER },
-	{ "ns/time", "ns/time", "time", 0 },
-	{ "ns/cgroup", "ns/cgroup", "cgroup", 0 },
-	{ "ns/pid_for_children", "ns/pid", "children's pid", 0 },
-	{ "ns/time_for_children", "ns/time", "children's time", 0 },
+	{ "ns/mnt", "ns/mnt", "mount" },
+	{ "ns/net", "ns/net", "network" },
+	{ "ns/ipc", "ns/ipc", "IPC" },
+	{ "ns/uts", "ns/uts", "host name" },
+	{ "ns/pid", "ns/pid", "pid" },
+	{ "ns/user", "ns/user", "user" },
+	{ "ns/time", "ns/time", "time" },
+	{ "ns/cgroup", "ns/cgroup", "cgroup" },
+	{ "ns/pid_for_children", "ns/pid", "children's pid" },
+	{ "ns/time_for_children", "ns/time", "children's time" },
 };
 
 /* Inode numbers, 0 for a namespace that this kernel does not have. */
@@ -51,20 +49,6 @@ static void find_root_namespaces(const struct task_look *root, struct root_names
 		if (!fstatat(root->proc_fd, namespaces[i].roots, &st, 0))
 			ret->inodes[i] = st.st_ino;
 	}
-}
-
-static int check_supported(const struct task_look *root, const struct container *container,
-			   struct blockers *blockers, struct error *err)
-{
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(namespaces); i++)
-		if (container->namespaces & namespaces[i].unsupported &&
-		    blockers_add(blockers, root->pid, "is another one than criu-lite's",
-				 "run criu-lite in the same one", "%s namespace",
-				 namespaces[i].name))
-			return no_memory(err);
-	return 0;
 }
 
 /* A tree has one namespace of each sort. */
@@ -151,8 +135,7 @@ static int check_process(const struct task_look *look, struct blockers *blockers
 	return 0;
 }
 
-int preflight_tree(const struct container *container, const struct task_look *looks,
-		   size_t count, struct blockers *blockers, struct error *err)
+int preflight_tree(const struct task_look *looks, size_t count, struct blockers *blockers, struct error *err)
 {
 	struct root_namespaces roots;
 	size_t i;
@@ -160,8 +143,6 @@ int preflight_tree(const struct container *container, const struct task_look *lo
 	if (!count)
 		return 0;
 	find_root_namespaces(looks, &roots);
-	if (check_supported(looks, container, blockers, err))
-		return -1;
 	for (i = 0; i < count; i++) {
 		const struct task_look *parent = find_look(looks, i, looks[i].stat->ppid);
 		struct error gone = ERROR_INIT;

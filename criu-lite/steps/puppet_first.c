@@ -14,6 +14,7 @@
 #include "kernel-compat/calls.h"
 #include "kinds/cgroup/cgroup.h"
 #include "kinds/ns/namespaces.h"
+#include "kinds/ns/user_namespace.h"
 #include "steps/inside.h"
 #include "steps/puppets.h"
 
@@ -91,7 +92,9 @@ int puppet_make_first(struct restore *r, int *ret_pidfd, struct error *err)
 		err->os_error = told->os_error;
 	}
 	inside_memory_free(told, sizeof(*told));
-	return r->container.host_pid && *ret_pidfd >= 0 ? 0 : -1;
+	if (!r->container.host_pid || *ret_pidfd < 0)
+		return -1;
+	return user_namespace_set(r, r->container.host_pid, err);
 }
 
 void puppet_end_first(struct restore *r, int pidfd)

@@ -122,6 +122,12 @@ static int strip_root(struct restore_task *root, struct error *err)
 	batch_must(&b, SYS_rt_sigaction, SIGPIPE, batch_put(&b, plain, sizeof(plain)), 0, 8);
 	batch_must(&b, SYS_rt_sigaction, SIGXFSZ, batch_put(&b, plain, sizeof(plain)), 0, 8);
 	batch_must(&b, SYS_prctl, PR_SET_PDEATHSIG, 0);
+	/* Born into a user namespace, it has all capabilities there, but ids of the machine. */
+	if (root->restore->container.namespaces & CLONE_NEWUSER) {
+		batch_must(&b, SYS_setresgid, 0, 0, 0);
+		batch_must(&b, SYS_setresuid, 0, 0, 0);
+		batch_call(&b, SYS_setgroups, 0, 0);
+	}
 	if (rseq.address)
 		batch_must(&b, SYS_rseq, rseq.address, rseq.size, RSEQ_UNREGISTER, rseq.signature);
 	return restore_run(root, &b, err) || restore_clear(root, err) ? -1 : 0;

@@ -12,6 +12,7 @@
 #include "base/io.h"
 #include "kinds/cgroup/cgroup.h"
 #include "kinds/memory.h"
+#include "kinds/ns/user_namespace.h"
 #include "kinds/task/controlling_terminal.h"
 #include "steps/load.h"
 #include "steps/puppets.h"
@@ -253,15 +254,17 @@ int tree_restore_threads(struct restore *r, struct error *err)
 /* What people see of a zombie, also of a leader that has left its threads: name and owner. */
 static int name_zombie(struct restore_task *t, const TreeTask *saved, struct error *err)
 {
+	uint32_t uid = user_inside(t->restore, saved->uid);
+	uint32_t gid = group_inside(t->restore, saved->gid);
 	_cleanup_batch_ struct batch b = { 0 };
 
 	batch_start(&b, &t->agent);
 	if (saved->name)
 		batch_must(&b, SYS_prctl, PR_SET_NAME, batch_string(&b, saved->name));
 	if (saved->has_gid)
-		batch_must(&b, SYS_setresgid, saved->gid, saved->gid, saved->gid);
+		batch_must(&b, SYS_setresgid, gid, gid, gid);
 	if (saved->has_uid)
-		batch_must(&b, SYS_setresuid, saved->uid, saved->uid, saved->uid);
+		batch_must(&b, SYS_setresuid, uid, uid, uid);
 	return restore_run(t, &b, err);
 }
 

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "kinds/fd/path_file.h"
 #include "kinds/fd/pty.h"
+#include "kinds/ns/user_namespace.h"
 
 /* ---- dump ---- */
 
@@ -249,7 +250,9 @@ static int put_node(const struct restore_file *f, const PtyMaster *m, struct err
 		return error_set(err, ERROR_FAILED, ENOMEM, "pseudo-terminal");
 	batch_start(&b, &f->opener->agent);
 	address = batch_string(&b, path);
-	batch_must(&b, SYS_fchownat, AT_FDCWD, address, m->uid, m->gid, 0);
+	batch_must(&b, SYS_fchownat, AT_FDCWD, address,
+		   user_inside(f->opener->restore, m->uid),
+		   group_inside(f->opener->restore, m->gid), 0);
 	batch_must(&b, SYS_fchmodat, AT_FDCWD, address, m->mode & 07777);
 	return restore_run(f->opener, &b, err) ? error_wrap(err, "%s", path) : 0;
 }

@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "guard/guard.h"
 #include "kernel-compat/features.h"
+#include "kinds/ns/user_namespace.h"
 
 enum { PERMISSIONS = 0777, QUEUE_MAX = RECORD_PAYLOAD_MAX - (1 << 20), TRIES = 5 };
 
@@ -275,7 +276,7 @@ int sysv_find(struct restore_task *opener, const struct sysv_making *m, void *re
 		return 0;
 	memcpy(ret_ds, perm, ds_size);
 	if (result == 0 && (uint32_t)perm->__key == m->owner->key &&
-	    perm->cuid == m->owner->creator_uid)
+	    perm->cuid == user_inside(opener->restore, m->owner->creator_uid))
 		return 1;
 	return sysv_taken(m, result < 0 ? -result : 0, err);
 }
@@ -303,20 +304,21 @@ static int ask_for_number(const struct sysv_making *m, struct error *err)
 
 /* The creator is who makes the call, so the opener takes its ids on for that; its user id 0 brings
  * the capabilities back. */
-static int plan_get(struct batch *b, const struct sysv_making *m)
+static int plan_get(const struct restore *r, struct batch *b, const struct sysv_making *m)
 {
 	const SysvOwner *o = m->owner;
+	uint32_t uid = user_inside(r, o->creator_uid), gid = group_inside(r, o->creator_gid);
 	int flags = IPC_CREAT | IPC_EXCL | o->mode | m->flags, made;
 
-	if (o->creator_gid)
-		batch_must(b, SYS_setresgid, -1, o->creator_gid, -1);
-	if (o->creator_uid)
-		batch_must(b, SYS_setresuid, -1, o->creator_uid, -1);
+	if (gid)
+		batch_must(b, SYS_setresgid, -1, gid, -1);
+	if (uid)
+		batch_must(b, SYS_setresuid, -1, uid, -1);
 	made = m->sort->has_size ? batch_call(b, m->sort->get, o->key, m->size, flags) :
 				   batch_call(b, m->sort->get, o->key, flags);
-	if (o->creator_uid)
+	if (uid)
 		batch_must(b, SYS_setresuid, -1, 0, -1);
-	if (o->creator_gid)
+	if (gid)
 		batch_must(b, SYS_setresgid, -1, 0, -1);
 	return made;
 }
@@ -344,7 +346,7 @@ static int64_t get(struct restore_task *opener, const struct sysv_making *m, str
 	if (ask_for_number(m, err))
 		return -1;
 	batch_start(&b, &opener->agent);
-	made = plan_get(&b, m);
+	made = plan_get(opener->restore, &b, m);
 	b.records.items[made].result = -1;
 	if (restore_run(opener, &b, err)) {
 		unmake(opener, m, batch_result(&b, made));
@@ -383,8 +385,8 @@ int sysv_make(struct restore_task *opener, const struct sysv_making *m, void *ds
 		return error_set(err, ERROR_FAILED, 0, "%s %u: the kernel makes number %d instead",
 				 m->sort->name, m->id, (int)id);
 	}
-	perm->uid = m->owner->uid;
-	perm->gid = m->owner->gid;
+	perm->uid = user_inside(opener->restore, m->owner->uid);
+	perm->gid = group_inside(opener->restore, m->owner->gid);
 	perm->mode = m->owner->mode;
 	batch_start(&b, &opener->agent);
 	plan_control(&b, m, id, IPC_SET, batch_put(&b, ds, ds_size));

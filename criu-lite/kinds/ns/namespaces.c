@@ -20,7 +20,7 @@ extern const struct kind namespaces_kind, clocks_kind;
 #define LAST_PID "/proc/sys/kernel/ns_last_pid"
 
 static const uint64_t known = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
-			      CLONE_NEWPID | CLONE_NEWTIME | CLONE_NEWCGROUP;
+			      CLONE_NEWPID | CLONE_NEWTIME | CLONE_NEWCGROUP | CLONE_NEWUSER;
 
 static int namespaces_dump(struct dump *d, struct error *err)
 {

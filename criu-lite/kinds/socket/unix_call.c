@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "kernel-compat/calls.h"
+#include "kinds/ns/user_namespace.h"
 #include "kinds/socket/unix.h"
 
 /* One call, and where its results go; in memory that a stand-in shares. */
@@ -103,17 +104,24 @@ static int lend(struct restore_task *t, const int *fds, int count, int *ret, str
 	return 0;
 }
 
-static void add_identity(struct batch *b, const UnixSocket__Credentials *who)
+static int add_identity(const struct restore *r, struct batch *b,
+			const UnixSocket__Credentials *who, struct error *err)
 {
+	_cleanup_free_ uint32_t *groups = NULL;
+
 	if (!who)
-		return;
+		return 0;
+	groups = groups_inside(r, who->groups, who->n_groups, err);
+	if (!groups)
+		return -1;
 	batch_must(b, SYS_setgroups, who->n_groups,
-		   batch_put(b, who->groups, who->n_groups * sizeof(who->groups[0])));
-	batch_must(b, SYS_setresgid, -1, who->gid, -1);
-	batch_must(b, SYS_setresuid, -1, who->uid, -1);
+		   batch_put(b, groups, who->n_groups * sizeof(*groups)));
+	batch_must(b, SYS_setresgid, -1, group_inside(r, who->gid), -1);
+	batch_must(b, SYS_setresuid, -1, user_inside(r, who->uid), -1);
 	/* Files of names are reached as before. */
 	batch_call(b, SYS_setfsgid, 0);
 	batch_call(b, SYS_setfsuid, 0);
+	return 0;
 }
 
 static void add_identity_end(struct batch *b, const UnixSocket__Credentials *who)
@@ -171,7 +179,8 @@ static int puppet_call(struct restore_task *t, struct call *c, const UnixSocket_
 	if (lend(t, fds, count, lent, err))
 		return -1;
 	batch_start(&b, &t->agent);
-	add_identity(&b, who);
+	if (add_identity(t->restore, &b, who, err))
+		return -1;
 	record = add_call(&b, c, lent, &pair);
 	add_identity_end(&b, who);
 	for (int i = 0; i < count; i++)

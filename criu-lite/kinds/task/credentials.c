@@ -20,6 +20,7 @@
 #include "kinds/dump.h"
 #include "kinds/restore.h"
 #include "kinds/task/dumpable.h"
+#include "kinds/ns/user_namespace.h"
 
 extern const struct kind credentials_kind;
 
@@ -167,28 +168,44 @@ static void put_capabilities(struct batch *b, uint64_t permitted, uint64_t effec
 	batch_must(b, SYS_capset, header_at, batch_put(b, data, sizeof(data)));
 }
 
-static void put_ids(const Credentials *m, struct batch *b)
+static int put_ids(const struct restore *r, const Credentials *m, struct batch *b,
+		   struct error *err)
 {
-	uint64_t groups = batch_put(b, m->groups, m->n_groups * sizeof(*m->groups));
+	_cleanup_free_ uint32_t *groups = groups_inside(r, m->groups, m->n_groups, err);
+	uint32_t uids[IDS], gids[IDS];
+	int i;
 
-	batch_must(b, SYS_setgroups, m->n_groups, groups);
-	batch_must(b, SYS_setresgid, m->gids[0], m->gids[1], m->gids[2]);
-	batch_must(b, SYS_setfsgid, m->gids[3]);
-	batch_must(b, SYS_setresuid, m->uids[0], m->uids[1], m->uids[2]);
-	batch_must(b, SYS_setfsuid, m->uids[3]);
+	if (!groups)
+		return -1;
+	for (i = 0; i < IDS; i++) {
+		uids[i] = user_inside(r, m->uids[i]);
+		gids[i] = group_inside(r, m->gids[i]);
+		if (uids[i] == (uint32_t)-1 || gids[i] == (uint32_t)-1)
+			return error_set(err, ERROR_FAILED, 0,
+					 "task %u: ids that its user namespace does not know",
+					 m->tid);
+	}
+	batch_must(b, SYS_setgroups, m->n_groups,
+		   batch_put(b, groups, m->n_groups * sizeof(*groups)));
+	batch_must(b, SYS_setresgid, gids[0], gids[1], gids[2]);
+	batch_must(b, SYS_setfsgid, gids[3]);
+	batch_must(b, SYS_setresuid, uids[0], uids[1], uids[2]);
+	batch_must(b, SYS_setfsuid, uids[3]);
+	return 0;
 }
 
 /* The order matters: see capabilities(7) for what each call needs. */
-static void put_credentials(const Credentials *m, const struct proc_status *puppet,
-			    uint32_t securebits, struct batch *b)
+static int put_credentials(const struct restore *r, const Credentials *m,
+			   const struct proc_status *puppet, uint32_t securebits, struct batch *b,
+			   struct error *err)
 {
 	uint64_t known = known_capabilities();
 	int i;
 
 	/* Ids change without a change of capabilities. */
 	batch_must(b, SYS_prctl, PR_SET_SECUREBITS, securebits | SECBIT_NO_SETUID_FIXUP);
-	if (!same_ids(m, puppet))
-		put_ids(m, b);
+	if (!same_ids(m, puppet) && put_ids(r, m, b, err))
+		return -1;
 	/* A capability becomes inheritable only while the bounding set has it. */
 	put_capabilities(b, puppet->cap_prm, puppet->cap_prm, m->inheritable & known);
 	for (i = 0; i < CAPABILITIES; i++)
@@ -200,6 +217,7 @@ static void put_credentials(const Credentials *m, const struct proc_status *pupp
 			batch_must(b, SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, i);
 	batch_must(b, SYS_prctl, PR_SET_SECUREBITS, m->securebits);
 	put_capabilities(b, m->permitted & known, m->effective & known, m->inheritable & known);
+	return 0;
 }
 
 static int credentials_put(struct restore_thread *t, const ProtobufCMessage *message,
@@ -216,7 +234,8 @@ static int credentials_put(struct restore_thread *t, const ProtobufCMessage *mes
 		batch_must(b, SYS_prctl, PR_SET_NO_NEW_PRIVS, 1);
 	if (same_ids(m, &puppet) && same_capabilities(m, &puppet) && m->securebits == securebits)
 		return 0;
-	put_credentials(m, &puppet, securebits, b);
+	if (put_credentials(t->task->restore, m, &puppet, securebits, b, err))
+		return -1;
 	return dumpable_put(t, restore_task_state(t->task, &dumpable_kind), b, err);
 }
 
