@@ -135,7 +135,8 @@ static int check_process(const struct task_look *look, struct blockers *blockers
 	return 0;
 }
 
-int preflight_tree(const struct task_look *looks, size_t count, struct blockers *blockers, struct error *err)
+int preflight_tree(const struct task_look *looks, size_t count, struct blockers *blockers,
+		   struct error *err)
 {
 	struct root_namespaces roots;
 	size_t i;

@@ -125,9 +125,9 @@ static int user_prepare(struct restore *r, const ProtobufCMessage *message, stru
 
 	if (!(r->container.namespaces & CLONE_NEWUSER))
 		return error_set(err, ERROR_IMAGE, 0, "ids without a user namespace");
-	return check_ranges(m->users, m->n_users, err) || check_ranges(m->groups, m->n_groups, err) ?
-		       -1 :
-		       0;
+	if (check_ranges(m->users, m->n_users, err))
+		return -1;
+	return check_ranges(m->groups, m->n_groups, err);
 }
 
 static int write_file(pid_t pid, const char *file, const char *text, size_t size,
