@@ -86,8 +86,8 @@ static void test_name_taken(void **state)
 	end(&c);
 }
 
-/* A container's link of a fourth namespace. */
-static void test_third_namespace(void **state)
+/* Links with an end elsewhere, of a kind that is not known, and with tc(8). */
+static void test_blockers(void **state)
 {
 	struct blockers blockers = { 0 };
 	struct task_look task = { .pid = 1 };
@@ -101,15 +101,18 @@ static void test_third_namespace(void **state)
 	other = new_net();
 	net = new_net();
 	assert_true(asprintf(&command, "ip link add a9 type veth peer name b9 netns /proc/%d/fd/%d;"
-			     "ip link add v9 type vxlan id 9 dstport 4789", getpid(), other) > 0);
+			     "ip link add v9 type vxlan id 9 dstport 4789; tc qdisc add dev lo root tbf"
+			     " rate 1mbit burst 10kb latency 50ms", getpid(), other) > 0);
 	run(command);
 	free(command);
 	container = container_of(&c);
 	must(net_links_kind.container->check(&look, &blockers, err));
-	assert_int_equal(blockers.list.count, 2);
+	assert_int_equal(blockers.list.count, 3);
 	assert_string_equal(blockers.list.items[0].object, "network link a9");
 	assert_non_null(strstr(blockers.list.items[0].reason, "third network namespace"));
 	assert_string_equal(blockers.list.items[1].object, "network link v9");
+	assert_string_equal(blockers.list.items[2].object, "network link lo");
+	assert_non_null(strstr(blockers.list.items[2].reason, "tc"));
 	blockers_release(&blockers);
 	close(net);
 	close(other);
@@ -213,7 +216,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_bridge),
 		cmocka_unit_test(test_name_taken),
-		cmocka_unit_test(test_third_namespace),
+		cmocka_unit_test(test_blockers),
 		cmocka_unit_test(test_forged),
 	};
 

@@ -257,6 +257,42 @@ static int take_link(struct net_link_reader *r, const struct nlmsghdr *h, NetLin
 	return good;
 }
 
+static const NetLink *numbered(const NetLinks *m, uint32_t index)
+{
+	size_t i;
+
+	for (i = 0; i < m->n_links; i++)
+		if (m->links[i]->index == index)
+			return m->links[i];
+	return NULL;
+}
+
+/* Queueing that somebody has set up has a handle; what a link begins with has none. */
+static int check_queueing(struct net_link_reader *r, const NetLinks *m, struct error *err)
+{
+	_cleanup_buffer_ struct buffer answers = { 0 };
+	struct tcmsg header = { .tcm_family = AF_UNSPEC };
+	const struct nlmsghdr *h;
+
+	netlink_begin(&r->own, RTM_GETQDISC, NLM_F_DUMP, &header, sizeof(header));
+	if (netlink_ask(&r->own, &answers, err))
+		return error_wrap(err, "cannot list queueing disciplines");
+	netlink_for(h, &answers) {
+		const struct tcmsg *q = nlmsg_data(h);
+		const NetLink *link;
+
+		if (h->nlmsg_type != RTM_NEWQDISC || nlmsg_datalen(h) < (int)sizeof(*q) ||
+		    !q->tcm_handle)
+			continue;
+		link = numbered(m, q->tcm_ifindex);
+		if (link && net_link_blocked(r, link->name,
+					     "queueing disciplines and filters (tc) cannot be saved",
+					     "remove them: tc qdisc del", err))
+			return -1;
+	}
+	return 0;
+}
+
 /* What the machine's namespace is called in ours. */
 static int ask_host_id(struct net_link_reader *r, int host_net, struct error *err)
 {
@@ -293,5 +329,5 @@ int net_links_read(struct net_link_reader *r, int host_net, NetLinks *m, struct 
 		    nlmsg_datalen(h) >= (int)sizeof(header) && take_link(r, h, m, err))
 			return -1;
 	}
-	return 0;
+	return check_queueing(r, m, err);
 }
