@@ -124,7 +124,7 @@ struct look {
 	struct preflight *before;
 };
 
-static int look_inside(void *context, pid_t pid, struct error *err)
+static int look_here(void *context, pid_t pid, struct error *err)
 {
 	const struct look *l = context;
 	struct blockers blockers = { 0 };
@@ -134,6 +134,18 @@ static int look_inside(void *context, pid_t pid, struct error *err)
 	r = preflight_look(l->before, pid, &blockers, err) || blockers_error(&blockers, err) ? -1 :
 											       0;
 	blockers_release(&blockers);
+	return r;
+}
+
+/* What is found there is of no use outside, and the caller's may be shared memory. */
+static int look_inside(void *context, pid_t pid, struct error *err)
+{
+	const struct look *outer = context;
+	struct preflight before = { 0 };
+	struct look l = { outer->container, &before };
+	int r = look_here(&l, pid, err);
+
+	preflight_release(&before);
 	return r;
 }
 
@@ -152,7 +164,7 @@ int checkpoint_look(const struct checkpoint_options *options, struct preflight *
 	if (!r && container.namespaces)
 		r = inside_tree(&container, look_inside, &look, NULL, err);
 	else if (!r)
-		r = look_inside(&look, options->pid, err);
+		r = look_here(&look, options->pid, err);
 	before->container = NULL;
 	freezers_release(&outside.freezers);
 	blockers_release(&outside.blockers);
