@@ -327,6 +327,16 @@ static const struct step steps[] = {
 	{ "migrate-settle", settle, NULL },
 };
 
+/* Its runtime knows the container at its new place, and not here any more. */
+static void forget(const struct source *s)
+{
+	const struct runtime_container *container = &s->options->target->container;
+	_cleanup_error_ struct error trouble = ERROR_INIT;
+
+	if (container->runtime && runtime_forget(container, &trouble))
+		log_notice("%s", trouble.message);
+}
+
 static void count(struct source *s)
 {
 	struct migrate_report *r = s->report;
@@ -368,6 +378,7 @@ int migrate(const struct migrate_options *options, struct migrate_report *report
 	} else {
 		end_record(s);
 		leave_cell(s);
+		forget(s);
 	}
 	link_release(&s->link);
 	fd_close(&s->state_directory);
