@@ -74,10 +74,18 @@ static int lock_for(struct dump *d, const char *stays, struct network_lock *ret,
 
 int connections_lock_network(struct dump *d, struct error *err)
 {
+	_cleanup_error_ struct error failed = ERROR_INIT;
+
 	if (!has_own_network(&d->container))
 		return 0;
-	if (feature_works("packet-lock"))
-		return lock_for(d, NULL, &d->lock, err);
+	/* Every task is held: to ask first takes longer than to try. */
+	if (!feature_hidden("packet-lock") && !lock_for(d, NULL, &d->lock, &failed))
+		return 0;
+	if (failed.kind && failed.kind != ERROR_BLOCKED) {
+		*err = failed;
+		failed = ERROR_INIT;
+		return -1;
+	}
 	log_info("the network is not locked: no packet-lock");
 	return 0;
 }
