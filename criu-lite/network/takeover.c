@@ -9,10 +9,10 @@
 #include <linux/if_packet.h>
 #include <net/if_arp.h>
 #include <netinet/icmp6.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
@@ -233,19 +233,27 @@ size_t takeover_announce(const struct takeover *t)
 	return sent;
 }
 
-static void repeat(const struct takeover *t)
+static void repeat(const struct takeover *t, int owner)
 {
 	static const int pauses_ms[] = { 30, 120, 350, 500 };
-	struct timespec pause = { 0 };
+	struct pollfd ended = { .fd = owner, .events = POLLIN };
 
-	for (size_t i = 0; i < ARRAY_SIZE(pauses_ms); i++) {
-		pause.tv_nsec = pauses_ms[i] * 1000000l;
-		nanosleep(&pause, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(pauses_ms) && !poll(&ended, 1, pauses_ms[i]); i++)
 		takeover_announce(t);
-	}
 }
 
-int takeover_repeat(const struct takeover *t, pid_t *ret, struct error *err)
+static void close_all_but(int one, int other)
+{
+	int low = other < 0 || one < other ? one : other, high = one > other ? one : other;
+
+	if (low > 0)
+		close_range(0, low - 1, 0);
+	if (high - low > 1)
+		close_range(low + 1, high - 1, 0);
+	close_range(high + 1, ~0u, 0);
+}
+
+int takeover_repeat(const struct takeover *t, int owner, pid_t *ret, struct error *err)
 {
 	pid_t pid;
 
@@ -258,11 +266,9 @@ int takeover_repeat(const struct takeover *t, pid_t *ret, struct error *err)
 	if (!pid) {
 		log_set_level(LOG_QUIET);
 		setsid();
-		if (t->fd)
-			close_range(0, t->fd - 1, 0);
-		close_range(t->fd + 1, ~0u, 0);
+		close_all_but(t->fd, owner);
 		if (!chdir("/"))
-			repeat(t);
+			repeat(t, owner);
 		_exit(0);
 	}
 	*ret = pid;

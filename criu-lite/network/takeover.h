@@ -26,9 +26,10 @@ size_t takeover_count(const struct takeover *t);
 /* Sends one round; returns how many frames left. */
 size_t takeover_announce(const struct takeover *t);
 /* Forks a process that sends some more rounds within a second (frames get lost, switches learn
- * late) and ends. It holds nothing of ours but its socket, so that it does not matter who waits for
- * it; *ret is 0 when there is nothing to send. */
-int takeover_repeat(const struct takeover *t, pid_t *ret, struct error *err);
+ * late) and ends; early when `owner` ends (pidfd; -1: nobody), whose addresses they are: it keeps
+ * their namespace. It holds nothing of ours but its socket, so that it does not matter who waits
+ * for it; *ret is 0 when there is nothing to send. */
+int takeover_repeat(const struct takeover *t, int owner, pid_t *ret, struct error *err);
 /* Takes the kernel some milliseconds: not while anybody waits. */
 void takeover_free(struct takeover *t);
 

@@ -721,7 +721,8 @@ static void announce_again(struct restore_run *run)
 	pid_t pid;
 
 	if ((run->r.container.namespaces & CLONE_NEWNET) &&
-	    (takeover_prepare(&t, run->first, &failed) || takeover_repeat(t, &pid, &failed)))
+	    (takeover_prepare(&t, run->first, &failed) ||
+	     takeover_repeat(t, run->first, &pid, &failed)))
 		log_info("%s", failed.message);
 }
 

@@ -89,7 +89,7 @@ static void late_listeners_hear_it(void **state)
 	usleep(20000);
 	assert_true(shows(w.neighbour, CACHE, "10.99.0.2 lladdr " OLD_MAC));
 	clock_gettime(CLOCK_MONOTONIC, &before);
-	must(takeover_repeat(t, &pid, &err));
+	must(takeover_repeat(t, -1, &pid, &err));
 	clock_gettime(CLOCK_MONOTONIC, &after);
 	assert_true((after.tv_sec - before.tv_sec) * 1000 +
 			    (after.tv_nsec - before.tv_nsec) / 1000000 < 100);
