@@ -128,7 +128,7 @@ class Sender(threading.Thread):
         """Ends the sending of a started one, and tells the peer."""
         self.go_on = False
         self.join(TIMEOUT)
-        if not self.problem:
+        with contextlib.suppress(OSError):	# it may have been reset
             self.connection.shutdown(socket.SHUT_WR)
 
 
@@ -211,6 +211,18 @@ class Networks:
             yield
         finally:
             must(libc.setns(self.ours, CLONE_NEWNET))
+
+    def filter(self, command):
+        """Has nft(8) do something in the peers' network."""
+        with self.of_peers():
+            subprocess.run(["nft", command], check=True)
+
+    def listen(self, address, port):
+        with self.of_peers():
+            listener = socket.create_server((address, port), family=socket.AF_INET6
+                                            if ":" in address else socket.AF_INET)
+        listener.settimeout(TIMEOUT)
+        return listener
 
     def watch(self):
         """Notes each TCP reset on its way in or out of the peers' network."""
@@ -311,9 +323,9 @@ def test(name, good, *notes):
 class Stream:
     """Both directions at once, every byte checked at both ends."""
 
-    def __init__(self, networks, program, name, address):
+    def __init__(self, networks, program, name, address=None, connection=None):
         self.program, self.name = program, name
-        self.connection = networks.connect(address, PORT, "both", name)
+        self.connection = connection or networks.connect(address, PORT, "both", name)
         self.sender, self.receiver = Sender(self.connection), Receiver(self.connection)
         self.sender.start()
         self.receiver.start()

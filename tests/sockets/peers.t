@@ -11,9 +11,19 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.dont_write_bytecode = True
 import harness
-from peers import PORT, SERVER4, SERVER6, Program, Receiver, Sender, Stream, main, test
+from peers import CLIENT4, CLIENT6, PORT, SERVER4, SERVER6, Program, Receiver, Sender, Stream, \
+    ip, main, test
 
 SIZE = 1000000
+CYCLES = 20
+
+
+def wait_for(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.005)
 
 
 def cycle(program, *arguments):
@@ -21,16 +31,66 @@ def cycle(program, *arguments):
         test("restore", program.restore(), harness.read_text(program.log))
 
 
+def tables():
+    return subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout
+
+
 def streams(networks, scratch):
     program = Program(scratch, PORT)
     both = [Stream(networks, program, "v4", SERVER4), Stream(networks, program, "v6", SERVER6)]
-    time.sleep(0.1)
-    cycle(program)
+    for turn in range(CYCLES):
+        if not (program.checkpoint() and tables().count("criu-lite-") == 1 and
+                program.restore() and not tables() and all(stream.flows() for stream in both)):
+            test(f"turn {turn}", False, harness.read_text(program.log), tables(),
+                 [stream.receiver.problem for stream in both])
+            break
+    test("a program that runs on is saved", program.checkpoint("--leave-running") and
+         all(stream.flows() for stream in both), harness.read_text(program.log))
+    for step in ("files", "seal", "release"):
+        program.checkpoint(environment={"CRIU_LITE_FAULT": step})
+        test(f"it runs on when step {step} fails", all(stream.flows() for stream in both),
+             harness.read_text(program.log))
+    test("no lock stays", not tables(), tables())
     for stream in both:
-        test(f"{stream.name} flows", stream.flows(), stream.receiver.problem)
         stream.end()
         print(f"# {stream.name}: longest silence {stream.receiver.silence:.3f}")
     program.end()
+
+
+def connecting(networks, scratch):
+    """Connections that the program has asked for, and whose peers have not answered yet."""
+    listeners = [networks.listen(address, PORT + 1) for address in (CLIENT4, CLIENT6)]
+    networks.filter("add table inet t; add chain inet t c { type filter hook input priority 0; }; "
+                    f"add rule inet t c tcp dport {PORT + 1} drop")
+    program = Program(scratch, PORT, *(f"connect out-{family} {address} {PORT + 1}" for
+                                       family, address in (("v4", CLIENT4), ("v6", CLIENT6))))
+    wait_for(lambda: states().count("SYN-SENT") == 2)
+    cycle(program)
+    test("it asks for them anew", states().count("SYN-SENT") == 2, states())
+    networks.filter("delete table inet t")
+    for listener, family in zip(listeners, ("v4", "v6")):
+        stream = Stream(networks, program, f"out-{family}", connection=listener.accept()[0])
+        test(f"out-{family} flows", stream.flows(), stream.receiver.problem)
+        stream.end()
+    program.end()
+
+
+def closed(networks, scratch):
+    """With --tcp close the program finds its connections reset, and so do the peers."""
+    program = Program(scratch, PORT)
+    stream = Stream(networks, program, "closed", SERVER4)
+    test("bytes flow", stream.flows())
+    test("checkpoint", program.checkpoint("--tcp", "close"), harness.read_text(program.log))
+    stream.receiver.join(20)
+    test("the peer learns of it", stream.receiver.problem or stream.receiver.ended)
+    test("no lock stays", not tables(), tables())
+    test("restore", program.restore(), harness.read_text(program.log))
+    test("the program learns of it", "False" in program.wait("closed"))
+    stream = Stream(networks, program, "new", SERVER4)
+    test("it serves new peers", stream.flows(), stream.receiver.problem)
+    stream.end()
+    program.end()
+    del networks.resets[:]
 
 
 class Half:
@@ -149,10 +209,29 @@ def in_all_states(networks, scratch):
     program.end()
 
 
+def elsewhere(networks, scratch):
+    """A machine that does not have the address is told so, and the image is as good as before."""
+    program = Program(scratch, PORT)
+    stream = Stream(networks, program, "moved", SERVER4)
+    test("checkpoint", program.checkpoint(), harness.read_text(program.log))
+    ip("address", "del", f"{SERVER4}/24", "dev", "server")
+    test("no restore without the address", not program.restore())
+    test("the reason is given", f"cannot bind a socket to [::ffff:{SERVER4}]" in
+         harness.read_text(program.log), harness.read_text(program.log))
+    ip("address", "add", f"{SERVER4}/24", "dev", "server")
+    test("restore", program.restore(), harness.read_text(program.log))
+    test("bytes flow", stream.flows(), stream.receiver.problem)
+    stream.end()
+    program.end()
+
+
 def run(networks, scratch):
     streams(networks, scratch)
     in_all_states(networks, scratch)
+    connecting(networks, scratch)
+    elsewhere(networks, scratch)
     test("no reset was seen", not networks.resets, networks.resets)
+    closed(networks, scratch)
 
 
 sys.exit(main(run))

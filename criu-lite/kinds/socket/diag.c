@@ -8,6 +8,7 @@
 #include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <linux/unix_diag.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <string.h>
@@ -236,4 +237,46 @@ void diag_inet_destroy_waiting(int diag, int family, int protocol, uint16_t port
 	array_for(id, &list.ids)
 		diag_inet_destroy(diag, family, protocol, id);
 	array_release(&list.ids);
+}
+
+/* Looks for it in one part of an answer; false: it is the last part. */
+static bool find_inode(const char *answer, ssize_t size, ino_t inode, struct inet_diag_sockid *ret,
+		       bool *found)
+{
+	const struct nlmsghdr *h = (const struct nlmsghdr *)answer;
+
+	for (; NLMSG_OK(h, (size_t)size); h = NLMSG_NEXT(h, size)) {
+		const struct inet_diag_msg *m = NLMSG_DATA(h);
+
+		if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR)
+			return false;
+		if (h->nlmsg_len < NLMSG_LENGTH(sizeof(*m)) || m->idiag_inode != inode)
+			continue;
+		*ret = m->id;
+		*found = true;
+	}
+	return true;
+}
+
+int diag_inet_connecting(int diag, int family, ino_t inode, struct inet_diag_sockid *ret,
+			 struct error *err)
+{
+	struct inet_diag_sockid all = { 0 };
+	struct inet_request request = inet_request(SOCK_DIAG_BY_FAMILY, family, IPPROTO_TCP, &all);
+	char answer[ANSWER_MAX] __attribute__((aligned(8)));
+	bool found = false;
+	ssize_t n;
+
+	request.h.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	request.r.idiag_states = 1 << TCP_SYN_SENT;
+	if (send(diag, &request, sizeof(request), 0) < 0)
+		return error_set(err, ERROR_FAILED, errno, "cannot ask the kernel about sockets");
+	/* All of the answer is taken, or it would be that to the next question. */
+	do {
+		n = recv(diag, answer, sizeof(answer), 0);
+		if (n <= 0)
+			return error_set(err, ERROR_FAILED, errno,
+					 "cannot ask the kernel about sockets");
+	} while (find_inode(answer, n, inode, ret, &found));
+	return found;
 }

@@ -33,7 +33,8 @@ struct tcp_other {
 	union inet_address local, remote;
 };
 
-/* Asks the kernel for the other end of a connected socket. */
+/* Asks the kernel for the other end of a socket that is connected, or asks for a connection: that
+ * is TCP_OTHER_REMOTE. */
 int tcp_find_other(int fd, struct tcp_other *ret, struct error *err);
 
 /* Whether it has, or asks for, a connection that leads out of the tree; *ret is filled in if it has

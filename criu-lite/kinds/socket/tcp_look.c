@@ -26,6 +26,32 @@ int tcp_info_of(int fd, struct tcp_info *ret)
 
 /* ---- who is at the other end ---- */
 
+static int find_asked(int diag, int fd, struct tcp_other *ret, struct error *err)
+{
+	struct inet_diag_sockid id;
+	struct stat st;
+	int known;
+
+	if (fstat(fd, &st))
+		return error_set(err, ERROR_TARGET, errno, "fstat");
+	known = diag_inet_connecting(diag, ret->local.any.sa_family, st.st_ino, &id, err);
+	if (known < 0)
+		return -1;
+	if (!known)
+		return error_set(err, ERROR_DIED, 0, "a connection has ended while we look");
+	ret->remote.any.sa_family = ret->local.any.sa_family;
+	if (ret->remote.any.sa_family == AF_INET) {
+		ret->remote.v4.sin_port = id.idiag_dport;
+		memcpy(&ret->remote.v4.sin_addr, id.idiag_dst, 4);
+	} else {
+		ret->remote.v6.sin6_port = id.idiag_dport;
+		ret->remote.v6.sin6_scope_id = id.idiag_if;
+		memcpy(&ret->remote.v6.sin6_addr, id.idiag_dst, 16);
+	}
+	ret->what = TCP_OTHER_REMOTE;
+	return 0;
+}
+
 int tcp_find_other(int fd, struct tcp_other *ret, struct error *err)
 {
 	_cleanup_fd_ int diag = diag_open(fd, err);
@@ -37,6 +63,8 @@ int tcp_find_other(int fd, struct tcp_other *ret, struct error *err)
 		return -1;
 	if (inet_local(fd, &ret->local) || inet_remote(fd, &ret->remote))
 		return error_set(err, ERROR_TARGET, errno, "cannot read the addresses of a socket");
+	if (inet_is_empty(&ret->remote))
+		return find_asked(diag, fd, ret, err);
 	family = inet_sockid(&ret->remote, &ret->local, &id);
 	known = diag_inet(diag, family, IPPROTO_TCP, &id, &found, err);
 	if (known < 0)

@@ -218,9 +218,12 @@ static int dump_outside(struct dump_files *d, struct dump_file *f, int fd, TcpSo
 static int dump_connecting(struct dump_files *d, struct dump_file *f, int fd, TcpSocket *m,
 			   struct error *err)
 {
+	struct tcp_other other;
+
 	m->state = TCP_SOCKET__STATE__CONNECTING;
 	m->has_first_sequence = true;
-	if (tcp_first_sequence(dump_files_run(d), fd, &m->first_sequence, err))
+	if (tcp_find_other(fd, &other, err) || inet_address_save(&other.remote, &m->remote, err) ||
+	    tcp_first_sequence(dump_files_run(d), fd, &m->first_sequence, err))
 		return error_wrap(err, "%s", dump_file_name(f));
 	return dump_file_message(d, f, &m->base, err);
 }
