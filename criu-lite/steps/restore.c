@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "guard/guard.h"
+#include "kinds/cgroup/cgroup.h"
 #include "kinds/files.h"
 #include "kinds/memory.h"
 #include "kinds/net/held_packets.h"
@@ -299,7 +300,7 @@ static void leave_cell(void *context)
 	if (!room)
 		*run->decided = false;
 	else if (*run->decided)
-		waiting_go(room, &run->cell);
+		waiting_go(&run->r, room, &run->cell);
 	else
 		waiting_undo(&run->r, &run->cell);
 }
@@ -563,12 +564,14 @@ static int go(void *context, struct error *err)
 	int r;
 
 	if (run->options->waiting_room) {
-		waiting_go(run->options->waiting_room, &run->cell);
+		waiting_go(&run->r, run->options->waiting_room, &run->cell);
 		return 0;
 	}
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
-	r = release_go(&run->r, run->tree, err);
+	r = cgroups_pause(&run->r, err) || release_go(&run->r, run->tree, err) ? -1 : 0;
+	if (r)
+		cgroups_end_pause(&run->r);
 	/* From now on what was made is the program's. */
 	if (!r)
 		end_guard(run);

@@ -131,13 +131,23 @@ void waiting_dissolve(struct cell *cell)
 		log_info("%s", failed.message);
 }
 
-void waiting_go(const struct waiting_room *room, struct cell *cell)
+/* One that is to be frozen is so now, in all of its freezers, and thawed in no other. */
+static bool stays(struct restore *r, const struct cell *cell)
+{
+	_cleanup_error_ struct error failed = ERROR_INIT;
+
+	if (cgroups_pause(r, &failed))
+		log_notice("%s", failed.message);
+	return cgroups_stays_frozen(r, &cell->freezer);
+}
+
+void waiting_go(struct restore *r, const struct waiting_room *room, struct cell *cell)
 {
 	_cleanup_error_ struct error failed = ERROR_INIT;
 	int tries;
 
 	/* It is decided: it must not be ended any more, whatever the matter is. */
-	for (tries = 0; cell_thaw(cell, &failed); tries++) {
+	for (tries = 0; !stays(r, cell) && cell_thaw(cell, &failed); tries++) {
 		if (tries == THAW_TRIES)
 			return;
 		log_notice("%s", failed.message);

@@ -38,8 +38,9 @@ int waiting_begin(struct restore *r, const Tree *tree, struct cell *cell, struct
 void waiting_undo(struct restore *r, struct cell *cell);
 /* Takes waiting_prepare() back. */
 void waiting_dissolve(struct cell *cell);
-/* Lets it run: the one write. That cannot fail any more: a tree that cannot be thawed stays as it
- * is, for somebody to look at. A cell that we have made goes after that. */
-void waiting_go(const struct waiting_room *room, struct cell *cell);
+/* Lets it run, unless it was found frozen: the one write. That cannot fail any more: a tree that
+ * cannot be thawed stays as it is, for somebody to look at. A cell that we have made goes after
+ * that. */
+void waiting_go(struct restore *r, const struct waiting_room *room, struct cell *cell);
 
 #endif

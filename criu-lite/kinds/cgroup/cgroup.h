@@ -2,6 +2,7 @@
 #ifndef CL_KINDS_CGROUP_CGROUP_H
 #define CL_KINDS_CGROUP_CGROUP_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -26,6 +27,13 @@ int cgroups_place_task(struct restore *r, pid_t pid, struct error *err);
 int cgroups_place_thread(struct restore *r, pid_t tid, struct error *err);
 /* The freezers of the topmost ones: .was_frozen tells how the tree was found. */
 int cgroups_freezers(struct restore *r, struct freezers *ret, struct error *err);
+/* A tree that was found frozen is to be so again: freezes it, when all of it is about to be let go.
+ * The guard is told, so that the tree can be ended if we die before that. */
+int cgroups_pause(struct restore *r, struct error *err);
+/* It is not let go after all: thawed, it can be ended. */
+void cgroups_end_pause(struct restore *r);
+/* Whether this freezer is one that cgroups_pause() freezes. */
+bool cgroups_stays_frozen(struct restore *r, const struct freezer *f);
 /* Where the cgroups are here: place->cgroups, which stays ours. */
 void cgroups_tell(struct restore *r, struct runtime_place *place);
 

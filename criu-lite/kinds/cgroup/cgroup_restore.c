@@ -16,6 +16,7 @@
 #include "freeze/members.h"
 #include "guard/guard.h"
 #include "kinds/cgroup/cgroup.h"
+#include "kinds/cgroup/here.h"
 #include "kinds/cgroup/properties.h"
 #include "kinds/restore.h"
 #include "proc/mountinfo.h"
@@ -26,27 +27,7 @@ extern const struct kind cgroup_kind;
 
 enum { REMOVE_TRIES = 500, REMOVE_PAUSE_NS = 4 * 1000 * 1000 };
 
-/* One hierarchy of the message, as it is here. */
-struct place {
-	const CgroupHierarchy *m;
-	char *directory;	/* absolute path of the topmost cgroup */
-	int *fds;		/* of its directories, as many as the message has */
-};
-
-/* Where a thread is that is not in the topmost cgroup. */
-struct lodger {
-	pid_t tid;
-	uint32_t place, directory;
-};
-
-struct cgroups_here {
-	ARRAY_OF(struct place) places;
-	ARRAY_OF(struct runtime_cgroup) told;	/* the same, for the runtime */
-	ARRAY_OF(char *) made;	/* absolute paths, parents first */
-	ARRAY_OF(struct lodger) lodgers;	/* by tid, then by place */
-};
-
-static struct cgroups_here *here_of(struct restore *r)
+struct cgroups_here *cgroups_here_of(struct restore *r)
 {
 	return *restore_container_slot(r, &cgroup_kind);
 }
@@ -159,8 +140,8 @@ static int make_parents(struct restore *r, struct cgroups_here *here, char *path
 static int taken(const char *path, pid_t pid, struct error *err)
 {
 	if (pid)
-		error_set(err, ERROR_BLOCKED, 0, "cgroup %s is there already, with process %d in it",
-			  path, pid);
+		error_set(err, ERROR_BLOCKED, 0,
+			  "cgroup %s is there already, with process %d in it", path, pid);
 	else
 		error_set(err, ERROR_BLOCKED, 0, "cgroup %s is there already, and not empty", path);
 	return error_hint(err, "end what is in it, or name another one with --external "
@@ -196,8 +177,8 @@ static int set_owners(int dir, const char *path, const CgroupDirectory *m, struc
 	return 0;
 }
 
-static int make_directory(struct restore *r, struct cgroups_here *here, struct place *p, size_t i,
-			  struct error *err)
+static int make_directory(struct restore *r, struct cgroups_here *here, struct cgroup_place *p,
+			  size_t i, struct error *err)
 {
 	const CgroupDirectory *m = p->m->directories[i];
 	_cleanup_free_ char *path = NULL;
@@ -244,7 +225,7 @@ static char *find_directory(const struct restore *r, const struct proc_mounts *m
 	return NULL;
 }
 
-static int tell(struct cgroups_here *here, const struct place *p, struct error *err)
+static int tell(struct cgroups_here *here, const struct cgroup_place *p, struct error *err)
 {
 	struct runtime_cgroup *told = array_add(&here->told);
 
@@ -260,7 +241,7 @@ static int make_hierarchy(struct restore *r, struct cgroups_here *here,
 {
 	struct error none = ERROR_INIT;
 	char *directory = find_directory(r, mounts, m, &none);
-	struct place *p;
+	struct cgroup_place *p;
 	size_t i;
 
 	if (!directory) {
@@ -289,14 +270,14 @@ static int make_hierarchy(struct restore *r, struct cgroups_here *here,
 
 static int by_tid(const void *a, const void *b)
 {
-	const struct lodger *x = a, *y = b;
+	const struct cgroup_lodger *x = a, *y = b;
 
 	return x->tid != y->tid ? x->tid - y->tid : (int)x->place - (int)y->place;
 }
 
 static int list_lodgers(struct cgroups_here *here, struct error *err)
 {
-	struct lodger *lodger;
+	struct cgroup_lodger *lodger;
 	size_t i, k, n;
 
 	for (i = 0; i < here->places.count; i++) {
@@ -307,7 +288,8 @@ static int list_lodgers(struct cgroups_here *here, struct error *err)
 				lodger = array_add(&here->lodgers);
 				if (!lodger)
 					return no_memory(err);
-				*lodger = (struct lodger){ m->directories[k]->threads[n], i, k };
+				*lodger = (struct cgroup_lodger){ m->directories[k]->threads[n], i,
+								  k };
 			}
 	}
 	if (here->lodgers.count)
@@ -339,7 +321,7 @@ int cgroup_prepare(struct restore *r, const ProtobufCMessage *message, struct er
 
 /* ---- who is in them ---- */
 
-static int put_into(const struct place *p, uint32_t directory, const char *file, pid_t id,
+static int put_into(const struct cgroup_place *p, uint32_t directory, const char *file, pid_t id,
 		    struct error *err)
 {
 	_cleanup_fd_ int fd = openat(p->fds[directory], file, O_WRONLY | O_CLOEXEC);
@@ -356,8 +338,8 @@ static int put_into(const struct place *p, uint32_t directory, const char *file,
 
 int cgroups_enter(struct restore *r, struct error *err)
 {
-	const struct cgroups_here *here = here_of(r);
-	const struct place *p;
+	const struct cgroups_here *here = cgroups_here_of(r);
+	const struct cgroup_place *p;
 
 	if (!here)
 		return 0;
@@ -369,21 +351,21 @@ int cgroups_enter(struct restore *r, struct error *err)
 
 static uint32_t home_of(const struct cgroups_here *here, pid_t tid, size_t place)
 {
-	const struct lodger wanted = { tid, place, 0 };
-	const struct lodger *found = bsearch(&wanted, here->lodgers.items, here->lodgers.count,
-					     sizeof(wanted), by_tid);
+	const struct cgroup_lodger wanted = { tid, place, 0 };
+	const struct cgroup_lodger *found =
+		bsearch(&wanted, here->lodgers.items, here->lodgers.count, sizeof(wanted), by_tid);
 
 	return found ? found->directory : 0;
 }
 
 int cgroups_place_task(struct restore *r, pid_t pid, struct error *err)
 {
-	const struct cgroups_here *here = here_of(r);
+	const struct cgroups_here *here = cgroups_here_of(r);
 	bool first = r->tasks.count && r->tasks.items[0]->pid == pid;
 	size_t i;
 
 	for (i = 0; here && i < here->places.count; i++) {
-		const struct place *p = &here->places.items[i];
+		const struct cgroup_place *p = &here->places.items[i];
 
 		/* All others inherit it. */
 		if ((first || p->m->n_directories > 1) &&
@@ -395,11 +377,11 @@ int cgroups_place_task(struct restore *r, pid_t pid, struct error *err)
 
 int cgroups_place_thread(struct restore *r, pid_t tid, struct error *err)
 {
-	const struct cgroups_here *here = here_of(r);
+	const struct cgroups_here *here = cgroups_here_of(r);
 	size_t i;
 
 	for (i = 0; here && i < here->places.count; i++) {
-		const struct place *p = &here->places.items[i];
+		const struct cgroup_place *p = &here->places.items[i];
 		const char *file = *p->m->controllers ? "tasks" : "cgroup.threads";
 
 		if (p->m->n_directories > 1 && put_into(p, home_of(here, tid, i), file, tid, err))
@@ -411,7 +393,7 @@ int cgroups_place_thread(struct restore *r, pid_t tid, struct error *err)
 /* ---- at the end ---- */
 
 /* Owners are set when nothing has to be written any more, but root may write all the same. */
-static int finish_directory(const struct place *p, size_t i, struct error *err)
+static int finish_directory(const struct cgroup_place *p, size_t i, struct error *err)
 {
 	const CgroupDirectory *m = p->m->directories[i];
 	_cleanup_free_ char *path = NULL;
@@ -430,8 +412,8 @@ static int finish_directory(const struct place *p, size_t i, struct error *err)
  * puppet leaves it before. */
 int cgroup_build(struct restore *r, const ProtobufCMessage *message, struct error *err)
 {
-	const struct cgroups_here *here = here_of(r);
-	const struct place *p;
+	const struct cgroups_here *here = cgroups_here_of(r);
+	const struct cgroup_place *p;
 	size_t i;
 
 	if (r->container.namespaces && cgroups_place_task(r, r->tasks.items[0]->pid, err))
@@ -471,11 +453,11 @@ static const CgroupHierarchy *find_hierarchy(const Cgroup *m, const CgroupHierar
 }
 
 /* A puppet that goes on stays in its cgroup. */
-static int check_homes(struct restore *r, const struct lodger *were, size_t count,
+static int check_homes(struct restore *r, const struct cgroup_lodger *were, size_t count,
 		       struct error *err)
 {
-	const struct cgroups_here *here = here_of(r);
-	const struct lodger *l;
+	const struct cgroups_here *here = cgroups_here_of(r);
+	const struct cgroup_lodger *l;
 	size_t i;
 
 	for (l = were; l < were + count; l++)
@@ -492,10 +474,10 @@ int cgroup_again(struct restore *r, const ProtobufCMessage *former,
 		 const ProtobufCMessage *message, struct error *err)
 {
 	const Cgroup *m = (const Cgroup *)message;
-	struct cgroups_here *here = here_of(r);
-	_cleanup_free_ struct lodger *were = here->lodgers.items;
+	struct cgroups_here *here = cgroups_here_of(r);
+	_cleanup_free_ struct cgroup_lodger *were = here->lodgers.items;
 	size_t count = here->lodgers.count;
-	struct place *p;
+	struct cgroup_place *p;
 
 	here->lodgers.items = NULL;
 	here->lodgers.count = here->lodgers.capacity = here->told.count = 0;
@@ -512,82 +494,25 @@ int cgroup_again(struct restore *r, const ProtobufCMessage *former,
 	return list_lodgers(here, err) || check_homes(r, were, count, err) ? -1 : 0;
 }
 
-static int freeze(struct restore *r, struct error *err)
-{
-	struct freezers freezers = { 0 };
-	struct freezer *f;
-	int failed = cgroups_freezers(r, &freezers, err);
-
-	for (f = freezers.items; !failed && f < freezers.items + freezers.count; f++)
-		failed = f->was_frozen && freezer_set(f, true, 0, err);
-	freezers_release(&freezers);
-	return failed;
-}
-
 int cgroup_finish(struct restore *r, const ProtobufCMessage *message, struct error *err)
 {
-	const struct cgroups_here *here = here_of(r);
-	const struct place *p;
+	const struct cgroups_here *here = cgroups_here_of(r);
+	const struct cgroup_place *p;
 	size_t i;
 
 	array_for(p, &here->places)
 		for (i = 0; i < p->m->n_directories; i++)
 			if (finish_directory(p, i, err))
 				return -1;
-	return freeze(r, err);
-}
-
-static int add_freezer(struct freezers *ret, const struct place *p, enum freezer_kind kind,
-		       struct error *err)
-{
-	struct freezer *f = &ret->items[ret->count];
-
-	*f = (struct freezer){
-		.kind = kind,
-		.dir = fcntl(p->fds[0], F_DUPFD_CLOEXEC, 3),
-		.path = strdup(p->directory),
-		.was_frozen = p->m->frozen,
-	};
-	ret->count++;
-	return f->dir < 0 || !f->path ? no_memory(err) : 0;
-}
-
-int cgroups_freezers(struct restore *r, struct freezers *ret, struct error *err)
-{
-	const struct cgroups_here *here = here_of(r);
-	size_t i;
-
-	*ret = (struct freezers){ 0 };
-	for (i = 0; here && i < here->places.count && ret->count < FREEZERS_MAX; i++) {
-		const struct place *p = &here->places.items[i];
-		bool v2 = !*p->m->controllers;
-
-		if (!faccessat(p->fds[0], v2 ? "cgroup.freeze" : "freezer.state", F_OK, 0) &&
-		    add_freezer(ret, p, v2 ? FREEZER_V2 : FREEZER_V1, err))
-			return -1;
-	}
 	return 0;
 }
 
 void cgroups_tell(struct restore *r, struct runtime_place *place)
 {
-	const struct cgroups_here *here = here_of(r);
+	const struct cgroups_here *here = cgroups_here_of(r);
 
 	place->cgroups = here ? here->told.items : NULL;
 	place->cgroups_count = here ? here->told.count : 0;
-}
-
-static void thaw(struct restore *r)
-{
-	_cleanup_error_ struct error failed = ERROR_INIT;
-	struct freezers freezers = { 0 };
-	struct freezer *f;
-
-	if (!cgroups_freezers(r, &freezers, &failed))
-		for (f = freezers.items; f < freezers.items + freezers.count; f++)
-			if (f->was_frozen && freezer_set(f, false, 0, &failed))
-				error_clear(&failed);
-	freezers_release(&freezers);
 }
 
 /* The puppets were killed, and may take a moment to end. */
@@ -605,14 +530,14 @@ static void remove_one(const char *path)
 
 void cgroup_undo(struct restore *r, const ProtobufCMessage *message)
 {
-	struct cgroups_here *here = here_of(r);
+	struct cgroups_here *here = cgroups_here_of(r);
 	size_t i, k;
 
 	if (!here)
 		return;
-	thaw(r);
+	cgroups_end_pause(r);
 	for (i = 0; i < here->places.count; i++) {
-		struct place *p = &here->places.items[i];
+		struct cgroup_place *p = &here->places.items[i];
 
 		for (k = 0; p->fds && k < p->m->n_directories; k++)
 			fd_close(&p->fds[k]);

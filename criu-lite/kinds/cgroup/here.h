@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CL_KINDS_CGROUP_HERE_H
+#define CL_KINDS_CGROUP_HERE_H
+
+#include "base/array.h"
+#include "images/cgroup.pb-c.h"
+#include "kinds/restore.h"
+#include "runtime/runtime.h"
+
+/* What a restore knows of the cgroups; for the files of kinds/cgroup/ only. */
+
+/* One hierarchy of the message, as it is here. */
+struct cgroup_place {
+	const CgroupHierarchy *m;
+	char *directory;	/* absolute path of the topmost cgroup */
+	int *fds;		/* of its directories, as many as the message has */
+};
+
+/* Where a thread is that is not in the topmost cgroup. */
+struct cgroup_lodger {
+	pid_t tid;
+	uint32_t place, directory;
+};
+
+struct cgroups_here {
+	ARRAY_OF(struct cgroup_place) places;
+	ARRAY_OF(struct runtime_cgroup) told;	/* the same, for the runtime */
+	ARRAY_OF(char *) made;	/* absolute paths, parents first */
+	ARRAY_OF(struct cgroup_lodger) lodgers;	/* by tid, then by place */
+};
+
+/* NULL: there are none. */
+struct cgroups_here *cgroups_here_of(struct restore *r);
+
+#endif
