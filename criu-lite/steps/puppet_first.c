@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The process that holds new namespaces. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -14,6 +16,7 @@
 #include "kernel-compat/calls.h"
 #include "kinds/cgroup/cgroup.h"
 #include "kinds/ns/namespaces.h"
+#include "proc/stat.h"
 #include "kinds/ns/user_namespace.h"
 #include "steps/inside.h"
 #include "steps/puppets.h"
@@ -67,6 +70,23 @@ static void bear(struct restore *r, int ourselves, struct told *told)
 	_exit(0);
 }
 
+/* In the tree's time namespace it would look otherwise. */
+static int read_start_time(struct container *c, struct error *err)
+{
+	_cleanup_fd_ int dir = -1;
+	struct proc_stat stat;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", c->host_pid);
+	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return error_set(err, ERROR_FAILED, errno, "%s", path);
+	if (proc_read_stat(dir, &stat, err))
+		return -1;
+	c->host_start_time = stat.start_time;
+	return 0;
+}
+
 int puppet_make_first(struct restore *r, int *ret_pidfd, struct error *err)
 {
 	struct clone_args args = { .exit_signal = SIGCHLD };
@@ -93,6 +113,8 @@ int puppet_make_first(struct restore *r, int *ret_pidfd, struct error *err)
 	}
 	inside_memory_free(told, sizeof(*told));
 	if (!r->container.host_pid || *ret_pidfd < 0)
+		return -1;
+	if (read_start_time(&r->container, err))
 		return -1;
 	return user_namespace_set(r, r->container.host_pid, err);
 }
