@@ -61,13 +61,13 @@ struct container {
 	const struct external *externals;
 	size_t externals_count;
 	const char *root;
-	/* An eventfd(2): when it is written the caller ends that process, which nobody in its pid
-	 * namespace can. -1 while namespaces is 0. */
-	int ender;
+	/* An eventfd(2): the caller sends the signal whose number is written there to that process,
+	 * which takes none from within its pid namespace. -1 while namespaces is 0. */
+	int signaller;
 };
 
 #define CONTAINER_NONE \
-	((struct container){ .host_root = -1, .host_net = -1, .host_self = -1, .ender = -1 })
+	((struct container){ .host_root = -1, .host_net = -1, .host_self = -1, .signaller = -1 })
 
 /* What preflight shows of it. */
 struct container_look {

@@ -52,8 +52,8 @@ int inside_open_host(struct container *c, struct error *err)
 	c->host_root = fcntl(root, F_DUPFD_CLOEXEC, HOST_FD);
 	c->host_net = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	c->host_self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	c->ender = eventfd(0, EFD_CLOEXEC);
-	if (c->host_root < 0 || c->host_net < 0 || c->host_self < 0 || c->ender < 0)
+	c->signaller = eventfd(0, EFD_CLOEXEC);
+	if (c->host_root < 0 || c->host_net < 0 || c->host_self < 0 || c->signaller < 0)
 		return error_set(err, ERROR_FAILED, errno, "cannot open our own namespaces");
 	return 0;
 }
@@ -81,7 +81,7 @@ void container_release(struct container *c)
 	fd_close(&c->host_root);
 	fd_close(&c->host_net);
 	fd_close(&c->host_self);
-	fd_close(&c->ender);
+	fd_close(&c->signaller);
 }
 
 /* The number that it has in its own pid namespace; -1 on error. */
@@ -220,14 +220,15 @@ static void attend(const struct inside *where, pid_t child)
 	_cleanup_fd_ int pidfd = sys_pidfd_open(child, 0);
 	struct pollfd events[] = {
 		{ .fd = pidfd, .events = POLLIN },
-		{ .fd = where->ender, .events = POLLIN },
+		{ .fd = where->signaller, .events = POLLIN },
 	};
 
 	while (pidfd >= 0 && !events[0].revents) {
-		if (poll(events, ARRAY_SIZE(events), -1) < 0 || !events[1].revents)
-			continue;
-		sys_pidfd_send_signal(where->pidfd, SIGKILL);
-		events[1].fd = -1;
+		eventfd_t signal;
+
+		if (poll(events, ARRAY_SIZE(events), -1) >= 0 && events[1].revents &&
+		    !eventfd_read(where->signaller, &signal))
+			sys_pidfd_send_signal(where->pidfd, signal);
 	}
 	wait_for(child);
 }
@@ -316,7 +317,7 @@ int inside_tree(const struct container *c, inside_work run, void *context, const
 	const struct inside where = {
 		.namespaces = c->namespaces & ~(uint64_t)CLONE_NEWCGROUP,
 		.pidfd = root,
-		.ender = c->ender,
+		.signaller = c->signaller,
 	};
 	struct work work = { c, inside_pid(c->host_pid, err), run, context };
 

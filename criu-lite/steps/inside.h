@@ -26,7 +26,8 @@ void inside_memory_free(void *memory, size_t size);
 struct inside {
 	uint64_t namespaces;	/* CLONE_NEW… to enter; not CLONE_NEWUSER */
 	int pidfd;		/* of a process that is in them … */
-	int ender;		/* … and which is killed when this eventfd is written, or -1 */
+	int signaller;		/* … and gets the signals whose numbers are written to this
+				 * eventfd(2), or -1 */
 	/* Whether an id of the pid namespace is not to be used by those who come; may be NULL. */
 	bool (*taken)(void *context, pid_t pid);
 	void *context;

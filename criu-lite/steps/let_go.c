@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 
+#include "base/cleanup.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "kinds/frozen.h"
 #include "steps/hold.h"
@@ -11,6 +13,7 @@
 enum {
 	LATE_STOP_TIMEOUT_MS = 500,
 	EXIT_TIMEOUT_MS = 10000,
+	STOP_TIMEOUT_NS = 500 * 1000 * 1000,
 };
 
 static void note_failure(pid_t tid, struct error *failed)
@@ -64,6 +67,25 @@ void hold_clean(struct dump *d)
 		take_agent_out(*task);
 }
 
+/* The first of a pid namespace takes no signal from within. It must have this one before it is let
+ * go. */
+static void stop_first(struct dump *d)
+{
+	uint64_t deadline = now_ns() + STOP_TIMEOUT_NS;
+
+	if (d->container.signaller < 0)
+		return;
+	eventfd_write(d->container.signaller, SIGSTOP);
+	while (now_ns() < deadline) {
+		_cleanup_proc_status_ struct proc_status status = { 0 };
+		_cleanup_error_ struct error gone = ERROR_INIT;
+
+		if (proc_read_status(d->tasks.items[0]->proc_fd, &status, &gone) ||
+		    status.shd_pnd >> (SIGSTOP - 1) & 1)
+			return;
+	}
+}
+
 static void release_all(struct dump *d, bool stopped)
 {
 	struct dump_task **task;
@@ -73,6 +95,8 @@ static void release_all(struct dump *d, bool stopped)
 	array_for(task, &d->tasks)
 		if (stopped && !(*task)->zombie)
 			kill((*task)->pid, SIGSTOP);
+	if (stopped)
+		stop_first(d);
 	array_for(task, &d->tasks)
 		detach(*task, true);
 	array_for(task, &d->tasks)
@@ -98,8 +122,8 @@ void hold_kill(struct dump *d)
 		if (!d->tasks.items[i]->zombie)
 			kill(d->tasks.items[i]->pid, SIGKILL);
 	/* The first of a pid namespace takes no signal from within. */
-	if (d->container.ender >= 0)
-		eventfd_write(d->container.ender, 1);
+	if (d->container.signaller >= 0)
+		eventfd_write(d->container.signaller, SIGKILL);
 	for (i = d->tasks.count; i-- > 0;) {
 		struct dump_task *task = d->tasks.items[i];
 		struct pollfd exited = { .fd = task->pidfd, .events = POLLIN };

@@ -691,7 +691,7 @@ static int run_inside(struct restore_run *run, struct error *err)
 	const struct inside where = {
 		.namespaces = run->r.container.namespaces & ~(uint64_t)CLONE_NEWTIME,
 		.pidfd = run->first,
-		.ender = -1,
+		.signaller = -1,
 		.taken = is_saved_id,
 		.context = run,
 	};

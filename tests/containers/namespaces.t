@@ -95,6 +95,15 @@ with tempfile.TemporaryDirectory() as scratch:
         count = len(lines(out))
         check(done.returncode != 0 and len(wait_for_more(out, count + 5)) >= count + 5,
               f"it runs on after a failure ({fault})", done.stderr)
+    done = criu_lite("checkpoint", "-t", str(pid), "-o", image, "--leave-stopped")
+    states = [harness.read_text(f"/proc/{member}/stat").rpartition(")")[2].split()[0]
+              for member in harness.tree(pid)]
+    check(done.returncode == 0 and set(states) == {"T"}, "it stays stopped after --leave-stopped",
+          f"{done.stderr} {states}")
+    for member in harness.tree(pid):
+        os.kill(member, signal.SIGCONT)
+    count = len(lines(out))
+    check(len(wait_for_more(out, count + 5)) >= count + 5, "and goes on when it is told to")
     done = criu_lite("checkpoint", "-t", str(pid), "-o", image)
     starter.wait()
     check(done.returncode == 0 and not os.path.exists(f"/proc/{pid}"), "a checkpoint ends it",
