@@ -77,7 +77,8 @@ struct dump {
 	struct restart_reader restarts;
 	struct guard *guard;
 	struct freezers freezers;	/* of the tree's own cgroups */
-	struct hold *hold;	/* of packets, kinds/net/held_packets.h; NULL: none are held */
+	struct hold *hold;	/* of packets, kinds/net/held_packets.h; NULL: none are held … */
+	struct held_packets *taken;	/* … and those that went into messages */
 	uint8_t image_id[16];
 	/* Packets of connections that leave the tree are held off, kinds/socket/connections.h. */
 	struct network_lock lock;

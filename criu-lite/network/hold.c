@@ -204,7 +204,7 @@ static int take_one(struct hold *h, const struct entrance *e, struct held_packet
 
 int hold_take(struct hold *h, struct held_packets *ret, struct error *err)
 {
-	size_t limit = ret->bytes + HOLD_BYTES_MAX;
+	size_t limit = ret->bytes + ret->list.count * BESIDES + HOLD_BYTES_MAX;
 	struct entrance *e;
 
 	array_for(e, &h->entrances) {

@@ -105,7 +105,11 @@ static int hold_packets(void *context, struct error *err)
 
 static void end_packets(void *context)
 {
-	held_packets_end(&((struct checkpoint_run *)context)->dump);
+	struct checkpoint_run *run = context;
+
+	if (!run->released)
+		held_packets_give_back(&run->dump);
+	held_packets_end(&run->dump);
 }
 
 static int write_header(struct checkpoint_run *run, struct error *err);

@@ -95,6 +95,23 @@ def start(scratch):
     return starter, pid
 
 
+def save(pid, image, datagrams, fault=""):
+    """A checkpoint through a pipe, during which the client sends these."""
+    saver = subprocess.Popen([harness.CRIU_LITE, "checkpoint", "-t", str(pid), "-o", "-"],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, env={**os.environ, "CRIU_LITE_FAULT": fault})
+    with open(image, "wb") as file:
+        # It is held while nobody reads on.
+        file.write(saver.stdout.read(1 << 20))
+        for text in datagrams:
+            client.send(text)
+        time.sleep(0.1)
+        file.write(saver.stdout.read())
+    saver.stdout.close()
+    saver.wait()
+    return saver
+
+
 harness.become_subreaper()
 harness.own(["network"])
 number = 0
@@ -107,29 +124,27 @@ with tempfile.TemporaryDirectory() as scratch:
     client.send(b"before")
     check(client.recv(100) == b"before", "the container answers")
 
-    saver = subprocess.Popen([harness.CRIU_LITE, "checkpoint", "-t", str(pid), "-o", "-"],
-                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE)
-    with open(image, "wb") as file:
-        # It is held while nobody reads on.
-        file.write(saver.stdout.read(1 << 20))
-        client.send(b"meanwhile")
-        client.send(b"and more")
-        time.sleep(0.1)
-        file.write(saver.stdout.read())
-    saver.wait()
+    # A checkpoint that fails after all: what came meanwhile is late, not lost.
+    saver = save(pid, image, [b"late", b"and later"], fault="seal")
+    saver.stderr.close()
+    check(saver.returncode != 0 and wait_for(lambda: len(lines(out)) >= 4) and
+          lines(out)[2:] == ["late", "and later"] and
+          [client.recv(100) for _ in range(2)] == [b"late", b"and later"],
+          "what comes during a checkpoint that fails arrives", str(lines(out)))
+
+    saver = save(pid, image, [b"meanwhile", b"and more"])
     check(saver.returncode == 0, "it is saved", saver.stderr.read().decode())
     saver.stderr.close()
     os.kill(pid, signal.SIGKILL)
     starter.wait()
-    check(lines(out) == ["ready", "before"], "it has heard nothing more", str(lines(out)))
+    check(len(lines(out)) == 4, "it has heard nothing more", str(lines(out)))
 
     listener = Listener("br0", "10.99.0.2")
     begun = time.monotonic()
     done = command(harness.CRIU_LITE, "restore", image, "--detach", "--pidfile", pidfile)
     ended = time.monotonic()
     check(done.returncode == 0, "it comes back", done.stderr)
-    check(wait_for(lambda: len(lines(out)) >= 4) and lines(out)[2:] == ["meanwhile", "and more"],
+    check(wait_for(lambda: len(lines(out)) >= 6) and lines(out)[4:] == ["meanwhile", "and more"],
           "what came meanwhile arrives", str(lines(out)))
     client.send(b"after")
     answers = [client.recv(100) for _ in range(3)]

@@ -425,7 +425,7 @@ static void messages_keep_them(void **state)
 	add_frame(&w->packets, "eth1", "10.99.0.3", IPPROTO_TCP, 60);
 	w->packets.list.items[1].header.gso_size = 1448;
 	w->packets.dropped = 3;
-	must(held_packets_save(&w->packets, &m, &err));
+	must(held_packets_save(&w->packets, 0, &m, &err));
 	packed = malloc(held_packets__get_packed_size(m));
 	size = held_packets__pack(m, packed);
 	held_packets__free_unpacked(m, NULL);

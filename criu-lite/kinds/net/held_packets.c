@@ -53,10 +53,10 @@ static HeldPackets__Packet *save_packet(const struct held_packet *packet)
 	return m;
 }
 
-int held_packets_save(const struct held_packets *packets, HeldPackets **ret, struct error *err)
+int held_packets_save(const struct held_packets *packets, size_t first, HeldPackets **ret,
+		      struct error *err)
 {
 	HeldPackets *m = malloc(sizeof(*m));
-	const struct held_packet *packet;
 
 	if (!m)
 		return error_set(err, ERROR_FAILED, ENOMEM, "packets");
@@ -64,11 +64,11 @@ int held_packets_save(const struct held_packets *packets, HeldPackets **ret, str
 	m->time_ns = clock_ns();
 	m->dropped = packets->dropped;
 	m->has_dropped = packets->dropped;
-	array_for(packet, &packets->list) {
+	for (size_t i = first; i < packets->list.count; i++) {
 		HeldPackets__Packet **slot = socket_repeated(&m->packets, &m->n_packets,
 							     sizeof(*slot));
 
-		if (slot && (*slot = save_packet(packet)))
+		if (slot && (*slot = save_packet(&packets->list.items[i])))
 			continue;
 		m->n_packets -= !!slot;
 		held_packets__free_unpacked(m, NULL);
@@ -114,7 +114,12 @@ int held_packets_load(const HeldPackets *m, struct held_packets *ret, struct err
 
 int held_packets_start(struct dump *d, struct error *err)
 {
-	return d->container.namespaces & CLONE_NEWNET ? hold_start(&d->hold, err) : 0;
+	if (!(d->container.namespaces & CLONE_NEWNET))
+		return 0;
+	d->taken = calloc(1, sizeof(*d->taken));
+	if (!d->taken)
+		return error_set(err, ERROR_FAILED, ENOMEM, "packets");
+	return hold_start(&d->hold, err);
 }
 
 void held_packets_from_now(struct dump *d)
@@ -127,17 +132,52 @@ void held_packets_end(struct dump *d)
 {
 	hold_end(d->hold);
 	d->hold = NULL;
+	if (d->taken)
+		held_packets_release(d->taken);
+	free(steal_ptr(d->taken));
 }
 
 int held_packets_take(struct dump *d, HeldPackets **ret, struct error *err)
 {
-	_cleanup_held_packets_ struct held_packets packets = { 0 };
+	const struct held_packets none = { 0 };
+	size_t before = d->hold ? d->taken->list.count : 0;
 
-	if (d->hold && hold_take(d->hold, &packets, err))
+	if (!d->hold)
+		return held_packets_save(&none, 0, ret, err);
+	if (hold_take(d->hold, d->taken, err))
 		return -1;
-	log_debug("%zu packets of %zu bytes are held, %ju had no room", packets.list.count,
-		  packets.bytes, (uintmax_t)packets.dropped);
-	return held_packets_save(&packets, ret, err);
+	log_debug("%zu packets were held, %ju had no room", d->taken->list.count - before,
+		  (uintmax_t)d->taken->dropped);
+	return held_packets_save(d->taken, before, ret, err);
+}
+
+static void play(struct replayer *r, const struct held_packets *packets)
+{
+	struct replay_report report;
+
+	replayer_play(r, packets, &report);
+	log_debug("of the packets that were held %zu arrived, %zu were not for it, "
+		  "%zu had no way, %zu were refused", report.arrived, report.foreign,
+		  report.no_way, report.refused);
+}
+
+void held_packets_give_back(struct dump *d)
+{
+	_cleanup_error_ struct error failed = ERROR_INIT;
+	struct replayer *r;
+
+	if (!d->hold || d->container.host_net < 0)
+		return;
+	if (hold_take(d->hold, d->taken, &failed))
+		log_info("packets are lost: %s", failed.message);
+	if (!d->taken->list.count)
+		return;
+	if (replayer_open(&r, d->container.host_net, &failed)) {
+		log_info("packets are lost: %s", failed.message);
+		return;
+	}
+	play(r, d->taken);
+	replayer_free(r);
 }
 
 static int dump_late(struct dump *d, struct error *err)
@@ -177,7 +217,6 @@ void held_packets_arrive(struct restore *r, const HeldPackets *m)
 {
 	_cleanup_held_packets_ struct held_packets packets = { 0 };
 	_cleanup_error_ struct error failed = ERROR_INIT;
-	struct replay_report report;
 
 	if (!r->replayer || clock_ns() - m->time_ns > STALE_AFTER_S * 1000000000ull)
 		return;
@@ -185,10 +224,7 @@ void held_packets_arrive(struct restore *r, const HeldPackets *m)
 		log_notice("packets that were held are lost: %s", failed.message);
 		return;
 	}
-	replayer_play(r->replayer, &packets, &report);
-	log_debug("of the packets that were held %zu arrived, %zu were not for it, "
-		  "%zu had no way, %zu were refused", report.arrived, report.foreign,
-		  report.no_way, report.refused);
+	play(r->replayer, &packets);
 }
 
 static void arrive(struct restore *r, const ProtobufCMessage *message)

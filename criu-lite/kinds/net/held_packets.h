@@ -17,6 +17,8 @@ void held_packets_from_now(struct dump *d);
 /* What has arrived since it was asked for last, as a message; empty where none are held. The image
  * has what had arrived when it was sealed. */
 int held_packets_take(struct dump *d, HeldPackets **ret, struct error *err);
+/* The container goes on here after all: what has arrived arrives. */
+void held_packets_give_back(struct dump *d);
 void held_packets_end(struct dump *d);
 
 /* The other side, with all of the container there: makes ready to let packets arrive. That this
@@ -25,9 +27,11 @@ void held_packets_expect(struct restore *r);
 /* Lets them arrive, if they are not too old. */
 void held_packets_arrive(struct restore *r, const HeldPackets *message);
 
-/* The message of packets (free it with held_packets__free_unpacked), and the other way round:
- * ERROR_IMAGE for what cannot be such packets. Both copy. */
-int held_packets_save(const struct held_packets *packets, HeldPackets **ret, struct error *err);
+/* The message of those packets that are behind the first ones (free it with
+ * held_packets__free_unpacked), and the other way round: ERROR_IMAGE for what cannot be such
+ * packets. Both copy. */
+int held_packets_save(const struct held_packets *packets, size_t first, HeldPackets **ret,
+		      struct error *err);
 int held_packets_load(const HeldPackets *message, struct held_packets *ret, struct error *err);
 
 #endif
