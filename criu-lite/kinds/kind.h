@@ -128,7 +128,8 @@ struct object_ops {
 	int (*dump)(struct dump_objects *d, struct dump_object *o, const struct object_look *look,
 		    struct error *err);
 	/* Restore: must leave o->fd open on the object (readable, and writable where it has
-	 * content), made by the opener; contents are filled in afterwards. */
+	 * content), made by the opener; contents are filled in afterwards. One with a path and
+	 * without content may leave it at -1. */
 	int (*create)(struct restore_objects *r, struct restore_object *o, struct error *err);
 	/* After everything else was restored, just before the program runs (seals, unlink …). */
 	int (*finish)(struct restore_objects *r, struct restore_object *o, struct error *err);

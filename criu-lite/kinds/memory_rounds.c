@@ -135,7 +135,7 @@ int memory_rounds_write_kept(struct dump *d, struct error *err)
 static bool may_change(const char *field)
 {
 	static const char *const names[] = { "id", "size", "mtime_ns", "seals", "removed",
-					     "locked" };
+					     "locked", "entry", "atime_ns" };
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(names); i++)

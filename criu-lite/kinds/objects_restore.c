@@ -238,6 +238,15 @@ static bool is_zero_device(const struct stat *st)
 	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 5);
 }
 
+/* One that is there by its path already need not have a descriptor. */
+static void open_by_path(struct restore_objects *r, struct restore_object *o)
+{
+	const char *path = o->fd < 0 ? restore_object_path(o) : NULL;
+
+	if (path)
+		o->fd = restore_objects_open_path(r, path, O_RDONLY, 0);
+}
+
 int restore_object_map_fd(struct restore_objects *r, struct restore_object *o, bool writable,
 			  struct error *err)
 {
@@ -246,6 +255,7 @@ int restore_object_map_fd(struct restore_objects *r, struct restore_object *o, b
 
 	if (*kept >= 0)
 		return *kept;
+	open_by_path(r, o);
 	if (o->fd < 0 || fstat(o->fd, &st) || !(S_ISREG(st.st_mode) || is_zero_device(&st)))
 		return error_set(err, ERROR_IMAGE, 0, "%s %u cannot be mapped", o->kind->name,
 				 o->id);

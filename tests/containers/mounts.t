@@ -65,7 +65,7 @@ def looks(container):
     return [(points.get(words[1]), *words[3:6], *words[words.index("-") + 1:]) for words in lines]
 
 
-FILES = "cd {0}; find . -xdev | sort | while read -r name; do " \
+FILES = "cd {0}; find . -xdev ! -name pts ! -name mqueue | sort | while read -r name; do " \
     "stat -c '%n %F %a %u %g %h %s %t:%T %Y' \"$name\"; test -L \"$name\" && readlink \"$name\"; " \
     "test -f \"$name\" && sha256sum \"$name\"; done; true"
 

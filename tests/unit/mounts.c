@@ -215,6 +215,7 @@ struct again {
 	ProtobufCMessage *message;
 	struct error err;
 	bool terminal;	/* of number 0 comes with the descriptors */
+	struct again *further;	/* round */
 };
 
 static void load(struct again *a, int image)
@@ -264,6 +265,14 @@ static void build_again(void *context)
 	if (mounts_kind.container->build(&a->r, a->message, &a->err)) {
 		fprintf(stderr, "%s\n", a->err.message);
 		_exit(1);
+	}
+	if (a->further) {
+		a->r.objects = a->further->r.objects;
+		if (mounts_kind.container->again(&a->r, a->message, a->further->message,
+						 &a->err)) {
+			fprintf(stderr, "%s\n", a->err.message);
+			_exit(1);
+		}
 	}
 	/* Terminals come later. */
 	if (a->terminal)
@@ -472,6 +481,89 @@ static void all_of_its_own(void **state)
 	assert_int_equal(rmdir(scratch), 0);
 }
 
+/* ---- rounds ---- */
+
+static void root_of_its_own(const char *scratch)
+{
+	MUST(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	MUST(mount("root", scratch, "tmpfs", 0, NULL));
+	MUST(chdir(scratch));
+	MUST(mkdir("proc", 0755));
+	MUST(mount("proc", "proc", "proc", 0, NULL));
+}
+
+static void build_first(void *scratch)
+{
+	root_of_its_own(scratch);
+	MUST(mkdir("stays", 0755));
+	put("stays/file", "");
+	MUST(setxattr("stays/file", "trusted.gone", "x", 1, 0));
+	put("stays/gone", "");
+	MUST(mkdir("gone", 0755));
+	MUST(mkdir("gone/too", 0755));
+	put("gone/too/file", "");
+	put("becomes-directory", "");
+	MUST(link("stays/file", "link"));
+	put("one", "");
+	MUST(link("one", "other"));
+	MUST(symlink("there", "symlink"));
+	pivot(".");
+}
+
+static void build_further(void *scratch)
+{
+	root_of_its_own(scratch);
+	MUST(mkdir("stays", 0700));
+	MUST(mkdir("stays/new", 0755));
+	MUST(mknod("stays/new/fifo", S_IFIFO | 0600, 0));
+	put("stays/file", "");
+	MUST(chown("stays/file", 3, 4));
+	MUST(setxattr("stays/file", "trusted.new", "y", 1, 0));
+	MUST(link("stays/file", "link"));
+	MUST(mkdir("becomes-directory", 0755));
+	put("becomes-directory/file", "");
+	put("one", "");
+	put("other", "");
+	MUST(symlink("elsewhere", "symlink"));
+	pivot(".");
+}
+
+static void further_round(void **state)
+{
+	static const char *const files[] = { "/", "/stays", "/stays/file", "/link", "/stays/new",
+					     "/stays/new/fifo", "/becomes-directory",
+					     "/becomes-directory/file", "/one", "/other",
+					     "/symlink", NULL };
+	static const char *const gone[] = { "/gone", "/stays/gone" };
+	_cleanup_fd_ int first = memfd_create("image", MFD_CLOEXEC);
+	_cleanup_fd_ int second = memfd_create("image", MFD_CLOEXEC);
+	struct container c = here();
+	struct again b = { 0 }, a = { .further = &b };
+	struct space one, two, other;
+	char scratch[64], path[256];
+
+	make_scratch(scratch);
+	one = start(build_first, scratch);
+	two = start(build_further, scratch);
+	save(&one, first, &c);
+	save(&two, second, &c);
+	load(&b, second);
+	other = restore_from(&a, first, &c);
+	assert_same_mounts(&two, &other);
+	assert_same_files(&two, &other, files);
+	for (size_t i = 0; i < ARRAY_SIZE(gone); i++) {
+		path_in(path, sizeof(path), &other, gone[i]);
+		assert_int_equal(access(path, F_OK), -1);
+	}
+	end(&one);
+	end(&two);
+	end(&other);
+	unload(&a);
+	unload(&b);
+	leave(&c);
+	assert_int_equal(rmdir(scratch), 0);
+}
+
 /* A container whose root is an overlay of its own, made of directories of the machine. */
 static void build_overlay(void *scratch)
 {
@@ -586,6 +678,7 @@ int main(void)
 		cmocka_unit_test(all_of_its_own),
 		cmocka_unit_test(from_outside),
 		cmocka_unit_test(overlay),
+		cmocka_unit_test(further_round),
 	};
 
 	/* Nothing that is mounted here shows outside. */

@@ -182,16 +182,17 @@ static int take_symlink(struct walk *w, Tmpfs__Entry *e, int dir, const char *na
 	return e->target ? 0 : no_memory(err);
 }
 
-/* Where processes of the tree reach it, if they do; else "". */
-static const char *path_of(struct walk *w, const char *name, const struct stat *st, char *text)
+/* Where processes of the tree reach it, and whether they do. */
+static int find_path(struct walk *w, const char *name, const struct stat *st, char *ret,
+		     bool *ret_covered)
 {
 	struct stat seen;
 
-	if (snprintf(text, PATH_MAX, "%s/%s", w->path, name) >= PATH_MAX ||
-	    fstatat(w->view->tree_root, text + 1, &seen, AT_SYMLINK_NOFOLLOW) ||
-	    seen.st_dev != st->st_dev || seen.st_ino != st->st_ino)
-		return "";
-	return text;
+	if (snprintf(ret, PATH_MAX, "%s/%s", w->path, name) >= PATH_MAX)
+		return -1;
+	*ret_covered = fstatat(w->view->tree_root, ret + 1, &seen, AT_SYMLINK_NOFOLLOW) ||
+		       seen.st_dev != st->st_dev || seen.st_ino != st->st_ino;
+	return 0;
 }
 
 static int take_file(struct walk *w, int dir, const char *name,
@@ -200,6 +201,7 @@ static int take_file(struct walk *w, int dir, const char *name,
 	_cleanup_fd_ int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC);
 	char path[PATH_MAX];
 	unsigned int flags = 0;
+	bool covered;
 
 	if (fd < 0) {
 		error_set(err, ERROR_TARGET, errno, "cannot open it");
@@ -207,8 +209,10 @@ static int take_file(struct walk *w, int dir, const char *name,
 	}
 	if (ioctl(fd, FS_IOC_GETFLAGS, &flags))
 		flags = 0;
+	if (find_path(w, name, st, path, &covered))
+		return error_set(err, ERROR_BLOCKED, ENAMETOOLONG, "its path");
 	return tmpfs_file_dump(w->dump, &fd, st, w->file_system, number,
-			       path_of(w, name, st, path), flags, err);
+			       path, covered, flags, err);
 }
 
 static int take_state(struct walk *w, Tmpfs__Entry *e, int dir, const char *name,

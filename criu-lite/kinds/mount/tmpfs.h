@@ -28,9 +28,10 @@ struct tmpfs_view {
 int tmpfs_dump(struct dump *d, uint32_t file_system, const struct tmpfs_view *view,
 	       struct error *err);
 /* Writes an object for a regular file of it; *fd is open for reading and taken over when its
- * content is to be carried. `path` is "" when processes cannot reach it. */
+ * content is to be carried. A mount may cover what processes would reach by that path. */
 int tmpfs_file_dump(struct dump *d, int *fd, const struct stat *st, uint32_t file_system,
-		    uint32_t entry, const char *path, uint32_t inode_flags, struct error *err);
+		    uint32_t entry, const char *path, bool covered, uint32_t inode_flags,
+		    struct error *err);
 
 /* ---- restore ---- */
 
@@ -51,7 +52,7 @@ int tmpfs_load(struct restore_objects *r, const Mounts *m, struct tmpfs_contents
 /* Makes everything in an empty file system (`fd`, kept as a duplicate), files without content. */
 int tmpfs_make(struct tmpfs_content *content, int fd, struct error *err);
 /* In a further round of a pre-copy: makes what was made of `former` what `content` says, and takes
- * it over. ERROR_FAILED if there are other files than before. */
+ * it over. A regular file that has the same path as before is the same file, with its content. */
 int tmpfs_again(struct tmpfs_content *content, struct tmpfs_content *former, struct error *err);
 /* Gives directories the times that they had, when nothing is made in them any more. */
 int tmpfs_settle(struct tmpfs_content *content, struct error *err);

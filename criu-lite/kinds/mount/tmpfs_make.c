@@ -12,6 +12,7 @@
 #include "kernel-compat/calls.h"
 #include "kinds/mount/mount_types.h"
 #include "kinds/mount/tmpfs.h"
+#include "kinds/mount/tmpfs_internal.h"
 
 enum { ATTRIBUTE_NAME_MAX = 255, ATTRIBUTE_SIZE_MAX = 65536 };
 
@@ -140,7 +141,7 @@ void tmpfs_contents_release(struct tmpfs_contents *contents)
 /* ---- finding ---- */
 
 /* Step by step: the whole path may be longer than a path can be. */
-static int open_directory(const struct tmpfs_content *c, uint32_t number)
+int tmpfs_open_directory(const struct tmpfs_content *c, uint32_t number)
 {
 	uint32_t way[TMPFS_DEPTH_MAX + 1];
 	size_t steps = 0;
@@ -166,7 +167,7 @@ int tmpfs_open(const struct tmpfs_content *c, uint32_t entry, int flags)
 		errno = EINVAL;
 		return -1;
 	}
-	dir = open_directory(c, c->entries.items[entry]->parent);
+	dir = tmpfs_open_directory(c, c->entries.items[entry]->parent);
 	return dir < 0 ? -1 : openat(dir, c->entries.items[entry]->name,
 				     flags | O_NOFOLLOW | O_CLOEXEC);
 }
@@ -240,7 +241,7 @@ static int give_times(int dir, const Tmpfs__Entry *e)
 
 /* Owner before mode and attributes, which a change of it takes away. `dir` is the directory it is
  * in, or for the root itself. */
-static int give_state(int dir, const Tmpfs__Entry *e, struct error *err)
+int tmpfs_give_state(int dir, const Tmpfs__Entry *e, struct error *err)
 {
 	const char *name = e->name ? e->name : ".";
 
@@ -254,13 +255,13 @@ static int give_state(int dir, const Tmpfs__Entry *e, struct error *err)
 }
 
 /* The directory that an entry is in: *dir, as long as it stays the same. */
-static int go_to(const struct tmpfs_content *c, const Tmpfs__Entry *e, uint32_t *current, int *dir)
+int tmpfs_go_to(const struct tmpfs_content *c, const Tmpfs__Entry *e, uint32_t *current, int *dir)
 {
 	if (*dir >= 0 && *current == e->parent)
 		return 0;
 	fd_close(dir);
 	*current = e->parent;
-	*dir = open_directory(c, e->parent);
+	*dir = tmpfs_open_directory(c, e->parent);
 	return *dir < 0 ? -1 : 0;
 }
 
@@ -275,12 +276,22 @@ static int give_directories(const struct tmpfs_content *c, struct error *err)
 
 		if (e->has_link || !S_ISDIR(e->mode))
 			continue;
-		if (i ? go_to(c, e, &current, &dir) : (fd_close(&dir), 0))
+		if (i ? tmpfs_go_to(c, e, &current, &dir) : (fd_close(&dir), 0))
 			return failed(e, "cannot open its directory", err);
-		if (give_state(i ? dir : c->root, e, err))
+		if (tmpfs_give_state(i ? dir : c->root, e, err))
 			return -1;
 	}
 	return 0;
+}
+
+int tmpfs_make_entry(const struct tmpfs_content *c, int dir, const Tmpfs__Entry *e,
+		     struct error *err)
+{
+	if (e->has_link)
+		return make_link(c, dir, e, err);
+	if (make_node(dir, e))
+		return failed(e, "cannot make it", err);
+	return S_ISDIR(e->mode) ? 0 : tmpfs_give_state(dir, e, err);
 }
 
 int tmpfs_make(struct tmpfs_content *c, int fd, struct error *err)
@@ -296,65 +307,12 @@ int tmpfs_make(struct tmpfs_content *c, int fd, struct error *err)
 	for (size_t i = 1; i < c->entries.count; i++) {
 		const Tmpfs__Entry *e = c->entries.items[i];
 
-		if (go_to(c, e, &current, &dir))
+		if (tmpfs_go_to(c, e, &current, &dir))
 			return failed(e, "cannot open its directory", err);
-		if (e->has_link) {
-			if (make_link(c, dir, e, err))
-				return -1;
-			continue;
-		}
-		if (make_node(dir, e))
-			return failed(e, "cannot make it", err);
-		if (!S_ISDIR(e->mode) && give_state(dir, e, err))
+		if (tmpfs_make_entry(c, dir, e, err))
 			return -1;
 	}
 	return give_directories(c, err);
-}
-
-/* Whether it is the same thing in the same place. */
-static bool same_entry(const Tmpfs__Entry *a, const Tmpfs__Entry *b)
-{
-	return a->has_parent == b->has_parent && a->parent == b->parent &&
-	       a->has_link == b->has_link && a->link == b->link &&
-	       !strcmp(a->name ? a->name : "", b->name ? b->name : "") &&
-	       !((a->mode ^ b->mode) & S_IFMT) && a->rdev == b->rdev &&
-	       !strcmp(a->target ? a->target : "", b->target ? b->target : "");
-}
-
-static bool same_state(const Tmpfs__Entry *a, const Tmpfs__Entry *b)
-{
-	if (a->mode != b->mode || a->uid != b->uid || a->gid != b->gid ||
-	    a->n_attributes != b->n_attributes)
-		return false;
-	for (size_t i = 0; i < a->n_attributes; i++)
-		if (strcmp(a->attributes[i]->name, b->attributes[i]->name) ||
-		    a->attributes[i]->value.len != b->attributes[i]->value.len ||
-		    memcmp(a->attributes[i]->value.data, b->attributes[i]->value.data,
-			   a->attributes[i]->value.len))
-			return false;
-	return true;
-}
-
-int tmpfs_again(struct tmpfs_content *c, struct tmpfs_content *former, struct error *err)
-{
-	_cleanup_fd_ int dir = -1;
-	uint32_t current = 0;
-
-	c->root = steal_fd(&former->root);
-	if (c->entries.count != former->entries.count)
-		return error_set(err, ERROR_FAILED, 0, "files of a tmpfs have come or gone");
-	for (size_t i = 0; i < c->entries.count; i++) {
-		const Tmpfs__Entry *e = c->entries.items[i], *was = former->entries.items[i];
-
-		if (!same_entry(e, was))
-			return error_set(err, ERROR_FAILED, 0, "files of a tmpfs have come or "
-					 "gone: %s", e->name ? e->name : "/");
-		if (e->has_link || same_state(e, was))
-			continue;
-		if ((i && go_to(c, e, &current, &dir)) || give_state(i ? dir : c->root, e, err))
-			return failed(e, "cannot change it", err);
-	}
-	return 0;
 }
 
 /* Whoever watches it would hear of a change. */
@@ -376,7 +334,7 @@ int tmpfs_settle(struct tmpfs_content *c, struct error *err)
 
 		if (e->has_link || !S_ISDIR(e->mode))
 			continue;
-		if (i && go_to(c, e, &current, &dir))
+		if (i && tmpfs_go_to(c, e, &current, &dir))
 			return failed(e, "cannot open its directory", err);
 		if (!has_times(i ? dir : c->root, e) && give_times(i ? dir : c->root, e))
 			return failed(e, "times", err);
