@@ -98,6 +98,8 @@ for words in sys.argv[4:]:
     threading.Thread(target=connect, args=(words.split(),), daemon=True).start()
 tell("ready", "")
 while True:
+    while os.path.exists(f"{directory}/busy"):
+        time.sleep(0.005)
     threading.Thread(target=handle, args=(listener.accept()[0],), daemon=True).start()
 """
 

@@ -84,6 +84,8 @@ struct dump {
 	struct network_lock lock;
 	struct lock_flows flows;
 	bool closes_connections;	/* such connections are not saved */
+	/* Its .ports: at these somebody from outside of the tree waits to be accepted. */
+	struct lock_flows awaited;
 	struct memory_rounds *rounds;	/* of a pre-copy, else NULL; the coordinator's */
 	struct buffer state;	/* packed KIND_TASK and KIND_THREAD records, written late */
 };

@@ -483,6 +483,7 @@ struct carried {
 	struct memory_rounds *rounds;
 	struct stream_writer *out;
 	uint8_t image_id[16];
+	struct network_lock new_ones;	/* connections that come while others wait for accept(2) */
 };
 
 static int attempt(const struct checkpoint_options *options, const struct container *container,
@@ -490,6 +491,7 @@ static int attempt(const struct checkpoint_options *options, const struct contai
 		   bool *again, struct error *err)
 {
 	struct checkpoint_run run = { .options = options, .report = report, .done = done };
+	_cleanup_error_ struct error unlocked = ERROR_INIT;
 	int r;
 
 	_Static_assert(ARRAY_SIZE(steps) <= CHECKPOINT_STEPS_MAX, "room for all times");
@@ -505,6 +507,9 @@ static int attempt(const struct checkpoint_options *options, const struct contai
 	run.before.closes_connections = run.dump.closes_connections;
 	r = steps_run(steps, ARRAY_SIZE(steps), &run, report->times, err);
 	*again = r && may_pass(&run, err);
+	if (*again && connections_hold_new(&run.dump, &carried->new_ones, &unlocked))
+		log_info("%s", unlocked.message);
+	lock_flows_release(&run.dump.awaited);
 	if (*again && run.dump.rounds) {
 		carried->out = steal_ptr(run.dump.out);
 		memcpy(carried->image_id, run.dump.image_id, sizeof(run.dump.image_id));
@@ -544,7 +549,7 @@ static int try_some_times(const struct checkpoint_options *options,
 int checkpoint_inside(const struct checkpoint_options *options, const struct container *container,
 		      struct checkpoint_report *report, bool *done, struct error *err)
 {
-	struct carried carried = { 0 };
+	struct carried carried = { .new_ones = NETWORK_LOCK_NONE };
 	int r;
 
 	if (options->precopy && precopy_possible(options->precopy)) {
@@ -553,6 +558,7 @@ int checkpoint_inside(const struct checkpoint_options *options, const struct con
 			return error_set(err, ERROR_FAILED, ENOMEM, "rounds");
 	}
 	r = try_some_times(options, container, report, &carried, done, err);
+	network_unlock(&carried.new_ones);
 	stream_writer_free(carried.out);
 	memory_rounds_free(carried.rounds);
 	return r;

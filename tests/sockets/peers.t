@@ -31,6 +31,10 @@ def cycle(program, *arguments):
         test("restore", program.restore(), harness.read_text(program.log))
 
 
+def listeners():
+    return subprocess.run(["ss", "-Htlna"], capture_output=True, text=True).stdout.splitlines()
+
+
 def tables():
     return subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout
 
@@ -209,6 +213,35 @@ def in_all_states(networks, scratch):
     program.end()
 
 
+def waiting(networks, scratch):
+    """What waits to be accepted is waited for; what never is, is refused."""
+    program = Program(scratch, PORT)
+    stopped = Program(scratch, PORT + 2)
+    streams = [Stream(networks, program, f"soon-{i}", SERVER4) for i in range(8)]
+    test("while some connect", program.checkpoint("--leave-running"),
+         harness.read_text(program.log))
+    for stream in streams:
+        test(f"{stream.name} flows", stream.flows(), stream.receiver.problem)
+        stream.end()
+    program.end()
+    stopped.tell("busy")
+    taken, left = [networks.connect(SERVER4, PORT + 2) for _ in range(2)]
+    wait_for(lambda: any(line.split()[:2] == ["LISTEN", "1"] for line in listeners()))
+    status = stopped.run("checkpoint", "-t", str(stopped.pid), "-o", stopped.image)
+    test("one that is not accepted is refused", status == 3 and
+         "wait to be accepted" in harness.read_text(stopped.log), harness.read_text(stopped.log))
+    test("unless it may be closed", stopped.checkpoint("--tcp", "close"),
+         harness.read_text(stopped.log))
+    try:
+        data = left.recv(1)
+    except ConnectionResetError:
+        data = b""
+    test("its peer learns of it", data == b"")
+    taken.close()
+    stopped.end()
+    del networks.resets[:]
+
+
 def elsewhere(networks, scratch):
     """A machine that does not have the address is told so, and the image is as good as before."""
     program = Program(scratch, PORT)
@@ -231,6 +264,7 @@ def run(networks, scratch):
     connecting(networks, scratch)
     elsewhere(networks, scratch)
     test("no reset was seen", not networks.resets, networks.resets)
+    waiting(networks, scratch)
     closed(networks, scratch)
 
 

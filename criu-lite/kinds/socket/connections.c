@@ -98,6 +98,8 @@ int connections_lock(struct dump *d, struct error *err)
 	for (size_t i = 0; !d->closes_connections && (f = dump_files_at(d->files, i)); i++)
 		if (add_file(d, f, err))
 			return -1;
+	if (has_own_network(&d->container) && !d->closes_connections && tcp_check_closed(err))
+		return -1;
 	if (!d->flows.list.count)
 		return 0;
 	if (lock_for(d, NULL, &d->lock, err)) {
@@ -106,6 +108,15 @@ int connections_lock(struct dump *d, struct error *err)
 	}
 	network_unlock(&whole);
 	return 0;
+}
+
+int connections_hold_new(const struct dump *d, struct network_lock *l, struct error *err)
+{
+	const struct lock_wish wish = { .flows = &d->awaited };
+
+	if (l->fd >= 0 || !d->awaited.ports.count)
+		return 0;
+	return network_lock(l, &wish, err);
 }
 
 void connections_unlock(struct dump *d)

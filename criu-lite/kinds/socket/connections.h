@@ -14,6 +14,9 @@
 int connections_lock_network(struct dump *d, struct error *err);
 /* With its descriptors known: locks the others' connections. ERROR_BLOCKED where that cannot be. */
 int connections_lock(struct dump *d, struct error *err);
+/* After the dump was refused because connections wait to be accepted: holds new ones off, so that
+ * the program, which runs again, can take those. A no-op in other cases, and if *l is on. */
+int connections_hold_new(const struct dump *d, struct network_lock *l, struct error *err);
 /* Packets flow again. */
 void connections_unlock(struct dump *d);
 /* The tree will be ended: a lock stays behind for a restore, so that nothing answers the peers

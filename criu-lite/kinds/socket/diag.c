@@ -8,7 +8,6 @@
 #include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <linux/unix_diag.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <string.h>
@@ -190,93 +189,57 @@ int diag_inet_destroy(int diag, int family, int protocol, const struct inet_diag
 	return ask(diag, &request.h, answer) ? 0 : -1;
 }
 
-struct id_list {
-	ARRAY_OF(struct inet_diag_sockid) ids;
-};
-
-/* The sockets in one part of an answer that have this local port; false: it is the last part. */
-static bool gather(const char *answer, ssize_t size, uint16_t port, struct id_list *ret)
+/* The sockets in one part of an answer; false: it is the last part. */
+static bool gather(const char *answer, ssize_t size, struct inet_diag_list *ret)
 {
 	const struct nlmsghdr *h = (const struct nlmsghdr *)answer;
 
 	for (; NLMSG_OK(h, (size_t)size); h = NLMSG_NEXT(h, size)) {
-		const struct inet_diag_msg *m = NLMSG_DATA(h);
-		struct inet_diag_sockid *id;
+		struct inet_diag_msg *m;
 
 		if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR)
 			return false;
-		if (h->nlmsg_len < NLMSG_LENGTH(sizeof(*m)) || m->id.idiag_sport != port ||
-		    m->idiag_inode)
+		if (h->nlmsg_len < NLMSG_LENGTH(sizeof(*m)))
 			continue;
-		id = array_add(&ret->ids);
-		if (!id)
+		m = array_add(&ret->sockets);
+		if (!m)
 			return false;
-		*id = m->id;
+		memcpy(m, NLMSG_DATA(h), sizeof(*m));
 	}
 	return true;
 }
 
-void diag_inet_destroy_waiting(int diag, int family, int protocol, uint16_t port)
+int diag_inet_list(int diag, int family, int protocol, uint32_t states, struct inet_diag_list *ret)
 {
 	struct inet_diag_sockid all = { 0 };
 	struct inet_request request = inet_request(SOCK_DIAG_BY_FAMILY, family, protocol, &all);
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	char answer[ANSWER_MAX] __attribute__((aligned(8)));
-	const struct inet_diag_sockid *id;
-	struct id_list list = { 0 };
 	ssize_t n;
 
 	request.h.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	request.r.idiag_states = 1 << TCP_TIME_WAIT | 1 << TCP_FIN_WAIT2;
+	request.r.idiag_states = states;
 	if (sendto(diag, &request, sizeof(request), 0, (struct sockaddr *)&kernel,
 		   sizeof(kernel)) < 0)
-		return;
+		return -1;
 	do {
 		n = recv(diag, answer, sizeof(answer), 0);
-	} while (n > 0 && gather(answer, n, port, &list));
-	array_for(id, &list.ids)
-		diag_inet_destroy(diag, family, protocol, id);
-	array_release(&list.ids);
+	} while (n > 0 && gather(answer, n, ret));
+	return n > 0 ? 0 : -1;
 }
 
-/* Looks for it in one part of an answer; false: it is the last part. */
-static bool find_inode(const char *answer, ssize_t size, ino_t inode, struct inet_diag_sockid *ret,
-		       bool *found)
+void inet_diag_list_release(struct inet_diag_list *list)
 {
-	const struct nlmsghdr *h = (const struct nlmsghdr *)answer;
-
-	for (; NLMSG_OK(h, (size_t)size); h = NLMSG_NEXT(h, size)) {
-		const struct inet_diag_msg *m = NLMSG_DATA(h);
-
-		if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR)
-			return false;
-		if (h->nlmsg_len < NLMSG_LENGTH(sizeof(*m)) || m->idiag_inode != inode)
-			continue;
-		*ret = m->id;
-		*found = true;
-	}
-	return true;
+	array_release(&list->sockets);
 }
 
-int diag_inet_connecting(int diag, int family, ino_t inode, struct inet_diag_sockid *ret,
-			 struct error *err)
+void diag_inet_destroy_waiting(int diag, int family, int protocol, uint16_t port)
 {
-	struct inet_diag_sockid all = { 0 };
-	struct inet_request request = inet_request(SOCK_DIAG_BY_FAMILY, family, IPPROTO_TCP, &all);
-	char answer[ANSWER_MAX] __attribute__((aligned(8)));
-	bool found = false;
-	ssize_t n;
+	_cleanup_inet_diag_list_ struct inet_diag_list list = { 0 };
+	const struct inet_diag_msg *m;
 
-	request.h.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	request.r.idiag_states = 1 << TCP_SYN_SENT;
-	if (send(diag, &request, sizeof(request), 0) < 0)
-		return error_set(err, ERROR_FAILED, errno, "cannot ask the kernel about sockets");
-	/* All of the answer is taken, or it would be that to the next question. */
-	do {
-		n = recv(diag, answer, sizeof(answer), 0);
-		if (n <= 0)
-			return error_set(err, ERROR_FAILED, errno,
-					 "cannot ask the kernel about sockets");
-	} while (find_inode(answer, n, inode, ret, &found));
-	return found;
+	diag_inet_list(diag, family, protocol, 1 << TCP_TIME_WAIT | 1 << TCP_FIN_WAIT2, &list);
+	array_for(m, &list.sockets)
+		if (m->id.idiag_sport == port && !m->idiag_inode)
+			diag_inet_destroy(diag, family, protocol, &m->id);
 }

@@ -34,10 +34,15 @@ void diag_unix_release(struct unix_diag *d);
 /* The TCP or UDP socket with exactly these addresses. Returns 1, 0 when there is none, or -1. */
 int diag_inet(int diag, int family, int protocol, const struct inet_diag_sockid *id,
 	      struct inet_diag_msg *ret, struct error *err);
-/* The TCP socket of this family and inode that waits for an answer to its connect(2), for which
- * getpeername(2) has none either. Returns 1, 0 when there is none, or -1. */
-int diag_inet_connecting(int diag, int family, ino_t inode, struct inet_diag_sockid *ret,
-			 struct error *err);
+/* All sockets of a family in these states (a bit for each TCP_…), added to *ret, which the caller
+ * releases. 0, or -1 with errno. */
+struct inet_diag_list {
+	ARRAY_OF(struct inet_diag_msg) sockets;
+};
+int diag_inet_list(int diag, int family, int protocol, uint32_t states,
+		   struct inet_diag_list *ret);
+void inet_diag_list_release(struct inet_diag_list *list);
+#define _cleanup_inet_diag_list_ __attribute__((cleanup(inet_diag_list_release)))
 /* SOCK_DESTROY of such a socket, needs CONFIG_INET_DIAG_DESTROY. 0, or -1 with errno. */
 int diag_inet_destroy(int diag, int family, int protocol, const struct inet_diag_sockid *id);
 /* The same for all with this local port (network order) that have nothing to send any more and only

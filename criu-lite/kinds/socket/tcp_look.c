@@ -26,29 +26,66 @@ int tcp_info_of(int fd, struct tcp_info *ret)
 
 /* ---- who is at the other end ---- */
 
+static void address_of(const struct inet_diag_msg *m, union inet_address *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->any.sa_family = m->idiag_family;
+	if (m->idiag_family == AF_INET) {
+		ret->v4.sin_port = m->id.idiag_dport;
+		memcpy(&ret->v4.sin_addr, m->id.idiag_dst, 4);
+		return;
+	}
+	ret->v6.sin6_port = m->id.idiag_dport;
+	ret->v6.sin6_scope_id = m->id.idiag_if;
+	memcpy(&ret->v6.sin6_addr, m->id.idiag_dst, 16);
+}
+
+/* Whom a socket asks for a connection getpeername(2) does not tell. */
 static int find_asked(int diag, int fd, struct tcp_other *ret, struct error *err)
 {
-	struct inet_diag_sockid id;
+	_cleanup_inet_diag_list_ struct inet_diag_list list = { 0 };
+	const struct inet_diag_msg *m;
 	struct stat st;
-	int known;
 
 	if (fstat(fd, &st))
 		return error_set(err, ERROR_TARGET, errno, "fstat");
-	known = diag_inet_connecting(diag, ret->local.any.sa_family, st.st_ino, &id, err);
-	if (known < 0)
-		return -1;
-	if (!known)
-		return error_set(err, ERROR_DIED, 0, "a connection has ended while we look");
-	ret->remote.any.sa_family = ret->local.any.sa_family;
-	if (ret->remote.any.sa_family == AF_INET) {
-		ret->remote.v4.sin_port = id.idiag_dport;
-		memcpy(&ret->remote.v4.sin_addr, id.idiag_dst, 4);
-	} else {
-		ret->remote.v6.sin6_port = id.idiag_dport;
-		ret->remote.v6.sin6_scope_id = id.idiag_if;
-		memcpy(&ret->remote.v6.sin6_addr, id.idiag_dst, 16);
+	if (diag_inet_list(diag, ret->local.any.sa_family, IPPROTO_TCP, 1 << TCP_SYN_SENT, &list))
+		return error_set(err, ERROR_FAILED, errno, "cannot ask the kernel about sockets");
+	array_for(m, &list.sockets) {
+		if (m->idiag_inode != st.st_ino)
+			continue;
+		address_of(m, &ret->remote);
+		ret->what = TCP_OTHER_REMOTE;
+		return 0;
 	}
-	ret->what = TCP_OTHER_REMOTE;
+	return error_set(err, ERROR_DIED, 0, "a connection has ended while we look");
+}
+
+int tcp_check_closed(struct error *err)
+{
+	static const uint32_t states = 1 << TCP_FIN_WAIT1 | 1 << TCP_CLOSING | 1 << TCP_LAST_ACK;
+	_cleanup_inet_diag_list_ struct inet_diag_list list = { 0 };
+	_cleanup_fd_ int any = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	_cleanup_fd_ int diag = any < 0 ? -1 : diag_open(any, err);
+	const struct inet_diag_msg *m;
+	union inet_address remote;
+	char text[64];
+
+	if (diag < 0)
+		return -1;
+	if (diag_inet_list(diag, AF_INET, IPPROTO_TCP, states, &list) ||
+	    diag_inet_list(diag, AF_INET6, IPPROTO_TCP, states, &list))
+		return error_set(err, ERROR_FAILED, errno, "cannot ask the kernel about sockets");
+	array_for(m, &list.sockets) {
+		/* The end of the stream counts as a byte. */
+		if (m->idiag_inode || m->idiag_wqueue <= 1)
+			continue;
+		address_of(m, &remote);
+		error_set(err, ERROR_BLOCKED, 0,
+			  "a connection with %s was closed with %u bytes that it has not got yet",
+			  inet_text(&remote, text), m->idiag_wqueue - 1);
+		return error_hint(err, "try again in a moment, or give them up: --tcp close");
+	}
 	return 0;
 }
 

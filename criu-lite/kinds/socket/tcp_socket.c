@@ -57,6 +57,21 @@ static int compare_inodes(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
+/* That may pass, if no more of them come. */
+static int refuse_strangers(struct dump_files *d, struct dump_file *f,
+			    const union inet_address *local, struct error *err)
+{
+	uint16_t *port = array_add(&dump_files_run(d)->awaited.ports);
+
+	if (!port)
+		return error_set(err, ERROR_FAILED, ENOMEM, "%s", dump_file_name(f));
+	*port = htons(inet_port(local));
+	error_set(err, ERROR_BLOCKED, 0,
+		  "%s: connections from outside of the tree wait to be accepted",
+		  dump_file_name(f));
+	return error_hint(err, "try again in a moment, or have them reset: --tcp close");
+}
+
 /* Who waits for a listener has a descriptor in the tree, and has sent nothing yet: what was sent
  * can be read by nobody before it is accepted. */
 static int dump_waiting(struct dump_files *d, struct dump_file *f, int fd,
@@ -86,8 +101,8 @@ static int dump_waiting(struct dump_files *d, struct dump_file *f, int fd,
 			return error_set(err, ERROR_FAILED, ENOMEM, "%s", dump_file_name(f));
 		*slot = client->look.st.st_ino;
 	}
-	if (m->n_pending != info->tcpi_unacked)
-		return refuse(f, "connections from outside of the tree wait to be accepted", err);
+	if (m->n_pending != info->tcpi_unacked && !dump_files_run(d)->closes_connections)
+		return refuse_strangers(d, f, &local, err);
 	/* Those who connected first opened their sockets first. */
 	qsort(m->pending, m->n_pending, sizeof(m->pending[0]), compare_inodes);
 	return 0;
