@@ -132,8 +132,6 @@ def uses(world):
     def change(config):
         config["mounts"].append({"destination": "/own", "type": "tmpfs", "source": "tmpfs",
                                  "options": ["nosuid", "size=1g"]})
-        spaces = config["linux"]["namespaces"]
-        config["linux"]["namespaces"] = [one for one in spaces if one["type"] != "cgroup"]
 
     containers.make_bundle(bundle, rootfs, ["sh", "-c", "exec tmpfs_user /own </dev/null "
                                             ">/dev/null 2>&1"], "files", change)
@@ -143,15 +141,53 @@ def uses(world):
         return container.execute("sh", "-c", "cat /own/verdict", check=False)[1]
 
     hosts.wait_for(lambda: verdict() == "ready", verdict)
-    for _ in range(2):
-        before = looks(container), files(container, "/own/watched")
-        scenery.checkpoint(container, f"{world.scratch}/image")
+    for options in (), ("--pre-copy",), ():
+        before = looks(container)
+        scenery.checkpoint(container, f"{world.scratch}/image", *options)
         scenery.restore(container, f"{world.scratch}/image")
-        scenery.same("mounts", looks(container), before[0])
+        scenery.same("mounts", looks(container), before)
         os.unlink(f"{world.scratch}/image")
     container.execute("touch", "/own/check")
     hosts.wait_for(lambda: verdict() != "ready", "no verdict")
     scenery.same("verdict", verdict(), "good")
+    container.delete()
+
+
+CHURN = "cd /dev/shm; mkdir d; n=0; while :; do n=$((n+1)); echo $n >new; mv new last; " \
+    "mkdir d/$n; echo $n >d/$n/file; ln d/$n/file d/$n/link; rm -rf d/$((n-20)); " \
+    "dd if=/dev/urandom of=large bs=64k count=2 2>/dev/null; sha256sum <large >sum; " \
+    "echo $n >done; done </dev/null >/dev/null 2>&1"
+
+
+def rounds(world):
+    """Files of a tmpfs come, go and change between the rounds of a pre-copy"""
+    a, rootfs, bundle = world.host("a"), f"{world.scratch}/rootfs", f"{world.scratch}/bundle"
+    containers.make_rootfs(rootfs)
+    os.symlink("busybox", rootfs + "/bin/mv")
+    containers.make_bundle(bundle, rootfs, ["sh", "-c", CHURN], "rounds")
+    container = containers.Container(a, "rounds", bundle).start()
+
+    def number():
+        return int(container.execute("sh", "-c", "cat /dev/shm/done || echo 0").split()[-1])
+
+    for _ in range(3):
+        before = number()
+        hosts.wait_for(lambda: number() > before + 20, "it does not move")
+        scenery.checkpoint(container, f"{world.scratch}/image", "--pre-copy", "--max-rounds", "4",
+                           "--max-downtime", "1")
+        # Frozen between two commands of the shell, or within one: what is complete is checked.
+        scenery.restore(container, f"{world.scratch}/image")
+        os.unlink(f"{world.scratch}/image")
+    before = number()
+    hosts.wait_for(lambda: number() > before + 20, "it does not move any more")
+    container.runc("pause", container.identity)
+    shm = a.path(f"/proc/{container.state()['pid']}/root/dev/shm")
+    for name in os.listdir(shm + "/d"):
+        texts = [harness.read_text(f"{shm}/d/{name}/{which}") for which in ("file", "link")]
+        scenery.same(f"texts of {name}", texts[0] in (None, "", name + "\n"), True)
+        scenery.same(f"link of {name}", texts[1] in (None, name + "\n"), True)
+    scenery.same("directories", 18 <= len(os.listdir(shm + "/d")) <= 22, True)
+    container.runc("resume", container.identity)
     container.delete()
 
 
@@ -181,4 +217,4 @@ def console(world):
     container.delete()
 
 
-scenery.run(image, again, volumes, uses, console)
+scenery.run(image, again, volumes, uses, rounds, console)
