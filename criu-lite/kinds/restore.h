@@ -65,6 +65,10 @@ struct restore {
 	/* A pre-copied image: what was read last is a round, and the last one or not. */
 	bool in_rounds, last_round;
 	struct Kept *kept;	/* what of the round before stays in it; NULL: nothing was said */
+	/* Whether the tree runs here is decided when all is there: what is still used elsewhere is
+	 * replaced after that. */
+	bool decides_later;
+	ARRAY_OF(struct unix_late_name) late_names;
 	struct guard *guard;
 	struct replayer *replayer;	/* lets held packets arrive, or NULL */
 	struct takeover *takeover;	/* announces the tree's addresses, or NULL */

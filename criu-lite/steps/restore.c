@@ -22,6 +22,7 @@
 #include "kinds/net/held_packets.h"
 #include "kinds/ns/namespaces.h"
 #include "kinds/socket/connections.h"
+#include "kinds/socket/unix.h"
 #include "network/replay.h"
 #include "network/takeover.h"
 #include "steps/cpu.h"
@@ -368,6 +369,7 @@ static int open_container(void *context, struct error *err)
 		if (message && (*row)->container && (*row)->container->open)
 			(*row)->container->open(r, message);
 	}
+	unix_names_take_place(r);
 	if (r->takeover)
 		takeover_announce(r->takeover);
 	return 0;
@@ -670,6 +672,7 @@ static int run_inner(void *context, struct error *err)
 	network_unlock(&run->r.lock);
 	replayer_free(run->r.replayer);
 	takeover_free(run->r.takeover);
+	unix_names_release(&run->r);
 	return r;
 }
 
@@ -764,6 +767,7 @@ int restore(const struct restore_options *options, struct restore_report *report
 	};
 	run.r.relays = options->relay;
 	run.r.detached = options->detached;
+	run.r.decides_later = options->waiting_room;
 	run.r.relay = -1;
 	run.r.lock = NETWORK_LOCK_NONE;
 	run.r.options = options;

@@ -55,6 +55,22 @@ def nginx(world):
     scenery.same("complete", slow.finish()["complete"], True)
 
 
+def postgresql(world):
+    """PostgreSQL moves in the middle of a transaction"""
+    a, b, c = three_hosts(world)
+    container = services.postgresql(world, a)
+    client = services.Psql(c, container)
+    client.call("create table t (n int)")
+    client.call("begin")
+    client.call("insert into t select generate_series(1, 100)")
+    scenery.migrate(container, b)
+    scenery.same("in the transaction", client.call("select count(*) from t"), ["100"])
+    client.call("insert into t select generate_series(101, 200)")
+    client.call("commit")
+    scenery.same("another client", services.Psql(c, container).call("select sum(n) from t"),
+                 ["20100"])
+
+
 def everything(world):
     """A container with nested children, tmpfs, System V IPC and descriptors of all kinds moves"""
     a, b, c = three_hosts(world)
@@ -83,4 +99,4 @@ def there_and_back(world):
     scenery.note(f"longest gaps: {gaps} ms")
 
 
-scenery.run(redis, nginx, everything, there_and_back)
+scenery.run(redis, nginx, postgresql, everything, there_and_back)

@@ -27,6 +27,19 @@ int unix_name_bind(struct restore *run, int fd, const UnixSocket__Name *name, co
 /* Takes a file made by unix_name_bind() away again. */
 void unix_name_unlink(const UnixSocket__Name *name);
 
+/* A tree that moves here over a root file system that both sides have finds the files of its own
+ * sockets, in use there until it is decided who runs it. The new ones wait beside them. */
+struct unix_late_name {
+	int dir, top;		/* where the file shall be, and the private directory where it is */
+	char *base;
+	char temporary[64];	/* name of the latter in the former */
+};
+
+/* It is decided: they take their places. Failures are logged. */
+void unix_names_take_place(struct restore *r);
+/* Takes away those that still wait. */
+void unix_names_release(struct restore *r);
+
 /* The address by which this process reaches the socket behind fd (bound), also when its file is
  * deleted or somewhere else: *ret_file is a descriptor that must stay open until then, or -1. */
 int unix_reach(int fd, struct sockaddr_un *ret, socklen_t *ret_size, int *ret_file,

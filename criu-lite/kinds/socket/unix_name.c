@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "guard/guard.h"
 #include "kernel-compat/features.h"
 #include "kinds/objects.h"
@@ -275,6 +276,54 @@ static int make_directory(struct guard *guard, const char *parent, int dir, cons
 	return 0;
 }
 
+static int wait_in_place(struct restore *run, int *dir, int *top, const char *base,
+			 const char *temporary, struct error *err)
+{
+	struct unix_late_name *late = array_add(&run->late_names);
+
+	if (late)
+		*late = (struct unix_late_name){ -1, -1, strdup(base), "" };
+	if (!late || !late->base)
+		return error_set(err, ERROR_FAILED, ENOMEM, "names of sockets");
+	strlcpy(late->temporary, temporary, sizeof(late->temporary));
+	late->dir = steal_fd(dir);
+	late->top = steal_fd(top);
+	return 0;
+}
+
+void unix_names_take_place(struct restore *r)
+{
+	struct unix_late_name *late;
+
+	array_for(late, &r->late_names)
+		if (late->top >= 0 && renameat(late->top, ".bound", late->dir, late->base))
+			log_notice("the name %s of a socket is not in its place: %s", late->base,
+				   strerror(errno));
+}
+
+void unix_names_release(struct restore *r)
+{
+	struct unix_late_name *late;
+
+	array_for(late, &r->late_names) {
+		if (late->top >= 0) {
+			unlinkat(late->top, ".bound", 0);
+			unlinkat(late->dir, late->temporary, AT_REMOVEDIR);
+		}
+		fd_close(&late->top);
+		fd_close(&late->dir);
+		free(late->base);
+	}
+	array_release(&r->late_names);
+}
+
+static bool is_socket(int dir, const char *base)
+{
+	struct stat st;
+
+	return !fstatat(dir, base, &st, AT_SYMLINK_NOFOLLOW) && S_ISSOCK(st.st_mode);
+}
+
 static int bind_at_path(struct restore *run, int fd, const UnixSocket__Name *name, bool *ret_made,
 			struct error *err)
 {
@@ -297,8 +346,10 @@ static int bind_at_path(struct restore *run, int fd, const UnixSocket__Name *nam
 	if (make_directory(run->guard, parent, dir, temporary, err))
 		return -1;
 	top = openat(dir, temporary, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	failed = top < 0 || bind_in(fd, top, name, err) ||
-		 move_into_place(run->guard, top, dir, path, ret_made, err);
+	failed = top < 0 || bind_in(fd, top, name, err);
+	if (!failed && run->decides_later && is_socket(dir, slash + 1))
+		return wait_in_place(run, &dir, &top, slash + 1, temporary, err);
+	failed = failed || move_into_place(run->guard, top, dir, path, ret_made, err);
 	if (failed)
 		error_set(err, ERROR_FAILED, errno, "cannot use a directory in %s/", parent);
 	if (failed && top >= 0)
