@@ -5,6 +5,7 @@
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/mroute.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
@@ -13,6 +14,7 @@
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
 #include <poll.h>
+#include <sched.h>
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -215,6 +217,20 @@ static void make_process_events(void)
 		test_skip("no process events here");
 }
 
+/* In a network of its own. */
+static void make_multicast_router(void)
+{
+	struct vifctl interface = { .vifc_flags = VIFF_USE_IFINDEX, .vifc_threshold = 1,
+				    .vifc_lcl_ifindex = 1 };
+	int one = 1;
+
+	test_must(!unshare(CLONE_NEWNET));
+	held[0] = socket(AF_INET, SOCK_RAW, IPPROTO_IGMP);
+	if (setsockopt(held[0], SOL_IP, MRT_INIT, &one, sizeof(one)) ||
+	    setsockopt(held[0], SOL_IP, MRT_ADD_VIF, &interface, sizeof(interface)))
+		test_skip("no multicast routing here");
+}
+
 static void make_bpf(void)
 {
 	struct bpf_insn program[] = {
@@ -290,6 +306,7 @@ static const struct {
 	{ "netlink", make_netlink, expect_netlink },
 	{ "nfqueue", make_nfqueue, expect_nothing },
 	{ "process-events", make_process_events, expect_nothing },
+	{ "multicast-router", make_multicast_router, expect_nothing },
 	{ "bpf", make_bpf, expect_nothing },
 	{ "packet", make_packet, expect_nothing },
 	{ "mptcp", make_mptcp, expect_nothing },

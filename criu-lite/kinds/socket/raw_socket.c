@@ -21,6 +21,40 @@ static bool recognise(const struct fd_look *look)
 	return socket_protocol_is(look, protocols);
 }
 
+/* Whether there are multicast routes in its namespace: some raw socket of the protocol that groups
+ * are joined by has made them (MRT_INIT), and which one nobody tells. */
+static bool may_route_multicast(const struct fd_look *look, int fd)
+{
+	_cleanup_buffer_ struct buffer text = { 0 };
+	int protocol = 0, domain = 0;
+	socklen_t size = sizeof(int), domain_size = sizeof(int);
+	const char *end;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) ||
+	    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &domain_size) ||
+	    protocol != (domain == AF_INET ? IPPROTO_IGMP : IPPROTO_ICMPV6) ||
+	    read_file_at(look->proc_fd, domain == AF_INET ? "net/ip_mr_vif" : "net/ip6_mr_vif",
+			 &text))
+		return false;
+	/* Behind the headings. */
+	end = strchr(text.data, '\n');
+	return end && end[1];
+}
+
+static int check(const struct fd_look *look, struct blockers *blockers, struct error *err)
+{
+	_cleanup_fd_ int fd = fd_look_duplicate(look);
+
+	if (socket_common_check(look, blockers, err))
+		return -1;
+	if (fd >= 0 && may_route_multicast(look, fd) &&
+	    blockers_add(blockers, look->pid, "it may be that of a multicast router",
+			 "stop the routing daemon", "descriptor %d (%s)", look->number,
+			 look->link))
+		return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
+	return 0;
+}
+
 /* They connect to port 0, mostly, for which getpeername(2) says that there is no peer. */
 static int find_remote(struct dump_file *f, int fd, const SocketCommon *s,
 		       union inet_address *ret, struct error *err)
@@ -121,7 +155,7 @@ static int finish(struct restore_files *r, struct restore_file *f, struct error 
 
 static const struct file_ops raw_socket_file = {
 	.recognise = recognise,
-	.check = socket_common_check,
+	.check = check,
 	.dump = dump,
 	.create = create,
 	.link = finish,
