@@ -2,6 +2,8 @@
 #include "migrate/destination.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -29,6 +31,7 @@ struct destination {
 	int state_directory;
 	uint8_t name[ID_SIZE];
 	char cell_name[CELL_NAME_SIZE];
+	char root[PATH_MAX];	/* of the tree, here; empty: it has none of its own */
 	uint64_t commit_ns;
 	bool runs;
 };
@@ -119,6 +122,7 @@ static int restore_tree(struct destination *d, struct error *err)
 		.stdio = d->options->stdio,
 		.stdio_file = d->options->stdio_file,
 		.detached = true,
+		.root = d->root[0] ? d->root : NULL,
 		.externals = d->options->externals,
 		.externals_count = d->options->externals_count,
 		.ready = ready,
@@ -139,6 +143,31 @@ static int restore_tree(struct destination *d, struct error *err)
 
 /* ---- the conversation ---- */
 
+/* Where the root directory of the source is here: the first of --root-map that has it. */
+static int find_root(struct destination *d, const char *root, struct blockers *blockers,
+		     struct error *err)
+{
+	const struct receive_options *o = d->options;
+	const char *to = NULL;
+	size_t i;
+
+	d->root[0] = '\0';
+	if (!root)
+		return 0;
+	for (i = 0; i < o->root_maps_count && !to; i++) {
+		const struct root_map *m = &o->root_maps[i];
+
+		if (!strncmp(root, m->from, m->length) &&
+		    (!root[m->length] || root[m->length] == '/')) {
+			to = m->to;
+			root += m->length;
+		}
+	}
+	if (snprintf(d->root, sizeof(d->root), "%s%s", to ?: "", root) >= (int)sizeof(d->root))
+		return error_set(err, ERROR_PEER, ENAMETOOLONG, "the root directory");
+	return requirements_check_root(d->root, blockers, err);
+}
+
 static int answer_requirements(struct destination *d, struct error *err)
 {
 	struct blockers blockers = { 0 };
@@ -149,7 +178,10 @@ static int answer_requirements(struct destination *d, struct error *err)
 	if (link_expect(&d->link, MESSAGE_REQUIREMENTS, PATIENCE * d->link.timeout_ms, &message,
 			err))
 		return -1;
-	r = requirements_check((MigrateRequirements *)message, &blockers, err);
+	r = requirements_check((MigrateRequirements *)message, &blockers, err) ||
+			    find_root(d, ((MigrateRequirements *)message)->root, &blockers, err) ?
+		    -1 :
+		    0;
 	protobuf_c_message_free_unpacked(message, NULL);
 	/* From our consent on, an id that nobody knows was given up. */
 	if (!r && !blockers.list.count)

@@ -220,6 +220,7 @@ static int parse(struct record_file *r, const char *text, size_t size, struct er
 	r->cell_inode = json_integer_value(json_object_get(all, "cell_inode"));
 	copy_text(all, "cell", r->cell);
 	copy_text(all, "peer", r->peer);
+	copy_text(all, "container", r->container);
 	return 0;
 }
 
@@ -286,12 +287,12 @@ int record_write(struct record_file *r, enum record_phase phase, struct error *e
 	record_id_text(r->id, id);
 	record_id_text(r->destination, destination);
 	read_boot_id(boot);
-	all = json_pack("{s:s, s:s, s:s, s:s, s:s*, s:s*, s:i, s:s*, s:b, s:I}", "id", id, "side",
-			r->side == SIDE_SOURCE ? "source" : "destination", "phase",
+	all = json_pack("{s:s, s:s, s:s, s:s, s:s*, s:s*, s:s*, s:i, s:s*, s:b, s:I}", "id", id,
+			"side", r->side == SIDE_SOURCE ? "source" : "destination", "phase",
 			phase_words[phase], "boot_id", boot, "destination",
 			r->side == SIDE_SOURCE ? destination : NULL, "peer", text_or_null(r->peer),
-			"pid", r->pid,
-			"cell", text_or_null(r->cell), "cell_made", r->cell_made, "cell_inode",
+			"container", text_or_null(r->container), "pid", r->pid, "cell",
+			text_or_null(r->cell), "cell_made", r->cell_made, "cell_inode",
 			(json_int_t)r->cell_inode);
 	text = all ? json_dumps(all, JSON_INDENT(1)) : NULL;
 	if (!text)
@@ -319,7 +320,9 @@ int record_begin(struct record_file *r, int directory, enum side side, const uin
 
 int record_remove(struct record_file *r, struct error *err)
 {
-	static const char *const suffixes[] = { "json.part", "json", "lock" };
+	/* The record goes last, so that none of the others can stay without it. Who comes between
+	 * finds one that has nothing to do any more. */
+	static const char *const suffixes[] = { "json.part", "lock", "json" };
 	char name[NAME_SIZE];
 	size_t i;
 

@@ -34,6 +34,7 @@ struct record_file {
 	uint8_t destination[ID_SIZE];	/* source: who was asked */
 	/* No pointers: a process that stands in other namespaces may share it with us. */
 	char peer[RECORD_TEXT];	/* source: "HOST:PORT", or empty */
+	char container[RECORD_TEXT];	/* source: "RUNTIME:ID", or empty */
 	int pid;		/* of the tree's root; 0: not known */
 	char cell[RECORD_TEXT];	/* directory of the tree's cell; empty: it has none yet */
 	bool cell_made;		/* by us */

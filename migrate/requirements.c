@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,8 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "kinds/restore.h"
+#include "proc/maps.h"
 #include "proc/stat.h"
 #include "steps/cpu.h"
 
@@ -117,25 +120,22 @@ static int add_files_of(MigrateRequirements *m, int dir, struct error *err)
 	return 0;
 }
 
-static int collect(MigrateRequirements *m, const struct preflight *before, bool own_pids,
-		   bool own_files, struct error *err)
+static int collect(MigrateRequirements *m, const struct pid_list *tree, uint64_t namespaces,
+		   struct error *err)
 {
-	_cleanup_pid_list_ struct pid_list all = { 0 };
 	const pid_t *pid;
 
-	if (preflight_pids(before, &all, err))
-		return -1;
 	m->files = calloc(FILES_MAX, sizeof(*m->files));
 	if (!m->files)
 		return no_memory(err);
-	array_for(pid, &all.pids) {
+	array_for(pid, &tree->pids) {
 		_cleanup_error_ struct error ended = ERROR_INIT;
 		_cleanup_fd_ int dir = open_proc(*pid);
 
 		if (dir < 0)
 			continue;
-		if ((!own_pids && add_ids_of(m, dir, &all, &ended)) ||
-		    (!own_files && add_files_of(m, dir, &ended))) {
+		if ((!(namespaces & CLONE_NEWPID) && add_ids_of(m, dir, tree, &ended)) ||
+		    (!(namespaces & CLONE_NEWNS) && add_files_of(m, dir, &ended))) {
 			if (ended.kind == ERROR_DIED)
 				continue;
 			*err = ended;
@@ -146,8 +146,8 @@ static int collect(MigrateRequirements *m, const struct preflight *before, bool 
 	return 0;
 }
 
-MigrateRequirements *requirements_collect(const struct preflight *before, pid_t root,
-					  bool own_pids, struct error *err)
+MigrateRequirements *requirements_collect(const struct pid_list *tree, uint64_t namespaces,
+					  const char *rootfs, struct error *err)
 {
 	MigrateRequirements *m = malloc(sizeof(*m));
 	struct utsname host;
@@ -157,11 +157,12 @@ MigrateRequirements *requirements_collect(const struct preflight *before, pid_t 
 		return NULL;
 	}
 	migrate_requirements__init(m);
-	m->root_pid = root;
+	m->root_pid = tree->pids.items[0];
+	m->root = rootfs ? strdup(rootfs) : NULL;
 	m->page_size = sysconf(_SC_PAGESIZE);
 	m->machine = uname(&host) ? NULL : strdup(host.machine);
 	m->cpu = cpu_describe();
-	if (m->machine && m->cpu && !collect(m, before, own_pids, own_pids, err))
+	if (m->machine && m->cpu && (m->root || !rootfs) && !collect(m, tree, namespaces, err))
 		return m;
 	no_memory(err);
 	migrate_requirements__free_unpacked(m, NULL);
@@ -253,6 +254,20 @@ int requirements_check(const MigrateRequirements *m, struct blockers *blockers, 
 			       check_files(m, blockers, err) ?
 		       -1 :
 		       0;
+}
+
+int requirements_check_root(const char *path, struct blockers *blockers, struct error *err)
+{
+	struct stat st;
+	int r = 0;
+
+	if (stat(path, &st))
+		r = blockers_add(blockers, 0, strerror(errno), "put it there, or say --root-map",
+				 "root directory %s", path);
+	else if (!S_ISDIR(st.st_mode))
+		r = blockers_add(blockers, 0, "it is no directory", NULL, "root directory %s",
+				 path);
+	return r ? no_memory(err) : 0;
 }
 
 /* ---- the answer ---- */

@@ -9,22 +9,26 @@
 #include "images/migration.pb-c.h"
 #include "migrate/hello.h"
 #include "migrate/silence.h"
+#include "runtime/runtime.h"
 
 enum { FIRST_PAUSE_MS = 200 };
 
 /* The tree runs elsewhere: none of its connections may be told that it ends here. */
 static int end_here(struct record_file *r, struct error *err)
 {
+	_cleanup_runtime_ struct runtime_container container = { 0 };
 	_cleanup_cell_ struct cell cell = CELL_NONE;
 	_cleanup_silence_ struct silence silence = { 0 };
+	_cleanup_error_ struct error ignored = ERROR_INIT;
 	int there = record_open_cell(r, &cell, err);
+	bool known = *r->container && !runtime_find(&container, r->container, &ignored);
 
 	if (there < 0)
 		return -1;
 	if (there && (silence_cell(&silence, &cell, err) || cell_kill(&cell, err) ||
 		      cell_dissolve(&cell, err)))
 		return -1;
-	return record_remove(r, err);
+	return (known && runtime_forget(&container, err)) || record_remove(r, err) ? -1 : 0;
 }
 
 int resolve_here(struct record_file *r, struct error *err)

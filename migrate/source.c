@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -19,7 +18,10 @@
 #include "migrate/record.h"
 #include "migrate/requirements.h"
 #include "migrate/resolve.h"
+#include "proc/tasks.h"
+#include "runtime/runtime.h"
 #include "steps/parting.h"
+#include "steps/preflight.h"
 #include "steps/target.h"
 
 enum {
@@ -31,12 +33,14 @@ enum {
 struct source {
 	const struct migrate_options *options;
 	struct migrate_report *report;
-	struct preflight before;
+	struct pid_list tree;	/* as this machine numbers it, root first */
 	MigrateRequirements *requirements;
 	struct link link;
 	int state_directory;
 	struct record_file record;
 	struct cell cell;
+	struct precopy_options precopy;
+	unsigned rounds;
 	uint64_t begun_ns, sealed_ns, ready_ns, committed_ns, running_ns;
 	bool committed;
 	/* The record and the cell are settled, or must stay for those who ask again. */
@@ -47,21 +51,37 @@ struct source {
 static void say(const struct source *s, const char *what)
 {
 	if (s->options->progress)
-		s->options->progress(s->options->progress_context, what);
+		s->options->progress(what);
+}
+
+static struct checkpoint_options checkpoint_options_of(const struct migrate_options *o)
+{
+	return (struct checkpoint_options){
+		.pid = o->target->pid,
+		.target = o->target,
+		.externals = o->externals,
+		.externals_count = o->externals_count,
+		.tcp = o->tcp,
+		.stream = o->stream,
+		.afterwards = AFTERWARDS_KILL,
+	};
 }
 
 static int look(void *context, struct error *err)
 {
 	struct source *s = context;
 	const struct target *target = s->options->target;
-	const struct checkpoint_options options = { .pid = target->pid, .target = target };
+	const struct checkpoint_options options = checkpoint_options_of(s->options);
+	struct preflight before = { 0 };
 	uint64_t namespaces;
+	int r;
 
 	say(s, "looking at the tree");
-	if (checkpoint_look(&options, &s->before, &namespaces, err))
+	r = checkpoint_look(&options, &before, &namespaces, err);
+	preflight_release(&before);
+	if (r || proc_list_tree(target->pid, &s->tree, err))
 		return -1;
-	s->requirements = requirements_collect(&s->before, target->pid, namespaces & CLONE_NEWPID,
-					       err);
+	s->requirements = requirements_collect(&s->tree, namespaces, target->container.rootfs, err);
 	return s->requirements ? 0 : -1;
 }
 
@@ -86,6 +106,8 @@ static int begin_record(void *context, struct error *err)
 	    record_begin(&s->record, s->state_directory, SIDE_SOURCE, s->report->id, err))
 		return -1;
 	s->record.pid = s->options->target->pid;
+	if (s->options->container)
+		strlcpy(s->record.container, s->options->container, sizeof(s->record.container));
 	if (s->options->where)
 		strlcpy(s->record.peer, s->options->where, sizeof(s->record.peer));
 	return 0;
@@ -153,11 +175,9 @@ static int find_cell(void *context, struct error *err)
 {
 	struct source *s = context;
 	const struct target *target = s->options->target;
-	_cleanup_pid_list_ struct pid_list tree = { 0 };
 	char name[CELL_NAME_SIZE], id[RECORD_ID_TEXT];
 
-	if (proc_list_tree(target->pid, &tree, err) ||
-	    cell_find(&s->cell, &tree, target->cgroup, err))
+	if (cell_find(&s->cell, &s->tree, target->cgroup, err))
 		return -1;
 	if (s->cell.freezer.was_frozen) {
 		error_set(err, ERROR_BLOCKED, 0, "the cgroup %s is frozen", s->cell.freezer.path);
@@ -166,7 +186,7 @@ static int find_cell(void *context, struct error *err)
 	if (!s->cell.freezer.path) {
 		record_id_text(s->report->id, id);
 		snprintf(name, sizeof(name), "criu-lite-%.12s", id);
-		if (cell_plan(&s->cell, &tree, name, err))
+		if (cell_plan(&s->cell, &s->tree, name, err))
 			return -1;
 	}
 	if (record_note_cell(&s->record, &s->cell, err) ||
@@ -276,21 +296,32 @@ static int ask(struct source *s, struct error *err)
 	return 0;
 }
 
+static void note_round(void *context, const struct precopy_progress *p)
+{
+	struct source *s = context;
+
+	s->rounds = p->round + 1;
+	if (s->options->round)
+		s->options->round(p);
+}
+
 static int send_image(void *context, struct error *err)
 {
 	struct source *s = context;
-	struct checkpoint_options o = {
-		.pid = s->options->target->pid,
-		.target = s->options->target,
-		.output = s->link.out,
-		.afterwards = AFTERWARDS_KILL,
-		.stream = s->options->stream,
-		.offer = offer,
-		.offer_context = s,
-	};
+	struct checkpoint_options o = checkpoint_options_of(s->options);
 	MigrateImage m = MIGRATE_IMAGE__INIT;
 	int r;
 
+	s->precopy = (struct precopy_options){
+		.max_downtime_ms = s->options->max_downtime_ms,
+		.max_rounds = s->options->max_rounds,
+		.progress = note_round,
+		.context = s,
+	};
+	o.precopy = s->options->stop_and_copy ? NULL : &s->precopy;
+	o.output = s->link.out;
+	o.offer = offer;
+	o.offer_context = s;
 	if (link_fault(&s->link, "migrate-image", err) ||
 	    link_send(&s->link, MESSAGE_IMAGE, &m.base, err))
 		return -1;
@@ -310,6 +341,11 @@ static int settle(void *context, struct error *err)
 
 	if (s->report->asked)
 		return 0;
+	if (s->options->target->container.runtime &&
+	    runtime_forget(&s->options->target->container, &ignored)) {
+		log_notice("%s", ignored.message);
+		error_clear(&ignored);
+	}
 	if (record_remove(&s->record, &ignored) || link_send(&s->link, MESSAGE_DONE, &m.base,
 							       &ignored))
 		log_info("%s", ignored.message);
@@ -343,6 +379,7 @@ static void count(struct source *s)
 	uint64_t frozen_ns = r->checkpoint.frozen_at_ns;
 
 	r->pid = s->pid;
+	r->rounds = s->rounds;
 	r->total_ns = now_ns() - s->begun_ns;
 	if (!s->running_ns)
 		return;
@@ -382,7 +419,7 @@ int migrate(const struct migrate_options *options, struct migrate_report *report
 	}
 	link_release(&s->link);
 	fd_close(&s->state_directory);
-	preflight_release(&s->before);
+	pid_list_release(&s->tree);
 	if (s->requirements)
 		migrate_requirements__free_unpacked(s->requirements, NULL);
 	munmap(s, sizeof(*s));

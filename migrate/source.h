@@ -16,9 +16,16 @@ struct migrate_options {
 	const char *where;		/* "HOST:PORT"; NULL with --via */
 	const char *state_directory;	/* NULL: the usual one */
 	struct stream_options stream;
-	/* What has just begun, for people; may be NULL. */
-	void (*progress)(void *context, const char *what);
-	void *progress_context;
+	const struct external *externals;
+	size_t externals_count;
+	enum tcp_policy tcp;
+	bool stop_and_copy;		/* all is carried in the freeze, else as these say: */
+	unsigned max_downtime_ms, max_rounds;
+	const char *container;		/* name of the target, if that is how it was named */
+	/* What has just begun, and what a round of memory has brought, for people; may be NULL.
+	 * Called in other processes, too. */
+	void (*progress)(const char *what);
+	void (*round)(const struct precopy_progress *p);
 };
 
 enum { MIGRATE_STEPS_MAX = 16 };

@@ -29,6 +29,17 @@ int arguments_compress(const char *text, struct stream_options *stream, struct e
 			 text, ZSTD_LEVEL_MAX);
 }
 
+int arguments_tcp(const char *text, enum tcp_policy *ret, struct error *err)
+{
+	*ret = TCP_KEEP;
+	if (!text || !strcmp(text, "keep"))
+		return 0;
+	*ret = TCP_CLOSE;
+	if (!strcmp(text, "close"))
+		return 0;
+	return error_set(err, ERROR_USAGE, 0, "--tcp %s: wants keep or close", text);
+}
+
 void arguments_stdio(const char *text, enum stdio_policy *policy, const char **file)
 {
 	*policy = STDIO_INHERIT;

@@ -12,6 +12,8 @@
 
 /* --compress: "none" (also NULL), "zstd" or "zstd:LEVEL". */
 int arguments_compress(const char *text, struct stream_options *stream, struct error *err);
+/* --tcp: "keep" (also NULL) or "close". */
+int arguments_tcp(const char *text, enum tcp_policy *ret, struct error *err);
 /* What becomes of standard descriptors: "inherit" (also NULL), "null" or a file. */
 void arguments_stdio(const char *text, enum stdio_policy *policy, const char **file);
 

@@ -26,17 +26,6 @@ struct arguments {
 	bool leave_running, leave_stopped, pre_copy, stats;
 };
 
-static int parse_tcp(const char *text, enum tcp_policy *ret, struct error *err)
-{
-	*ret = TCP_KEEP;
-	if (!text || !strcmp(text, "keep"))
-		return 0;
-	*ret = TCP_CLOSE;
-	if (!strcmp(text, "close"))
-		return 0;
-	return error_set(err, ERROR_USAGE, 0, "--tcp %s: wants keep or close", text);
-}
-
 static int parse(struct arguments *a, const struct option_row *rows, int argc, char **argv,
 		 struct checkpoint_options *o, bool *help, struct error *err)
 {
@@ -52,16 +41,18 @@ static int parse(struct arguments *a, const struct option_row *rows, int argc, c
 		return error_set(err, ERROR_USAGE, 0,
 				 "--leave-running and --leave-stopped exclude each other");
 	if (a->leave_running && a->pre_copy)
-		return error_set(err, ERROR_USAGE, 0, "--pre-copy is for a program that is ended or "
+		return error_set(err, ERROR_USAGE, 0,
+				 "--pre-copy is for a program that is ended or "
 				 "stopped; --leave-running copies it at once");
 	*o = (struct checkpoint_options){ .output = -1 };
 	o->stream.jobs = a->jobs ? a->jobs : default_jobs();
 	o->afterwards = a->leave_running ? AFTERWARDS_RUN :
 			a->leave_stopped || !strcmp(a->output, "-") ? AFTERWARDS_STOP :
 								      AFTERWARDS_KILL;
-	return parse_tcp(a->tcp, &o->tcp, err) || arguments_compress(a->compress, &o->stream, err) ?
-		       -1 :
-		       0;
+	return arguments_tcp(a->tcp, &o->tcp, err) ||
+			       arguments_compress(a->compress, &o->stream, err)
+		       ? -1
+		       : 0;
 }
 
 /* The image grows under a name of its own and gets the wanted one when it is whole: whoever looks
@@ -194,7 +185,8 @@ static int run(int argc, char **argv, struct error *err)
 		  "freeze when that is expected to take no longer (default: 100)", &a.max_downtime,
 		  1, INT_MAX },
 		{ "max-rounds", OPTION_NUMBER, "N",
-		  "freeze after so many rounds at the latest (default: 10)", &a.max_rounds, 0, 1000 },
+		  "freeze after so many rounds at the latest (default: 10)", &a.max_rounds, 0,
+		  1000 },
 		EXTERNAL_ROW(&a.externals),
 		{ "tcp", OPTION_TEXT, "POLICY",
 		  "connections with peers outside of the tree: keep (default) or close", &a.tcp, 0,

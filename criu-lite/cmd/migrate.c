@@ -18,26 +18,43 @@
 #include "migrate/source.h"
 #include "steps/target.h"
 
-enum { JOBS_MAX = 64, NS_PER_US = 1000 };
+enum {
+	JOBS_MAX = 64,
+	NS_PER_US = 1000,
+	MAX_DOWNTIME_MS = 100,
+	MAX_ROUNDS = 10,
+	PAGE_KIB = 4,
+};
 
 struct arguments {
 	struct target_name target;
 	struct transport_arguments transport;
-	const char *where, *state_directory, *compress, *resolve, *force_resume;
-	int jobs;
-	bool json, stats;
+	const char *where, *state_directory, *compress, *resolve, *force_resume, *tcp;
+	struct option_list externals;
+	int jobs, max_downtime, max_rounds;
+	bool json, stats, stop_and_copy;
 };
 
 /* ---- telling ---- */
 
-static void show_progress(void *context, const char *what)
+static double ms(uint64_t ns)
+{
+	return (double)ns / NS_PER_US / 1000;
+}
+
+static void show_progress(const char *what)
 {
 	fprintf(stderr, "criu-lite: %s\n", what);
 }
 
-static double ms(uint64_t ns)
+static void show_round(const struct precopy_progress *p)
 {
-	return (double)ns / NS_PER_US / 1000;
+	fprintf(stderr,
+		"criu-lite: round %u: %" PRIu64 " KiB, %" PRIu64 " KiB written to since (%" PRIu64
+		" KiB/s), %.1f MiB/s, expected downtime %.0f ms\n",
+		p->round, p->pages * PAGE_KIB, p->dirty_pages * PAGE_KIB,
+		p->dirty_per_second * PAGE_KIB, (double)p->bytes_per_second / (1 << 20),
+		ms(p->expected_ns));
 }
 
 static void print_report(const struct migrate_report *r)
@@ -52,9 +69,10 @@ static void print_report(const struct migrate_report *r)
 	printf("  %-10s %9.3f ms\n", "total", ms(r->total_ns));
 	if (r->asked)
 		return;
-	printf("  %-10s %9.3f ms: %.3f saving, %.3f until ready, %.3f committing, %.3f until running\n",
-	       "downtime", ms(r->downtime_ns), ms(r->saving_ns), ms(r->ready_ns),
-	       ms(r->commit_ns), ms(r->running_ns));
+	printf("  %-10s %9.3f ms: %.3f saving, %.3f until ready, %.3f committing, %.3f until "
+	       "running\n",
+	       "downtime", ms(r->downtime_ns), ms(r->saving_ns), ms(r->ready_ns), ms(r->commit_ns),
+	       ms(r->running_ns));
 }
 
 static json_t *json_times(const struct step_time *times, size_t count)
@@ -74,14 +92,15 @@ static void print_json(const struct migrate_report *r, const struct error *faile
 	json_t *all;
 
 	record_id_text(r->id, id);
-	all = json_pack("{s:s, s:b, s:b, s:i, s:I, s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I}}",
-			"id", id, "runs_there", r->runs_there, "asked", r->asked, "rounds",
-			r->rounds, "processes", (json_int_t)c->processes, "threads",
-			(json_int_t)c->threads, "state_bytes", (json_int_t)c->bytes_in,
-			"sent_bytes", (json_int_t)c->bytes_out, "total_ns",
-			(json_int_t)r->total_ns, "downtime_ns", "all", (json_int_t)r->downtime_ns,
-			"saving", (json_int_t)r->saving_ns, "ready", (json_int_t)r->ready_ns,
-			"commit", (json_int_t)r->commit_ns, "running", (json_int_t)r->running_ns);
+	all = json_pack(
+		"{s:s, s:b, s:b, s:i, s:I, s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I}}", "id",
+		id, "runs_there", r->runs_there, "asked", r->asked, "rounds", r->rounds,
+		"processes", (json_int_t)c->processes, "threads", (json_int_t)c->threads,
+		"state_bytes", (json_int_t)c->bytes_in, "sent_bytes", (json_int_t)c->bytes_out,
+		"total_ns", (json_int_t)r->total_ns, "downtime_ns", "all",
+		(json_int_t)r->downtime_ns, "saving", (json_int_t)r->saving_ns, "ready",
+		(json_int_t)r->ready_ns, "commit", (json_int_t)r->commit_ns, "running",
+		(json_int_t)r->running_ns);
 	if (!all)
 		return;
 	json_object_set_new(all, "steps_ns", json_times(r->times, r->steps));
@@ -98,19 +117,28 @@ static void print_json(const struct migrate_report *r, const struct error *faile
 static int move_tree(const struct arguments *a, struct error *err)
 {
 	_cleanup_target_ struct target target = { 0 };
+	struct external externals[OPTION_LIST_MAX];
 	struct migrate_options o = {
 		.target = &target,
 		.where = a->where,
 		.state_directory = a->state_directory,
 		.stream.jobs = a->jobs ? a->jobs : default_jobs(),
+		.container = a->target.container,
+		.externals = externals,
+		.externals_count = a->externals.count,
+		.stop_and_copy = a->stop_and_copy,
+		.max_downtime_ms = a->max_downtime,
+		.max_rounds = a->max_rounds,
 		.progress = isatty(STDERR_FILENO) ? show_progress : NULL,
+		.round = isatty(STDERR_FILENO) ? show_round : NULL,
 	};
 	struct migrate_report report;
 	int r;
 
 	transport_arguments_take(&a->transport, &o.transport);
-	if (arguments_compress(a->compress, &o.stream, err) || transport_check(&o.transport, err) ||
-	    target_resolve(&target, &a->target, err))
+	if (arguments_compress(a->compress, &o.stream, err) || arguments_tcp(a->tcp, &o.tcp, err) ||
+	    arguments_externals(&a->externals, externals, err) ||
+	    transport_check(&o.transport, err) || target_resolve(&target, &a->target, err))
 		return -1;
 	r = migrate(&o, &report, err);
 	if (a->json)
@@ -159,7 +187,8 @@ static int resolve(const struct arguments *a, struct error *err)
 			      resolve_source(&record, &transport, where, RESOLVE_TRIES, &resolved,
 					     err);
 	if (r)
-		error_hint(err, "it stays frozen; ask again, or criu-lite migrate --force-resume if the destination has not got it");
+		error_hint(err, "it stays frozen; ask again, or criu-lite migrate --force-resume "
+				"if the destination has not got it");
 	else
 		printf("it runs %s\n", resolved == RESOLVED_HERE ? "here" : "there");
 	record_release(&record);
@@ -171,11 +200,12 @@ static int check(const struct arguments *a, int operands, struct error *err)
 	bool target = a->target.pid || a->target.cgroup || a->target.container;
 
 	if (a->resolve && a->force_resume)
-		return error_set(err, ERROR_USAGE, 0, "--resolve and --force-resume exclude each other");
+		return error_set(err, ERROR_USAGE, 0,
+				 "--resolve and --force-resume exclude each other");
 	if (a->resolve || a->force_resume)
 		return target ? error_set(err, ERROR_USAGE, 0,
-					  "--resolve and --force-resume know the target by its id") :
-				0;
+					  "--resolve and --force-resume know the target by its id")
+			      : 0;
 	if (!operands && !a->transport.via)
 		return error_set(err, ERROR_USAGE, 0, "where to? HOST:PORT is missing");
 	return 0;
@@ -183,29 +213,48 @@ static int check(const struct arguments *a, int operands, struct error *err)
 
 static int run(int argc, char **argv, struct error *err)
 {
-	struct arguments a = { .transport = TRANSPORT_ARGUMENTS_INIT };
+	struct arguments a = {
+		.transport = TRANSPORT_ARGUMENTS_INIT,
+		.max_downtime = MAX_DOWNTIME_MS,
+		.max_rounds = MAX_ROUNDS,
+	};
 	const struct option_row rows[] = {
 		{ "t", OPTION_NUMBER, "PID", "the process to move, with everything below it",
 		  &a.target.pid, 1, INT_MAX },
 		{ "cgroup", OPTION_TEXT, "PATH", "the cgroup to move, with every process in it",
 		  &a.target.cgroup, 0, 0 },
 		{ "container", OPTION_TEXT, "RUNTIME:ID",
-		  "the container to move: runc:ID, or runc@DIRECTORY:ID", &a.target.container, 0, 0 },
+		  "the container to move: runc:ID, or runc@DIRECTORY:ID", &a.target.container, 0,
+		  0 },
 		TRANSPORT_ROWS(&a.transport),
 		{ "via", OPTION_TEXT, "COMMAND",
-		  "connect by this command: ssh HOST criu-lite receive --stdio", &a.transport.via, 0,
-		  0 },
-		{ "compress", OPTION_TEXT, "CODEC", "none (default), zstd or zstd:LEVEL", &a.compress,
+		  "connect by this command: ssh HOST criu-lite receive --stdio", &a.transport.via,
 		  0, 0 },
+		{ "max-downtime", OPTION_NUMBER, "MS",
+		  "freeze when that is expected to take no longer (default: 100)", &a.max_downtime,
+		  1, INT_MAX },
+		{ "max-rounds", OPTION_NUMBER, "N",
+		  "freeze after so many rounds at the latest (default: 10)", &a.max_rounds, 0,
+		  1000 },
+		{ "stop-and-copy", OPTION_FLAG, NULL, "no rounds: freeze at once", &a.stop_and_copy,
+		  0, 0 },
+		EXTERNAL_ROW(&a.externals),
+		{ "tcp", OPTION_TEXT, "POLICY",
+		  "connections with peers outside of the tree: keep (default) or close", &a.tcp, 0,
+		  0 },
+		{ "compress", OPTION_TEXT, "CODEC", "none (default), zstd or zstd:LEVEL",
+		  &a.compress, 0, 0 },
 		{ "jobs", OPTION_NUMBER, "N", "worker threads (default: one for each processor)",
 		  &a.jobs, 1, JOBS_MAX },
 		{ "state-dir", OPTION_TEXT, "DIR",
-		  "where migrations are recorded (" RECORD_DIRECTORY ")", &a.state_directory, 0, 0 },
+		  "where migrations are recorded (" RECORD_DIRECTORY ")", &a.state_directory, 0,
+		  0 },
 		{ "resolve", OPTION_TEXT, "ID",
 		  "finish a migration that broke at the wrong moment: asks the destination",
 		  &a.resolve, 0, 0 },
 		{ "force-resume", OPTION_TEXT, "ID",
-		  "let it run here, on your word that it does not run there", &a.force_resume, 0, 0 },
+		  "let it run here, on your word that it does not run there", &a.force_resume, 0,
+		  0 },
 		{ "json", OPTION_FLAG, NULL, "a report for machines", &a.json, 0, 0 },
 		{ "stats", OPTION_FLAG, NULL, "print the time of each step, too", &a.stats, 0, 0 },
 		{ 0 },

@@ -20,7 +20,7 @@ enum { JOBS_MAX = 64, CONNECTIONS = 16, CONNECTIONS_MAX = 1024 };
 struct arguments {
 	const char *listen, *state_directory, *stdio, *resolve;
 	struct transport_arguments transport;
-	struct option_list root_maps;
+	struct option_list root_maps, externals;
 	int jobs, connections;
 	bool once, on_stdio, stats;
 };
@@ -117,6 +117,7 @@ static int check(const struct arguments *a, struct error *err)
 static int serve(struct arguments *a, struct error *err)
 {
 	struct root_map maps[OPTION_LIST_MAX];
+	struct external externals[OPTION_LIST_MAX];
 	struct server_options o = {
 		.listen = a->listen,
 		.once = a->once,
@@ -126,6 +127,8 @@ static int serve(struct arguments *a, struct error *err)
 			.jobs = a->jobs ? a->jobs : default_jobs(),
 			.root_maps = maps,
 			.root_maps_count = a->root_maps.count,
+			.externals = externals,
+			.externals_count = a->externals.count,
 		},
 		.listens = say_where,
 		.served = say_outcome,
@@ -136,7 +139,8 @@ static int serve(struct arguments *a, struct error *err)
 	if (!a->stdio && a->on_stdio)
 		a->stdio = "null";
 	arguments_stdio(a->stdio, &o.receive.stdio, &o.receive.stdio_file);
-	if (parse_root_maps(&a->root_maps, maps, err))
+	if (parse_root_maps(&a->root_maps, maps, err) ||
+	    arguments_externals(&a->externals, externals, err))
 		return -1;
 	return a->on_stdio ? serve_stdio(&o, err) : server_run(&o, err);
 }
@@ -154,6 +158,7 @@ static int run(int argc, char **argv, struct error *err)
 		  0 },
 		{ "root-map", OPTION_LIST, "FROM=TO",
 		  "a root directory of the source that is elsewhere here", &a.root_maps, 0, 0 },
+		EXTERNAL_ROW(&a.externals),
 		TRANSPORT_ROWS(&a.transport),
 		{ "connections", OPTION_NUMBER, "N", "at most so many at a time (16)",
 		  &a.connections, 1, CONNECTIONS_MAX },

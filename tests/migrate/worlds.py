@@ -2,6 +2,7 @@
 """Two pid namespaces of one machine that a process tree moves between, and what the tests of
 migration share."""
 
+import ctypes
 import json
 import os
 import re
@@ -37,6 +38,12 @@ def wait_for(what, condition, seconds=SECONDS):
         time.sleep(0.005)
 
 
+def end_with_parent():
+    """In a child: whatever ends this test ends its worlds."""
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 class World:
     """A pid namespace with its own /proc and its own state directory."""
 
@@ -45,7 +52,7 @@ class World:
         self.init = subprocess.Popen(
             ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable,
              os.path.join(HERE, "world_init.py")], stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE)
+            stdout=subprocess.PIPE, preexec_fn=end_with_parent)
         if self.init.stdout.readline() != b"up\n":
             raise Failed(f"world {name} does not come up")
         self.pid = harness.children(self.init.pid)[0]
@@ -139,8 +146,11 @@ class Receiver:
     def end(self):
         """Ends it, and all that nsenter has started of it."""
         for pid in harness.tree(self.process.pid)[1:]:
-            if harness.read_text(f"/proc/{pid}/comm") == "criu-lite\n":
-                os.kill(pid, signal.SIGTERM)
+            try:
+                if harness.read_text(f"/proc/{pid}/comm") == "criu-lite\n":
+                    os.kill(pid, signal.SIGTERM)
+            except ProcessLookupError:
+                pass
         self.process.wait(SECONDS)
         self.process.stdout.close()
         self.errors.close()
