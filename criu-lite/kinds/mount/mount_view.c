@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
@@ -52,14 +53,25 @@ static bool hides(const struct mount_plan *plan, size_t k, size_t i)
 	return i != k && cover->parent == i && mount_below(way, cover->path);
 }
 
+/* In a copy of mounts for another user namespace than theirs, all are locked to each other. */
+static int enter_users(int proc_fd)
+{
+	_cleanup_fd_ int users = openat(proc_fd, "ns/user", O_RDONLY | O_CLOEXEC);
+	struct stat its, ours;
+
+	if (users < 0 || fstat(users, &its) || stat("/proc/self/ns/user", &ours))
+		return -1;
+	return its.st_ino == ours.st_ino ? 0 : setns(users, CLONE_NEWUSER);
+}
+
 static int go_there(int proc_fd)
 {
 	struct mount_attr private = { .propagation = MS_PRIVATE };
 	_cleanup_fd_ int space = openat(proc_fd, "ns/mnt", O_RDONLY | O_CLOEXEC);
 	_cleanup_fd_ int root = openat(proc_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	if (space < 0 || root < 0 || setns(space, CLONE_NEWNS) || fchdir(root) || chroot(".") ||
-	    unshare(CLONE_NEWNS))
+	if (space < 0 || root < 0 || enter_users(proc_fd) || setns(space, CLONE_NEWNS) ||
+	    fchdir(root) || chroot(".") || unshare(CLONE_NEWNS))
 		return -1;
 	return mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &private, sizeof(private));
 }
