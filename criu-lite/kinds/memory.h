@@ -69,6 +69,9 @@ void memory_keep(struct restore_task *t, struct restore_task *former);
 /* Takes over what r->kept says of the objects of the round before; the others are undone. They are
  * freed, also on failure. */
 int memory_keep_objects(struct restore *r, struct restore_objects *former, struct error *err);
+/* In the last round: whether the files that were mapped in one before are now what they were in the
+ * freeze. */
+int memory_check_files(struct restore *r, struct error *err);
 /* The last of it, when descriptors and state are in place: seals, unlinks. */
 int memory_finish(struct restore *r, struct error *err);
 /* After a failure: takes back files and segments made. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What of a round goes on in the next one, restore side. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include "images/round.pb-c.h"
@@ -81,6 +82,36 @@ int memory_keep_objects(struct restore *r, struct restore_objects *former, struc
 	free(ids);
 	restore_objects_undo(former);
 	restore_objects_free(former);
+	return result;
+}
+
+int memory_check_files(struct restore *r, struct error *err)
+{
+	struct restore_object *o;
+	struct restore_task **t;
+	const struct map_area *a;
+	size_t count = 0;
+	bool *seen;
+	int result = 0;
+
+	while (r->objects && restore_objects_at(r->objects, count))
+		count++;
+	seen = calloc(count + 1, sizeof(*seen));
+	if (!seen)
+		return error_set(err, ERROR_FAILED, ENOMEM, "objects");
+	array_for(t, &r->tasks) {
+		if (!(*t)->memory)
+			continue;
+		array_for(a, &(*t)->memory->areas.areas) {
+			o = a->object && !seen[a->object] ?
+				    restore_objects_get(r->objects, a->object) :
+				    NULL;
+			seen[a->object] = true;
+			if (o && !result)
+				result = restore_object_check(o, O_RDONLY, err);
+		}
+	}
+	free(seen);
 	return result;
 }
 

@@ -98,6 +98,8 @@ static int find_pages(struct dump_task *task, struct dumped_task *mine, struct e
 	const struct map_area *a;
 	int r = 0;
 
+	if (task->kept && task->dump->rounds->last)
+		return memory_dump_own_again(task, mine, err);
 	if (pagemap_open(&pm, pages_dir(task), err))
 		return -1;
 	array_for(a, &mine->areas.areas) {
@@ -379,8 +381,8 @@ int memory_dump_pages(struct dump *d, struct error *err)
 	size_t i;
 	int r;
 
-	if (d->rounds && memory_dump_dirty(d, err))
-		return -1;
+	if (d->rounds)
+		memory_dump_dirty(d, err);
 	for (i = 0; i < d->tasks.count; i++) {
 		struct dump_task *task = d->tasks.items[i];
 

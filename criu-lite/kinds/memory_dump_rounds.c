@@ -32,28 +32,99 @@ static int add_set(struct page_runs *a, const struct page_runs *b)
 
 /* ---- what was written to ---- */
 
-static int collect(struct dump_task *task, struct dumped_task *mine, struct error *err)
+static void collect(struct dump_task *task, struct dumped_task *mine, struct error *err)
 {
-	if (!task->round || !memory_rounds_collect(task, &mine->areas, &mine->dirty, err))
-		return 0;
-	if (task->dump->rounds->last)
-		return error_wrap(err, "process %d", task->pid);
+	/* Of a kept one in the freeze it is found with its pages. */
+	if (!task->round || task->dump->rounds->last ||
+	    !memory_rounds_collect(task, &mine->areas, &mine->dirty, err))
+		return;
 	/* It is ending; what it has, if anything, is to be brought again. */
 	log_info("process %d: %s", task->pid, err->message);
 	error_clear(err);
 	task->round->dirty.lost = true;
-	return 0;
 }
 
-int memory_dump_dirty(struct dump *d, struct error *err)
+void memory_dump_dirty(struct dump *d, struct error *err)
 {
 	size_t i;
 
 	for (i = 0; i < d->tasks.count; i++)
-		if (!d->tasks.items[i]->zombie &&
-		    collect(d->tasks.items[i], &d->memory->tasks[i], err))
+		if (!d->tasks.items[i]->zombie)
+			collect(d->tasks.items[i], &d->memory->tasks[i], err);
+}
+
+/* ---- what a task has in the freeze ---- */
+
+/* Everything of the areas that may have changed since the last round: *ret. */
+static int find_changed(const struct dump_task *task, const struct dumped_task *mine,
+			const struct pagemap *pm, struct page_runs *ret, struct error *err)
+{
+	const struct map_area *a;
+
+	array_for(a, &mine->areas.areas) {
+		bool all = true;
+
+		if (!(a->flags & AREA_SHARED) &&
+		    dirty_collect_changed(&task->round->dirty, pm, a->start, a->end, ret, &all,
+					  err))
 			return -1;
+		if (!all)
+			continue;
+		while (ret->runs.count && ret->runs.items[ret->runs.count - 1].address >= a->start)
+			ret->runs.count--;
+		ret->closed = ret->runs.count;
+		if (page_runs_add(ret, a->start, (a->end - a->start) / PAGE_BYTES, 0))
+			return no_memory(err);
+	}
 	return 0;
+}
+
+/* The task's own pages in one of these ranges, which lies in one area. */
+static int own_in_range(const struct dumped_task *mine, const struct pagemap *pm,
+			const struct pages_range *range, struct page_runs *ret, struct error *err)
+{
+	const struct map_area *a = map_areas_find(&mine->areas, range->address);
+	uint64_t end = range->address + (uint64_t)range->pages * PAGE_BYTES;
+
+	if (!(a->flags & AREA_SHARED))
+		return pagemap_own_pages(pm, range->address, end, a->flags & AREA_HAS_HUGE, ret,
+					 err);
+	return a->flags & AREA_HAS_GUARDS ? pagemap_guards(pm, range->address, end, ret, err) : 0;
+}
+
+static int find_own(const struct dump_task *task, struct dumped_task *mine,
+		    const struct pagemap *pm, struct error *err)
+{
+	_cleanup_runs_ struct page_runs changed = { 0 }, cut = { 0 }, had = { 0 }, stayed = { 0 },
+					same = { 0 }, own = { 0 };
+	const struct pages_range *range;
+
+	if (find_changed(task, mine, pm, &changed, err) ||
+	    memory_rounds_had(task, &mine->areas, &had, err))
+		return -1;
+	if (page_sets(&had, PAGES_MINUS, &changed, &stayed) ||
+	    page_sets_in_areas(&stayed, &mine->areas, 0, &same) ||
+	    page_sets_in_areas(&changed, &mine->areas, 0, &cut))
+		return no_memory(err);
+	array_for(range, &cut.runs)
+		if (own_in_range(mine, pm, range, &own, err))
+			return -1;
+	if (page_sets(&same, PAGES_UNION, &own, &mine->own) ||
+	    page_sets(&changed, PAGES_UNION, &(struct page_runs){ 0 }, &mine->dirty))
+		return no_memory(err);
+	return 0;
+}
+
+int memory_dump_own_again(struct dump_task *task, struct dumped_task *mine, struct error *err)
+{
+	struct pagemap pm;
+	int r;
+
+	if (pagemap_open(&pm, task->proc_fd, err))
+		return -1;
+	r = find_own(task, mine, &pm, err);
+	fd_close(&pm.fd);
+	return r;
 }
 
 /* ---- what others have wrong ---- */

@@ -33,8 +33,10 @@ struct dump_memory {
 };
 
 /* In a round, before the pages of any task are looked for: looks what was written to, from now on
- * anew. */
-int memory_dump_dirty(struct dump *d, struct error *err);
+ * anew. *err is room for what does not matter. */
+void memory_dump_dirty(struct dump *d, struct error *err);
+/* In the freeze: finds out what a kept task has and has written to. */
+int memory_dump_own_again(struct dump_task *task, struct dumped_task *mine, struct error *err);
 /* With the pages of all tasks known, before sharing is found out: what the kept ones get. */
 int memory_dump_again(struct dump *d, struct error *err);
 /* Afterwards: new tasks drop what they have inherited of kept ones' pages and shall not have. */

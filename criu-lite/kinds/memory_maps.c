@@ -114,7 +114,9 @@ static int need(struct edit *e, uint32_t object, bool writable, struct error *er
 	if (!n)
 		return error_set(err, ERROR_FAILED, ENOMEM, "maps");
 	*n = (struct needed){ .object = object, .writable = writable, .number = -1 };
-	if (restore_object_check(o, writable ? O_RDWR : O_RDONLY, err))
+	/* While the program runs on, its files change. */
+	if ((!e->t->restore->in_rounds || e->t->restore->last_round) &&
+	    restore_object_check(o, writable ? O_RDWR : O_RDONLY, err))
 		return -1;
 	n->fd = restore_object_map_fd(objects, o, writable, err);
 	return n->fd < 0 ? -1 : 0;

@@ -259,6 +259,16 @@ static int lost_of(const struct dump_task *task, const struct map_areas *areas,
 		       0;
 }
 
+int memory_rounds_had(const struct dump_task *task, const struct map_areas *areas,
+		      struct page_runs *ret, struct error *err)
+{
+	_cleanup_runs_ struct page_runs lost = { 0 };
+
+	if (lost_of(task, areas, &lost, err))
+		return -1;
+	return page_sets(&task->round->sent, PAGES_MINUS, &lost, ret) ? no_memory(err) : 0;
+}
+
 int memory_rounds_inherit(const struct map_areas *have, const struct map_areas *want,
 			  const struct page_runs *pages, struct page_runs *ret, struct error *err)
 {
@@ -274,9 +284,9 @@ int memory_rounds_inherit(const struct map_areas *have, const struct map_areas *
 int memory_rounds_collect(struct dump_task *task, const struct map_areas *areas,
 			  struct page_runs *ret, struct error *err)
 {
-	bool again = !task->dump->rounds->last, all;
 	const struct map_area *a;
 	struct pagemap pm;
+	bool all;
 	int r = 0;
 
 	if (pagemap_open(&pm, task->proc_fd, err))
@@ -284,7 +294,7 @@ int memory_rounds_collect(struct dump_task *task, const struct map_areas *areas,
 	array_for(a, &areas->areas) {
 		if (a->flags & AREA_SHARED)
 			continue;
-		r = dirty_collect(&task->round->dirty, &pm, a->start, a->end, again, ret, &all,
+		r = dirty_collect(&task->round->dirty, &pm, a->start, a->end, true, ret, &all,
 				  err);
 		if (!r && all) {
 			/* In part it may have been found. */
@@ -400,12 +410,11 @@ int memory_rounds_pages(const struct dump_task *task, const struct map_areas *ar
 			const struct page_runs *own, const struct page_runs *dirty,
 			struct round_pages *ret, struct error *err)
 {
-	_cleanup_runs_ struct page_runs lost = { 0 }, had = { 0 };
+	_cleanup_runs_ struct page_runs had = { 0 };
 	struct compared c = { 0 };
-	int r = lost_of(task, areas, &lost, err);
+	int r = memory_rounds_had(task, areas, &had, err);
 
-	if (!r && (page_sets(&task->round->sent, PAGES_MINUS, &lost, &had) ||
-		   divide(&had, &c.had_guards, &c.had) || divide(own, &c.own_guards, &c.own) ||
+	if (!r && (divide(&had, &c.had_guards, &c.had) || divide(own, &c.own_guards, &c.own) ||
 		   compare(&c, dirty, areas, ret)))
 		r = no_memory(err);
 	compared_release(&c);

@@ -77,6 +77,10 @@ struct round_object *memory_rounds_object(const struct memory_rounds *m,
 /* Changes of an area that would have it made anew for nothing are taken back in `areas`. */
 int memory_rounds_settle_areas(struct dump_task *task, struct map_areas *areas, struct error *err);
 
+/* Appends what the task has of the pages that were sent when its map is made what it is now. */
+int memory_rounds_had(const struct dump_task *task, const struct map_areas *areas,
+		      struct page_runs *ret, struct error *err);
+
 struct round_pages {
 	struct page_runs drops;	/* what is there and shall not be */
 	struct page_runs data;	/* what is to be brought; guard regions among it */

@@ -30,28 +30,18 @@ void dirty_release(struct dirty *d)
 	d->lost = false;
 }
 
-/* Write-protects what it finds if `again`. -1 with errno. */
-static int scan(const struct pagemap *pm, uint64_t start, uint64_t end, bool again,
-		struct page_runs *ret)
+/* -1 with errno. */
+static int run_scan(const struct pagemap *pm, struct pm_scan_arg *args, struct page_runs *ret)
 {
 	struct page_region regions[REGIONS_AT_ONCE];
-	/* A guard region looks like a swapped page, and is not to be protected as one. */
-	struct pm_scan_arg args = {
-		.size = sizeof(args),
-		.flags = PM_SCAN_CHECK_WPASYNC | (again ? PM_SCAN_WP_MATCHING : 0),
-		.start = start,
-		.end = end,
-		.vec = (uint64_t)regions,
-		.vec_len = REGIONS_AT_ONCE,
-		.category_inverted = pm->has_guard ? PAGE_IS_GUARD : 0,
-		.category_mask = PAGE_IS_WRITTEN | (pm->has_guard ? PAGE_IS_GUARD : 0),
-		.category_anyof_mask = PAGE_IS_PRESENT | (pm->has_guard ? PAGE_IS_SWAPPED : 0),
-		.return_mask = PAGE_IS_WRITTEN,
-	};
 	int count, i;
 
-	while (args.start < args.end) {
-		count = ioctl(pm->fd, PAGEMAP_SCAN, &args);
+	args->size = sizeof(*args);
+	args->vec = (uint64_t)regions;
+	args->vec_len = REGIONS_AT_ONCE;
+	args->return_mask = PAGE_IS_WRITTEN;
+	while (args->start < args->end) {
+		count = ioctl(pm->fd, PAGEMAP_SCAN, args);
 		if (count < 0 && errno == EINTR)
 			continue;
 		if (count < 0)
@@ -63,11 +53,28 @@ static int scan(const struct pagemap *pm, uint64_t start, uint64_t end, bool aga
 				return -1;
 			}
 		}
-		if (args.walk_end <= args.start)
+		if (args->walk_end <= args->start)
 			break;
-		args.start = args.walk_end;
+		args->start = args->walk_end;
 	}
 	return 0;
+}
+
+/* Write-protects what it finds if `again`. */
+static int scan(const struct pagemap *pm, uint64_t start, uint64_t end, bool again,
+		struct page_runs *ret)
+{
+	/* A guard region looks like a swapped page, and is not to be protected as one. */
+	struct pm_scan_arg args = {
+		.flags = PM_SCAN_CHECK_WPASYNC | (again ? PM_SCAN_WP_MATCHING : 0),
+		.start = start,
+		.end = end,
+		.category_inverted = pm->has_guard ? PAGE_IS_GUARD : 0,
+		.category_mask = PAGE_IS_WRITTEN | (pm->has_guard ? PAGE_IS_GUARD : 0),
+		.category_anyof_mask = PAGE_IS_PRESENT | (pm->has_guard ? PAGE_IS_SWAPPED : 0),
+	};
+
+	return run_scan(pm, &args, ret);
 }
 
 /* Begins to track an area; what is there is protected without being told. */
@@ -89,6 +96,39 @@ static void begin(struct dirty *d, const struct pagemap *pm, uint64_t start, uin
 	page_runs_release(&unused);
 }
 
+static int look_failed(uint64_t start, struct error *err)
+{
+	return error_set(err, ERROR_TARGET, errno, "cannot look for written pages at %#llx",
+			 (unsigned long long)start);
+}
+
+/* Whether the area is only unknown; anything else is an error. */
+static bool is_unknown(void)
+{
+	return errno == EPERM || errno == ESRCH;
+}
+
+int dirty_collect_changed(struct dirty *d, const struct pagemap *pm, uint64_t start, uint64_t end,
+			  struct page_runs *ret, bool *ret_all, struct error *err)
+{
+	/* The kernel's short way for PAGE_IS_WRITTEN alone takes the bits of a page that is just
+	 * being moved for what they are not. */
+	struct pm_scan_arg args = {
+		.flags = PM_SCAN_CHECK_WPASYNC,
+		.start = start,
+		.end = end,
+		.category_inverted = PAGE_IS_PRESENT,
+		.category_anyof_mask = PAGE_IS_WRITTEN | PAGE_IS_PRESENT,
+	};
+
+	*ret_all = d->uffd < 0 || d->lost || !pm->has_scan;
+	ret->closed = ret->runs.count;
+	if (*ret_all || !run_scan(pm, &args, ret))
+		return 0;
+	*ret_all = is_unknown();
+	return *ret_all ? 0 : look_failed(start, err);
+}
+
 int dirty_collect(struct dirty *d, const struct pagemap *pm, uint64_t start, uint64_t end,
 		  bool again, struct page_runs *ret, bool *ret_all, struct error *err)
 {
@@ -96,9 +136,8 @@ int dirty_collect(struct dirty *d, const struct pagemap *pm, uint64_t start, uin
 	ret->closed = ret->runs.count;
 	if (*ret_all || !scan(pm, start, end, again, ret))
 		return 0;
-	if (errno == ENOMEM || (errno != EPERM && errno != ESRCH))
-		return error_set(err, ERROR_TARGET, errno, "cannot look for written pages at %#llx",
-				 (unsigned long long)start);
+	if (!is_unknown())
+		return look_failed(start, err);
 	*ret_all = true;
 	if (again)
 		begin(d, pm, start, end);

@@ -32,4 +32,12 @@ void dirty_release(struct dirty *d);
 int dirty_collect(struct dirty *d, const struct pagemap *pm, uint64_t start, uint64_t end,
 		  bool again, struct page_runs *ret, bool *ret_all, struct error *err);
 
+/*
+ * The last look in another way: appends all pages but those that are there and were not written to,
+ * so also those that are not there, that are swapped out, or guard regions. What is not among them
+ * needs no other look (pagemap_own_pages), which takes longer.
+ */
+int dirty_collect_changed(struct dirty *d, const struct pagemap *pm, uint64_t start, uint64_t end,
+			  struct page_runs *ret, bool *ret_all, struct error *err);
+
 #endif

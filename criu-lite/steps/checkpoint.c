@@ -124,6 +124,12 @@ static int pre_copy(void *context, struct error *err)
 		.rounds = run->dump.rounds,
 	};
 
+	/* A terminal is there before the first puppet of its session is, and comes last. */
+	if (rounds.rounds && preflight_root_has_terminal(&run->before)) {
+		log_notice("memory is saved in the freeze: process %d has a terminal",
+			   run->options->pid);
+		run->dump.rounds = rounds.rounds = NULL;
+	}
 	if (!rounds.rounds)
 		return 0;
 	if (!rounds.rounds->number && write_header(run, err))

@@ -232,6 +232,11 @@ int preflight_look(struct preflight *p, pid_t root, struct blockers *blockers, s
 	return 0;
 }
 
+bool preflight_root_has_terminal(const struct preflight *p)
+{
+	return p->tasks.count && p->tasks.items[0]->stat.tty_nr;
+}
+
 int preflight_again(struct preflight *p, pid_t root, struct error *err)
 {
 	_cleanup_pid_list_ struct pid_list tree = { 0 };

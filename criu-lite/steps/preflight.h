@@ -24,6 +24,8 @@ struct preflight {
  * blocker only because the tree was changing (a pipe between the fork of one end and the close of
  * the other) is gone in the next look, and is not reported. Release *p also after a failure. */
 int preflight_look(struct preflight *p, pid_t root, struct blockers *blockers, struct error *err);
+/* Whether the root of the tree that was seen has a controlling terminal. */
+bool preflight_root_has_terminal(const struct preflight *p);
 /* Looks again at what there is, for preflight_flags() and _pids(), without judging it. */
 int preflight_again(struct preflight *p, pid_t root, struct error *err);
 /*

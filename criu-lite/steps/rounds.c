@@ -246,7 +246,9 @@ static int build(struct restore *r, const Tree *tree, struct former *f, struct e
 	f->container_state = NULL;
 	if (r->last_round && restore_files_check(r->files, err))
 		return -1;
-	return tree_restore(r, tree, err) || memory_restore_pages(r, err) ? -1 : 0;
+	if (tree_restore(r, tree, err) || memory_restore_pages(r, err))
+		return -1;
+	return r->last_round ? memory_check_files(r, err) : 0;
 }
 
 static int next_round(struct restore *r, Tree **tree, struct error *err)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "steps/tree_keep.h"
 
+#include <sched.h>
+
 #include "kinds/memory_rounds.h"
 #include "steps/tree_dump.h"
 #include "steps/tree_plan.h"
@@ -98,15 +100,16 @@ static bool needs_helper(const struct dump *d, const struct tree_plan *plan)
 	return false;
 }
 
-static void keep_none(struct dump *d)
+/* All tasks from this one on are made anew. */
+static void keep_none_from(struct dump *d, size_t first)
 {
 	size_t i;
 
-	for (i = 0; i < d->tasks.count; i++) {
+	for (i = first; i < d->tasks.count; i++) {
 		d->tasks.items[i]->round = NULL;
 		d->tasks.items[i]->kept = false;
 	}
-	d->rounds->fresh = true;
+	d->rounds->fresh = first == 0;
 }
 
 int tree_keep(struct dump *d, struct error *err)
@@ -128,7 +131,14 @@ int tree_keep(struct dump *d, struct error *err)
 			d->tasks.items[i]->round = NULL;
 	if (tree_dump_plan(d, &plan, err))
 		return -1;
-	if (!d->tasks.items[0]->kept || (plan.helpers.count && needs_helper(d, &plan)))
-		keep_none(d);
+	if (!d->tasks.items[0]->kept)
+		keep_none_from(d, 0);
+	else if (plan.helpers.count && needs_helper(d, &plan))
+		keep_none_from(d, 1);
+	/* With the first process of a pid namespace all of that would have to be built anew. */
+	if (d->rounds->fresh && d->container.namespaces & CLONE_NEWPID)
+		return error_set(err, ERROR_FAILED, 0, "process %d has another session, terminal or "
+				 "user of its directories than when its memory was first copied",
+				 d->tasks.items[0]->pid);
 	return 0;
 }

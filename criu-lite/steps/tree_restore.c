@@ -31,7 +31,7 @@ struct maker {
 	const Tree *tree;
 	const struct tree_plan *plan;
 	struct helper *helpers;
-	bool again;	/* a further round: some are there already, with what helpers were for */
+	bool again;	/* some are there already, not the root alone, with what helpers were for */
 };
 
 static struct restore_task *actor(struct maker *m, size_t index)
@@ -116,9 +116,9 @@ static int perform_again(struct maker *m, const struct plan_op *op, bool *ret_do
 {
 	const struct restore_task *t = is_helper(m, op->who) ? NULL : actor(m, op->who);
 
-	*ret_done = !t || (t->kept && op->kind == PLAN_SETSID) ||
-		    (t->kept && op->kind == PLAN_SETPGID && t->former_pgid == t->pgid);
-	if (t && !t->kept && op->kind == PLAN_CLONE && is_helper(m, op->from))
+	*ret_done = (!t && m->again) || (t && t->kept && op->kind == PLAN_SETSID) ||
+		    (t && t->kept && op->kind == PLAN_SETPGID && t->former_pgid == t->pgid);
+	if (m->again && t && !t->kept && op->kind == PLAN_CLONE && is_helper(m, op->from))
 		return error_set(err, ERROR_IMAGE, 0, "process %d cannot be born in a further "
 				 "round", t->pid);
 	return 0;
@@ -128,7 +128,7 @@ static int perform(struct maker *m, const struct plan_op *op, struct error *err)
 {
 	bool done = false;
 
-	if (m->again && perform_again(m, op, &done, err))
+	if (perform_again(m, op, &done, err))
 		return -1;
 	if (done)
 		return 0;
@@ -216,7 +216,8 @@ int tree_restore(struct restore *r, const Tree *tree, struct error *err)
 
 	if (make_plan(r, &plan, err) || make_helpers(&m, err))
 		return -1;
-	m.again = r->tasks.items[0]->kept;
+	for (i = 1; i < r->tasks.count; i++)
+		m.again |= r->tasks.items[i]->kept;
 	for (i = 1; i < r->tasks.count; i++)
 		r->tasks.items[i]->birth = r->tasks.items[plan.birth[i]];
 	array_for(op, &plan.ops) {

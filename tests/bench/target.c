@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the benchmark saves: target DIRECTORY tiny | memory MIB STRIDE | processes N | threads N.
+/* What the benchmark saves: target DIRECTORY tiny | memory MIB STRIDE | processes N | threads N |
+ * writing MIB RATE, which writes to so many pages a second.
  * When it is ready there is a file "ready" in the directory. */
 #include <err.h>
 #include <fcntl.h>
@@ -20,6 +21,7 @@ struct report {
 	uint64_t address, bytes;
 	uint64_t watch;		/* set by the benchmark: look at the clock without a pause */
 	uint64_t gap_ns;	/* reset by the benchmark */
+	uint64_t rate;
 };
 
 static volatile struct report *report;
@@ -92,12 +94,31 @@ static void make_threads(int count)
 			errx(1, "pthread_create");
 }
 
+/* As many pages, anywhere, as belong in the time that has passed. */
+static void write_pages(uint64_t passed_ns)
+{
+	static uint64_t due_ns, place;
+	uint64_t interval;
+
+	if (!report->rate)
+		return;
+	interval = 1000000000 / report->rate;
+	/* What was not written while nothing ran is not made up for. */
+	due_ns += passed_ns < 10 * interval ? passed_ns : interval;
+	for (; due_ns >= interval; due_ns -= interval) {
+		place = place * 6364136223846793005 + 1442695040888963407;
+		((volatile uint64_t *)report->address)[(place >> 20) % (report->bytes / 8)]++;
+	}
+}
+
 static void watch_clock(void)
 {
 	uint64_t before = now_ns();
 
 	while (report->watch) {
 		uint64_t now = now_ns();
+
+		write_pages(now - before);
 
 		if (now - before > report->gap_ns)
 			report->gap_ns = now - before;
@@ -114,7 +135,10 @@ int main(int argc, char **argv)
 	make_report();
 	if (!strcmp(what, "memory") && argc > 4)
 		fill_memory(strtoul(argv[3], NULL, 10), strtoul(argv[4], NULL, 10));
-	else if (!strcmp(what, "processes") && argc > 3)
+	else if (!strcmp(what, "writing") && argc > 4) {
+		fill_memory(strtoul(argv[3], NULL, 10), 1);
+		report->rate = strtoul(argv[4], NULL, 10);
+	} else if (!strcmp(what, "processes") && argc > 3)
 		make_processes(atoi(argv[3]));
 	else if (!strcmp(what, "threads") && argc > 3)
 		make_threads(atoi(argv[3]));
