@@ -86,6 +86,7 @@ wait_until "$RUNC exec $ID ps | grep -q 'sleep 1000'" || bail 'it does not run'
 before=$(looks)
 
 $RUNC exec -d $ID sleep 500 </dev/null >/dev/null 2>&1
+wait_until "$RUNC exec $ID ps | grep -q 'sleep 50[0]'"
 ok 'who came by runc exec is in the way' fails 3 'sleep: entered the container from outside' \
 	save --leave-running
 $RUNC exec $ID sh -c 'kill $(ps | grep "sleep 50[0]" | while read pid rest; do echo $pid; done)'

@@ -3,6 +3,7 @@
 /* test: between=while rmdir $(cat cgroups); ls -d $(cat cgroups) | grep .; do sleep 0.01; done */
 /* build: -pthread */
 
+#include <linux/bpf.h>
 #include <mntent.h>
 #include <pthread.h>
 #include <signal.h>
@@ -144,6 +145,53 @@ static void make(void)
 		test_must(!chown(path, 1000, 1001) && !chmod(path, 0664));
 }
 
+/* Nobody in the cgroup of version 2 may write to device 1:7, /dev/full. */
+static bool forbid_full(void)
+{
+	static const struct bpf_insn program[] = {
+		{ BPF_LDX | BPF_W | BPF_MEM, 2, 1, 0, 0 },	/* r2 = access << 16 | type */
+		{ BPF_ALU | BPF_RSH | BPF_K, 2, 0, 0, 16 },
+		{ BPF_ALU | BPF_AND | BPF_K, 2, 0, 0, BPF_DEVCG_ACC_WRITE },
+		{ BPF_LDX | BPF_W | BPF_MEM, 3, 1, 4, 0 },	/* r3 = major */
+		{ BPF_LDX | BPF_W | BPF_MEM, 4, 1, 8, 0 },	/* r4 = minor */
+		{ BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 1 },
+		{ BPF_JMP | BPF_JEQ | BPF_K, 2, 0, 3, 0 },
+		{ BPF_JMP | BPF_JNE | BPF_K, 3, 0, 2, 1 },
+		{ BPF_JMP | BPF_JNE | BPF_K, 4, 0, 1, 7 },
+		{ BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0 },
+		{ BPF_JMP | BPF_EXIT, 0, 0, 0, 0 },
+	};
+	union bpf_attr attr;
+	int fd, cgroup;
+	bool done;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
+	attr.insns = (uintptr_t)program;
+	attr.insn_cnt = sizeof(program) / sizeof(program[0]);
+	attr.license = (uintptr_t)"GPL";
+	fd = syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
+	cgroup = open(top_of(""), O_RDONLY);
+	memset(&attr, 0, sizeof(attr));
+	attr.target_fd = cgroup;
+	attr.attach_bpf_fd = fd;
+	attr.attach_type = BPF_CGROUP_DEVICE;
+	attr.attach_flags = BPF_F_ALLOW_MULTI;
+	done = fd >= 0 && cgroup >= 0 && !syscall(SYS_bpf, BPF_PROG_ATTACH, &attr, sizeof(attr));
+	close(cgroup);
+	close(fd);
+	return done;
+}
+
+static bool may_open_full(int flags)
+{
+	int fd = open("/dev/full", flags);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 static void enter(const char *which, const char *file, pid_t id)
 {
 	char text[16];
@@ -200,12 +248,15 @@ int main(int argc, char **argv)
 	const char *pids;
 	pthread_t thread;
 	struct stat st;
+	bool forbidden;
 	pid_t child;
 	size_t i;
 
 	test_init(argc, argv);
 	make();
 	enter(NULL, "cgroup.procs", getpid());
+	forbidden = forbid_full();
+	test_check(!forbidden || !may_open_full(O_WRONLY), "the program forbids nothing");
 	child = bear();
 	enter("pids", "/cgroup.procs", child);
 	enter("memory", "/cgroup.procs", child);
@@ -227,6 +278,8 @@ int main(int argc, char **argv)
 		test_check(!strcmp(before[i], after), "%s %s is \"%s\", was \"%s\"",
 			   settings[i].controller, settings[i].file, after, before[i]);
 	}
+	test_check(may_open_full(O_WRONLY) == !forbidden, "what was forbidden is not");
+	test_check(may_open_full(O_RDONLY), "what was allowed is not");
 	get_place(getpid(), after);
 	test_check(!strcmp(after, places[0]), "the process is in\n%s, was in\n%s", after, places[0]);
 	get_place(child, after);

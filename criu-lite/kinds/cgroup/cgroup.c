@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "kinds/cgroup/cgroups.h"
+#include "kinds/cgroup/programs.h"
 #include "kinds/cgroup/properties.h"
 #include "kinds/dump.h"
 #include "proc/cgroup.h"
@@ -22,6 +23,21 @@ extern const struct kind cgroup_kind;
 
 /* ---- check ---- */
 
+static int check_programs(const struct container_look *look, const struct cgroup_root *root,
+			  struct blockers *blockers, struct error *err)
+{
+	struct error found = ERROR_INIT;
+	int failed = programs_read(root->fd, root->path, NULL, &found);
+
+	if (failed && found.kind == ERROR_BLOCKED)
+		failed = blockers_add(blockers, look->tasks[0].pid, found.message, found.hint,
+				      "cgroup %s", root->path);
+	else if (failed)
+		return error_set(err, found.kind, found.os_error, "%s", found.message);
+	error_clear(&found);
+	return failed ? error_set(err, ERROR_FAILED, ENOMEM, "cgroup") : 0;
+}
+
 static int check_in(const struct container_look *look, const struct cgroup_root *root,
 		    struct blockers *blockers, struct error *err)
 {
@@ -29,7 +45,8 @@ static int check_in(const struct container_look *look, const struct cgroup_root 
 	_cleanup_pid_list_ struct pid_list members = { 0 };
 	size_t i;
 
-	if (cgroups_members(&one, &members, err))
+	if (cgroups_members(&one, &members, err) ||
+	    (!*root->controllers && check_programs(look, root, blockers, err)))
 		return -1;
 	for (i = 0; i < look->count; i++)
 		if (!pid_list_has(&members, look->tasks[i].pid) &&
@@ -241,7 +258,8 @@ static int save_directory(struct saving *s, int dir, const char *path, int depth
 				 s->root->path, CGROUP_DEPTH);
 	m = add_directory(s, path, dir, err);
 	if (!m || properties_read(dir, s->root->controllers, m, err) ||
-	    take_threads(s, dir, m, err))
+	    take_threads(s, dir, m, err) ||
+	    (!*s->root->controllers && programs_read(dir, s->root->path, m, err)))
 		return -1;
 	copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	stream = copy < 0 ? NULL : fdopendir(copy);

@@ -17,6 +17,7 @@
 #include "guard/guard.h"
 #include "kinds/cgroup/cgroup.h"
 #include "kinds/cgroup/here.h"
+#include "kinds/cgroup/programs.h"
 #include "kinds/cgroup/properties.h"
 #include "kinds/restore.h"
 #include "proc/mountinfo.h"
@@ -403,6 +404,7 @@ static int finish_directory(const struct cgroup_place *p, size_t i, struct error
 		return no_memory(err);
 	}
 	return properties_write(p->fds[i], path, p->m->controllers, m, PROPERTY_LATE, err) ||
+			       programs_write(p->fds[i], path, m, err) ||
 			       set_owners(p->fds[i], path, m, err) ?
 		       -1 :
 		       0;

@@ -4,6 +4,7 @@
 
 #include "base/array.h"
 #include "kinds/cgroup/cgroup.h"
+#include "kinds/cgroup/programs.h"
 #include "kinds/cgroup/properties.h"
 
 enum { THREADS_MAX = 1 << 22, OWNERS_MAX = 512 };
@@ -60,7 +61,10 @@ static int verify_directory(const CgroupHierarchy *h, size_t i, struct error *er
 	for (k = 0; k < m->n_threads; k++)
 		if (!m->threads[k] || m->threads[k] > INT_MAX)
 			return bad("a thread in a cgroup has no usable id", err);
-	return properties_verify(h->controllers, m, err);
+	return properties_verify(h->controllers, m, err) ||
+			       programs_verify(h->controllers, m, err) ?
+		       -1 :
+		       0;
 }
 
 static int verify_hierarchy(const CgroupHierarchy *m, struct error *err)
