@@ -90,4 +90,15 @@ def everything(world):
     services.ask_everything(c, container)
 
 
-scenery.run(redis, nginx, postgresql, everything)
+def user_namespace(world):
+    """A container in a user namespace"""
+    a, c = world.host("a"), world.host("client")
+    container = services.everything(world, a, "user", 5, services.in_user_namespace)
+    services.ask_everything(c, container)
+    stop_and_restore(world, container)
+    services.ask_everything(c, container)
+    scenery.same("its user on the host",
+                 os.stat(a.path(f"/proc/{container.processes()[0]}")).st_uid, 100000)
+
+
+scenery.run(redis, nginx, postgresql, everything, user_namespace)

@@ -82,6 +82,15 @@ def everything(world):
     services.ask_everything(c, container)
 
 
+def user_namespace(world):
+    """A container in a user namespace moves"""
+    a, b, c = three_hosts(world)
+    container = services.everything(world, a, "user", 5, services.in_user_namespace)
+    services.ask_everything(c, container)
+    scenery.migrate(container, b)
+    services.ask_everything(c, container)
+
+
 def there_and_back(world):
     """A container moves there and back again ten times, with its client"""
     scenery.need("redis-server", "redis-cli")
@@ -99,4 +108,4 @@ def there_and_back(world):
     scenery.note(f"longest gaps: {gaps} ms")
 
 
-scenery.run(redis, nginx, postgresql, everything, there_and_back)
+scenery.run(redis, nginx, postgresql, everything, user_namespace, there_and_back)
