@@ -81,9 +81,12 @@ class FaultCase(faults.Case):
                     self.path("pidfile"), *self.wishes.get("options", "").split())
         if step + fault == "decide:after:kill" or \
                 (step in ("unlock", "wake", "open", "go", "late") and fault.endswith(":kill")):
-            # It lives without us.
+            # It lives without us, with all that it has.
             self.kill_tree()
             os.unlink(self.path("pidfile"))
+            self.wishes["between"] = self.cleanup
+            self.between()
+            self.wishes.pop("between")
             return
         self.expect_nothing(files, outside)
 
@@ -104,7 +107,7 @@ class FaultCase(faults.Case):
                            *self.wishes.get("options", "").split())
         self.kill_tree()
         self.between()
-        self.wishes.pop("between", None)
+        self.cleanup = self.wishes.pop("between", None)
         self.wait_for("not as before",
                       lambda: (self.files(), machine(self.scratch)) == (files, outside))
         for step in steps:
