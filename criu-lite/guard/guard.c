@@ -116,6 +116,12 @@ void guard_dismiss(struct guard *g)
 		g->board->done = true;
 }
 
+void guard_recall(struct guard *g)
+{
+	if (g)
+		g->board->done = false;
+}
+
 int guard_check(const struct guard *g, struct error *err)
 {
 	struct pollfd ended = { .fd = g ? g->pidfd : -1, .events = POLLIN };

@@ -30,6 +30,8 @@ void guard_end(struct guard *g);
 /* The same as far as what it would do is concerned, also for one that is not our child: it ends
  * with whom it guards, and does nothing. */
 void guard_dismiss(struct guard *g);
+/* It would do its work again. */
+void guard_recall(struct guard *g);
 /* ERROR_FAILED when the guard is gone. */
 int guard_check(const struct guard *g, struct error *err);
 

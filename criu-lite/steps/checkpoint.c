@@ -243,9 +243,7 @@ static void silence(struct checkpoint_run *run)
 		log_info("%s", failed.message);
 	dump_files_silence(run->dump.files);
 	guard_will_end(run->dump.guard);
-	error_clear(&failed);
-	if (frozen_stay_no_more(&run->dump, &failed))
-		log_info("%s", failed.message);
+	guard_recall(run->dump.guard);
 }
 
 /* The end of the freeze, in the way that was asked for. */
@@ -426,7 +424,7 @@ static int offer(void *context, struct error *err)
 	if (parting_begin(&parting, &run->dump, err))
 		return -1;
 	if (!o->offer(o->offer_context, &parting, err))
-		return parting_end(&parting, err);
+		return 0;
 	if (parting.unknown) {
 		parting_leave(&parting);
 		run->released = true;

@@ -116,6 +116,7 @@ void hold_release_stopped(struct dump *d)
 /* Children first, so that none is reparented into the hands of a process that we do not hold. */
 void hold_kill(struct dump *d)
 {
+	struct error failed = ERROR_INIT;
 	size_t i, k;
 
 	for (i = d->tasks.count; i-- > 0;)
@@ -124,6 +125,9 @@ void hold_kill(struct dump *d)
 	/* The first of a pid namespace takes no signal from within. */
 	if (d->container.signaller >= 0)
 		eventfd_write(d->container.signaller, SIGKILL);
+	/* In version 1 none can end before; and now none can run any more. */
+	if (frozen_stay_no_more(d, &failed))
+		note_failure(d->tasks.items[0]->pid, &failed);
 	for (i = d->tasks.count; i-- > 0;) {
 		struct dump_task *task = d->tasks.items[i];
 		struct pollfd exited = { .fd = task->pidfd, .events = POLLIN };

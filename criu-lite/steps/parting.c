@@ -19,20 +19,10 @@ int parting_begin(struct parting *p, struct dump *d, struct error *err)
 
 int parting_bind(struct parting *p, struct error *err)
 {
-	size_t i;
-
 	if (guard_check(p->dump->guard, err))
 		return -1;
-	p->bound = true;
-	for (i = 0; i < p->dump->freezers.count; i++)
-		guard_freezer_rests(p->dump->guard, i);
-	guard_forget(p->dump->guard);
+	guard_dismiss(p->dump->guard);
 	return 0;
-}
-
-int parting_end(struct parting *p, struct error *err)
-{
-	return frozen_stay_no_more(p->dump, err);
 }
 
 void parting_leave(struct parting *p)

@@ -11,7 +11,6 @@
  */
 struct parting {
 	struct dump *dump;
-	bool bound;
 	/* Set by who has offered it and does not know whether it was taken: it is left frozen. */
 	bool unknown;
 };
@@ -19,9 +18,8 @@ struct parting {
 /* Every task is held, and needed no more: takes what is ours out of them and freezes the cgroup.
  * ERROR_BLOCKED when the tree has none of its own. */
 int parting_begin(struct parting *p, struct dump *d, struct error *err);
+/* Frozen it stays, and so does the lock on its network. */
 int parting_bind(struct parting *p, struct error *err);
-/* It was taken: the cgroup is thawed, so that the tree can be ended. */
-int parting_end(struct parting *p, struct error *err);
 /* Lets go of all threads, which stay frozen. */
 void parting_leave(struct parting *p);
 
