@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "freeze/cell.h"
 #include "migrate/messages.h"
+#include "network/lock.h"
 
 /*
  * What one side of a migration must still know when its program has died: a file ID.source.json or
@@ -35,6 +36,7 @@ struct record_file {
 	/* No pointers: a process that stands in other namespaces may share it with us. */
 	char peer[RECORD_TEXT];	/* source: "HOST:PORT", or empty */
 	char container[RECORD_TEXT];	/* source: "RUNTIME:ID", or empty */
+	char lock[LOCK_NAME];	/* source: the lock on its network that stays (network/lock.h) */
 	int pid;		/* of the tree's root; 0: not known */
 	char cell[RECORD_TEXT];	/* directory of the tree's cell; empty: it has none yet */
 	bool cell_made;		/* by us */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "migrate/resolve.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -9,9 +11,38 @@
 #include "images/migration.pb-c.h"
 #include "migrate/hello.h"
 #include "migrate/silence.h"
+#include "network/lock.h"
+#include "network/netns.h"
+#include "proc/tasks.h"
 #include "runtime/runtime.h"
 
 enum { FIRST_PAUSE_MS = 200 };
+
+/* The network that the processes of a cell are in; -1 without any. */
+static int network_of(const struct cell *cell)
+{
+	_cleanup_pid_list_ struct pid_list members = { 0 };
+	_cleanup_error_ struct error ignored = ERROR_INIT;
+	char path[48];
+
+	if (cell_members(cell, &members, &ignored) || !members.pids.count)
+		return -1;
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", members.pids.items[0]);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* Packets flow again; that there is no lock any more is no error. */
+static int unlock(const struct record_file *r, int network, struct error *err)
+{
+	int back, failed;
+
+	if (!*r->lock || network < 0)
+		return 0;
+	if (netns_enter(network, &back, err))
+		return -1;
+	failed = network_lock_remove(r->lock, NULL, err) < 0;
+	return netns_leave(&back, err) || failed ? -1 : 0;
+}
 
 /* The tree runs elsewhere: none of its connections may be told that it ends here. */
 static int end_here(struct record_file *r, struct error *err)
@@ -21,12 +52,17 @@ static int end_here(struct record_file *r, struct error *err)
 	_cleanup_silence_ struct silence silence = { 0 };
 	_cleanup_error_ struct error ignored = ERROR_INIT;
 	int there = record_open_cell(r, &cell, err);
+	_cleanup_fd_ int network = -1;
 	bool known = *r->container && !runtime_find(&container, r->container, &ignored);
 
 	if (there < 0)
 		return -1;
+	if (there)
+		network = network_of(&cell);
 	if (there && (silence_cell(&silence, &cell, err) || cell_kill(&cell, err) ||
 		      cell_dissolve(&cell, err)))
+		return -1;
+	if (unlock(r, network, err))
 		return -1;
 	return (known && runtime_forget(&container, err)) || record_remove(r, err) ? -1 : 0;
 }
@@ -34,9 +70,12 @@ static int end_here(struct record_file *r, struct error *err)
 int resolve_here(struct record_file *r, struct error *err)
 {
 	_cleanup_cell_ struct cell cell = CELL_NONE;
+	_cleanup_fd_ int network = -1;
 	int there = record_open_cell(r, &cell, err);
 
-	if (there < 0 ||
+	if (there > 0)
+		network = network_of(&cell);
+	if (there < 0 || unlock(r, network, err) ||
 	    (there && (cell_thaw(&cell, err) || cell_dissolve(&cell, err))))
 		return -1;
 	return record_remove(r, err);

@@ -257,6 +257,7 @@ static int offer(void *context, struct parting *parting, struct error *err)
 	ProtobufCMessage *answer;
 
 	s->sealed_ns = now_ns();
+	network_lock_name(parting->dump->image_id, sizeof(parting->dump->image_id), s->record.lock);
 	if (link_fault(&s->link, "migrate-sealed", err) ||
 	    link_expect(&s->link, MESSAGE_READY, READY_TIMEOUTS * s->link.timeout_ms, &answer, err))
 		return -1;

@@ -337,9 +337,10 @@ static int decide(void *context, struct error *err)
 		return spare(run, err);
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
-	/* What was made is the tree's from now on. */
+	/* What was made is the tree's from now on, also if we die. */
 	guard_dismiss(run->outer_guard);
-	end_guard(run);
+	if (guard_will_go(run->r.guard, run->r.image_lock, err))
+		return -1;
 	/* If we die in the middle, it is up to who waits for us to find out. */
 	*run->decided = true;
 	if (!room->decide(room->context, err))
@@ -567,6 +568,7 @@ static int go(void *context, struct error *err)
 
 	if (run->options->waiting_room) {
 		waiting_go(&run->r, run->options->waiting_room, &run->cell);
+		end_guard(run);
 		return 0;
 	}
 	sigfillset(&all);
