@@ -30,6 +30,9 @@ enum {
 	/* A round of which more than this part (of 8) of the one before is to be brought does not
 	 * help. */
 	CONVERGING = 7,
+	/* What a round takes beside its pages, and fewer pages than this are not worth one. */
+	ROUND_NS = 30000000,
+	FEW_PAGES = 128,
 };
 
 /* ---- tracking ---- */
@@ -240,6 +243,17 @@ bool precopy_possible(const struct precopy_options *o)
 	return false;
 }
 
+/* Short enough as it is, but the last round was a long one: a further one is over in no time and
+ * leaves a quarter to do, or less. */
+static bool is_cheap(const struct precopy_progress *p)
+{
+	uint64_t took = p->dirty_pages * PAGE_BYTES * 1000000000ull / p->bytes_per_second +
+			ROUND_NS;
+
+	return p->dirty_pages > FEW_PAGES &&
+	       p->dirty_per_second * took / 1000000000 < p->dirty_pages / 4;
+}
+
 int precopy_rounds(struct precopy_run *run, struct error *err)
 {
 	const struct precopy_options *o = run->dump->options->precopy;
@@ -257,7 +271,7 @@ int precopy_rounds(struct precopy_run *run, struct error *err)
 		measure(run, &m, begin, held_ns);
 		if (o->progress)
 			o->progress(o->context, &m.last);
-		if (m.last.expected_ns <= o->max_downtime_ms * 1000000ull ||
+		if ((m.last.expected_ns <= o->max_downtime_ms * 1000000ull && !is_cheap(&m.last)) ||
 		    (round && m.last.dirty_pages > before / 8 * CONVERGING))
 			break;
 	}
