@@ -122,4 +122,33 @@ ok 'it is back' "$CRIU_LITE" restore "$IMAGE" --detach
 is 'where it was' "$(place $PID freezer)" "/$FORKS"
 kill -KILL $PID
 
+# hugetlb_of CGROUP: its limit.
+hugetlb_of() {
+	cat "$V2/$1/hugetlb."*.max | head -n 1
+}
+
+if [ "$V2" ] && grep -qw hugetlb "$V2/cgroup.controllers"; then
+	LEAF=$NAME-v2
+	was=$(cat "$V2/cgroup.subtree_control")
+	echo +hugetlb >"$V2/cgroup.subtree_control"
+	mkdir "$V2/$LEAF" "$V2/$LEAF/below"
+	echo +hugetlb >"$V2/$LEAF/cgroup.subtree_control"
+	start sleep 1000
+	echo $PID >"$V2/$LEAF/below/cgroup.procs"
+	for file in "$V2/$LEAF/below/hugetlb."*.max; do
+		echo 0 >"$file"
+	done
+	ok 'version 2, with a controller and no process at the top' save "$V2/$LEAF"
+	wait_until "! [ -e /proc/$PID ] && rmdir '$V2/$LEAF/below' '$V2/$LEAF'"
+	[ "$was" ] || echo -hugetlb >"$V2/cgroup.subtree_control"
+	ok 'which comes back where it was switched off' "$CRIU_LITE" restore "$IMAGE" --detach
+	is 'in its place' "$(place $PID)" "/$LEAF/below"
+	is 'with the limit' "$(hugetlb_of "$LEAF/below")" 0
+	kill -KILL $PID
+	wait_until "rmdir '$V2/$LEAF/below' '$V2/$LEAF'"
+	[ "$was" ] || echo -hugetlb >"$V2/cgroup.subtree_control"
+else
+	skip 'version 2' 'it has no controller here'
+fi
+
 done_testing

@@ -16,6 +16,7 @@
 #include "freeze/members.h"
 #include "guard/guard.h"
 #include "kinds/cgroup/cgroup.h"
+#include "kinds/cgroup/controllers.h"
 #include "kinds/cgroup/here.h"
 #include "kinds/cgroup/programs.h"
 #include "kinds/cgroup/properties.h"
@@ -207,10 +208,11 @@ static int make_directory(struct restore *r, struct cgroups_here *here, struct c
 
 /* NULL with no error: this machine has no such hierarchy, and nothing is lost by it. */
 static char *find_directory(const struct restore *r, const struct proc_mounts *mounts,
-			    const CgroupHierarchy *m, struct error *err)
+			    const CgroupHierarchy *m, size_t *ret_top, struct error *err)
 {
 	_cleanup_free_ char *path = map_path(&r->container, m->path);
-	char *directory = path ? hierarchy_directory(mounts, m->controllers, path, NULL) : NULL;
+	char *directory =
+		path ? hierarchy_directory(mounts, m->controllers, path, ret_top) : NULL;
 
 	if (directory)
 		return directory;
@@ -241,9 +243,9 @@ static int make_hierarchy(struct restore *r, struct cgroups_here *here,
 			  struct error *err)
 {
 	struct error none = ERROR_INIT;
-	char *directory = find_directory(r, mounts, m, &none);
+	size_t top = 0, i;
+	char *directory = find_directory(r, mounts, m, &top, &none);
 	struct cgroup_place *p;
-	size_t i;
 
 	if (!directory) {
 		*err = none;
@@ -266,6 +268,8 @@ static int make_hierarchy(struct restore *r, struct cgroups_here *here,
 	for (i = 0; i < m->n_directories; i++)
 		if (make_directory(r, here, p, i, err))
 			return -1;
+	if (!*m->controllers)
+		controllers_enable(directory, top, m->directories[0]);
 	return 0;
 }
 
