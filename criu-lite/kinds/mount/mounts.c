@@ -17,6 +17,7 @@
 #include "kernel-compat/calls.h"
 #include "kinds/dump.h"
 #include "kinds/mount/mount_build.h"
+#include "kinds/mount/mount_outside.h"
 #include "kinds/mount/mount_plan.h"
 #include "kinds/mount/mount_types.h"
 #include "kinds/mount/mount_view.h"
@@ -179,6 +180,51 @@ static int mounts_preflight(const struct container_look *look, struct blockers *
 			       check_empty(&l, &plan, blockers, err) ?
 		       -1 :
 		       0;
+}
+
+/* ---- what lies outside ---- */
+
+static int add_outside(struct mounts_outside *ret, const Mounts__Mount *m, bool root)
+{
+	struct mount_outside *one = array_add(&ret->items);
+
+	if (!one)
+		return -1;
+	one->root = root;
+	one->path = string_arena_add(&ret->strings, m->path, strlen(m->path));
+	one->host_path = string_arena_add(&ret->strings, m->host_path, strlen(m->host_path));
+	return one->path && one->host_path ? 0 : -1;
+}
+
+int mounts_outside(const struct container *c, pid_t pid, struct mounts_outside *ret,
+		   struct error *err)
+{
+	_cleanup_mount_plan_ struct mount_plan plan = { 0 };
+	_cleanup_looker_ struct looker l = { .root = -1 };
+	struct blockers blockers = { 0 };
+	_cleanup_fd_ int proc = -1;
+	char path[32];
+	int r;
+
+	*ret = (struct mounts_outside){ 0 };
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (proc < 0)
+		return error_set(err, errno == ENOENT ? ERROR_DIED : ERROR_TARGET, errno,
+				 "process %d", pid);
+	/* What cannot be saved is told by others. */
+	r = look_at(&l, c, proc, pid, err) || mount_plan(&l.look, &plan, &blockers, err) ? -1 : 0;
+	blockers_release(&blockers);
+	for (size_t i = 0; i < plan.message.n_mounts && !r; i++)
+		if (plan.mounts[i].host_path && add_outside(ret, &plan.mounts[i], i == 0))
+			r = error_set(err, ERROR_FAILED, ENOMEM, "mounts");
+	return r;
+}
+
+void mounts_outside_release(struct mounts_outside *list)
+{
+	array_release(&list->items);
+	string_arena_release(&list->strings);
 }
 
 /* ---- dump ---- */
