@@ -15,6 +15,7 @@
 #include "migrate/record.h"
 #include "migrate/requirements.h"
 #include "migrate/resolve.h"
+#include "migrate/rootfs.h"
 #include "steps/waiting.h"
 
 enum {
@@ -105,6 +106,26 @@ static int packets(void *context, HeldPackets **ret, struct error *err)
 			   err);
 }
 
+/* What the source wants to know, or brings, before the image. */
+static int wait_for_image(struct destination *d, struct error *err)
+{
+	const struct receive_options *o = d->options;
+	ProtobufCMessage *message;
+	enum message_kind kind;
+	int r;
+
+	do {
+		if (link_next(&d->link, PATIENCE * d->link.timeout_ms, &kind, &message, err))
+			return -1;
+		r = kind == MESSAGE_SAMPLES ?
+			    rootfs_answer(&d->link, message, d->root[0] ? d->root : NULL,
+					  o->externals, o->externals_count, err) :
+			    0;
+		protobuf_c_message_free_unpacked(message, NULL);
+	} while (!r && kind != MESSAGE_IMAGE);
+	return r;
+}
+
 static int restore_tree(struct destination *d, struct error *err)
 {
 	const struct stream_control control = { take_message, d };
@@ -130,11 +151,7 @@ static int restore_tree(struct destination *d, struct error *err)
 		.connection = &control,
 		.waiting_room = &room,
 	};
-	ProtobufCMessage *image;
 
-	if (link_expect(&d->link, MESSAGE_IMAGE, PATIENCE * d->link.timeout_ms, &image, err))
-		return -1;
-	protobuf_c_message_free_unpacked(image, NULL);
 	return link_fault(&d->link, "receive-image", err) ||
 			       restore(&o, &d->report->restore, err) ?
 		       -1 :
@@ -224,7 +241,7 @@ static int receive(struct destination *d, struct error *err)
 	snprintf(d->cell_name, sizeof(d->cell_name), "criu-lite-%.12s-in", id);
 	if (record_begin(&d->record, d->state_directory, SIDE_DESTINATION, d->report->id, err))
 		return -1;
-	r = answer_requirements(d, err) || restore_tree(d, err) ? -1 : 0;
+	r = answer_requirements(d, err) || wait_for_image(d, err) || restore_tree(d, err) ? -1 : 0;
 	d->report->runs_here = d->runs;
 	if (!r) {
 		settle(d);

@@ -170,8 +170,8 @@ static uint64_t deadline_of(int timeout_ms)
 	return timeout_ms ? now_ns() + timeout_ms * 1000000ull : 0;
 }
 
-int link_expect(struct link *l, enum message_kind kind, int timeout_ms, ProtobufCMessage **ret,
-		struct error *err)
+int link_next(struct link *l, int timeout_ms, enum message_kind *ret_kind, ProtobufCMessage **ret,
+	      struct error *err)
 {
 	uint64_t deadline = deadline_of(timeout_ms);
 	uint8_t bytes[CONTROL_HEADER_SIZE];
@@ -180,12 +180,23 @@ int link_expect(struct link *l, enum message_kind kind, int timeout_ms, Protobuf
 	if (read_by(l, bytes, sizeof(bytes), deadline, err) ||
 	    take(l, bytes, deadline, &row, ret, err))
 		return -1;
-	if (row->kind == kind)
+	*ret_kind = row->kind;
+	return 0;
+}
+
+int link_expect(struct link *l, enum message_kind kind, int timeout_ms, ProtobufCMessage **ret,
+		struct error *err)
+{
+	enum message_kind got;
+
+	if (link_next(l, timeout_ms, &got, ret, err))
+		return -1;
+	if (got == kind)
 		return 0;
 	protobuf_c_message_free_unpacked(*ret, NULL);
 	*ret = NULL;
-	return error_set(err, ERROR_PEER, 0, "%s sends %s where %s is due", name_of(l), row->name,
-			 message_row(kind)->name);
+	return error_set(err, ERROR_PEER, 0, "%s sends %s where %s is due", name_of(l),
+			 message_row(got)->name, message_row(kind)->name);
 }
 
 int link_take(struct link *l, const uint8_t header[32], struct error *err)

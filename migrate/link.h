@@ -35,6 +35,9 @@ int link_send(struct link *l, enum message_kind kind, const ProtobufCMessage *me
  * as long as the connection lives. */
 int link_expect(struct link *l, enum message_kind kind, int timeout_ms, ProtobufCMessage **ret,
 		struct error *err);
+/* The same for whichever is legal now. */
+int link_next(struct link *l, int timeout_ms, enum message_kind *ret_kind, ProtobufCMessage **ret,
+	      struct error *err);
 /* The same when its header has been read by somebody else. */
 int link_take(struct link *l, const uint8_t header[32], struct error *err);
 /* Tells the peer, if it may still be told, why we give up. */

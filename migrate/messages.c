@@ -20,6 +20,10 @@ static const struct message_row rows[] = {
 	  KIB(1024), &migrate_requirements__descriptor },
 	{ MESSAGE_VERDICT, "VERDICT", SIDE_DESTINATION, IN(REQUIRED), PHASE_ACCEPTED, KIB(256),
 	  &migrate_verdict__descriptor },
+	{ MESSAGE_SAMPLES, "SAMPLES", SIDE_SOURCE, IN(ACCEPTED), PHASE_SAMPLED, KIB(1024),
+	  &migrate_samples__descriptor },
+	{ MESSAGE_SAMPLES_SEEN, "SAMPLES_SEEN", SIDE_DESTINATION, IN(SAMPLED), PHASE_ACCEPTED,
+	  KIB(256), &migrate_samples_seen__descriptor },
 	{ MESSAGE_IMAGE, "IMAGE", SIDE_SOURCE, IN(ACCEPTED), PHASE_IMAGE, KIB(4),
 	  &migrate_image__descriptor },
 	{ MESSAGE_PROGRESS, "PROGRESS", SIDE_DESTINATION, IN(IMAGE), PHASE_IMAGE, KIB(4),
@@ -35,8 +39,8 @@ static const struct message_row rows[] = {
 	{ MESSAGE_DONE, "DONE", SIDE_SOURCE, IN(RUNNING) | IN(ANSWERED), PHASE_DONE, KIB(4),
 	  &migrate_done__descriptor },
 	{ MESSAGE_ABORT, "ABORT", SIDE_BOTH,
-	  IN(START) | IN(HELLO) | IN(PREFLIGHT) | IN(REQUIRED) | IN(ACCEPTED) | IN(IMAGE) |
-		  IN(READY) | IN(ASKED) | IN(QUESTION),
+	  IN(START) | IN(HELLO) | IN(PREFLIGHT) | IN(REQUIRED) | IN(ACCEPTED) | IN(SAMPLED) |
+		  IN(IMAGE) | IN(READY) | IN(ASKED) | IN(QUESTION),
 	  PHASE_DONE, KIB(16), &migrate_abort__descriptor },
 	{ MESSAGE_ASK, "ASK", SIDE_SOURCE, IN(ASKED), PHASE_QUESTION, KIB(4),
 	  &migrate_ask__descriptor },
@@ -63,7 +67,7 @@ const char *phase_name(enum phase phase)
 		[PHASE_READY] = "ready",	 [PHASE_COMMITTED] = "committed",
 		[PHASE_RUNNING] = "running",	 [PHASE_ASKED] = "asked",
 		[PHASE_QUESTION] = "question",	 [PHASE_ANSWERED] = "answered",
-		[PHASE_DONE] = "done",
+		[PHASE_DONE] = "done",		 [PHASE_SAMPLED] = "sampled",
 	};
 
 	return (size_t)phase < ARRAY_SIZE(names) ? names[phase] : "?";

@@ -18,6 +18,7 @@
 #include "migrate/record.h"
 #include "migrate/requirements.h"
 #include "migrate/resolve.h"
+#include "migrate/rootfs.h"
 #include "proc/tasks.h"
 #include "runtime/runtime.h"
 #include "steps/parting.h"
@@ -168,6 +169,19 @@ static int ask_for_verdict(void *context, struct error *err)
 	r = ((MigrateVerdict *)answer)->n_blockers ? refuse((MigrateVerdict *)answer, err) : 0;
 	protobuf_c_message_free_unpacked(answer, NULL);
 	return r;
+}
+
+static int compare_files(void *context, struct error *err)
+{
+	struct source *s = context;
+	const struct migrate_options *o = s->options;
+	_cleanup_mounts_outside_ struct mounts_outside places = { 0 };
+
+	say(s, "comparing files");
+	return rootfs_find(o->target->pid, o->externals, o->externals_count, &places, err) ||
+			       rootfs_compare(&s->link, &places, false, &s->tree, err) ?
+		       -1 :
+		       0;
 }
 
 /* The tree must be held by a cgroup alone while it is not known whose it is. */
@@ -359,6 +373,7 @@ static const struct step steps[] = {
 	{ "migrate-record", begin_record, end_record },
 	{ "migrate-greet", greet, NULL },
 	{ "migrate-verdict", ask_for_verdict, NULL },
+	{ "migrate-files", compare_files, NULL },
 	{ "migrate-cell", find_cell, leave_cell },
 	{ "migrate-send", send_image, NULL },
 	{ "migrate-settle", settle, NULL },

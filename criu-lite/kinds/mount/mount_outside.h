@@ -8,7 +8,8 @@
 #include "base/array.h"
 #include "proc/text.h"
 
-/* What a tree's mounts show of the machine's file systems, and where the machine has it. */
+/* What a tree's mounts show of the machine's file systems, and where the machine has it; not those
+ * that are the kernel's, as /proc. */
 
 struct mount_outside {
 	const char *path;	/* where the tree has it */

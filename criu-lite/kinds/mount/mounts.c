@@ -184,6 +184,13 @@ static int mounts_preflight(const struct container_look *look, struct blockers *
 
 /* ---- what lies outside ---- */
 
+static bool holds_files(const struct proc_mount *line)
+{
+	enum mount_class class = mount_class(line->type);
+
+	return class == MOUNT_FOREIGN || class == MOUNT_LAYERS || class == MOUNT_MEMORY;
+}
+
 static int add_outside(struct mounts_outside *ret, const Mounts__Mount *m, bool root)
 {
 	struct mount_outside *one = array_add(&ret->items);
@@ -216,7 +223,8 @@ int mounts_outside(const struct container *c, pid_t pid, struct mounts_outside *
 	r = look_at(&l, c, proc, pid, err) || mount_plan(&l.look, &plan, &blockers, err) ? -1 : 0;
 	blockers_release(&blockers);
 	for (size_t i = 0; i < plan.message.n_mounts && !r; i++)
-		if (plan.mounts[i].host_path && add_outside(ret, &plan.mounts[i], i == 0))
+		if (plan.mounts[i].host_path && holds_files(plan.lines[i]) &&
+		    add_outside(ret, &plan.mounts[i], i == 0))
 			r = error_set(err, ERROR_FAILED, ENOMEM, "mounts");
 	return r;
 }
