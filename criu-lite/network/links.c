@@ -10,7 +10,10 @@
 #include <netlink/socket.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+
+#include "base/cleanup.h"
 
 static void cleanup_socket_p(struct nl_sock **s)
 {
@@ -100,4 +103,22 @@ bool link_is_entrance(const struct link *link)
 void links_release(struct links *links)
 {
 	array_release(&links->list);
+}
+
+void links_take_down(const struct links *links)
+{
+	_cleanup_fd_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	const struct link *link;
+
+	array_for(link, &links->list) {
+		struct ifreq request = { 0 };
+
+		if (link->loopback)
+			continue;
+		memcpy(request.ifr_name, link->name, sizeof(request.ifr_name));
+		if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &request))
+			continue;
+		request.ifr_flags &= ~IFF_UP;
+		ioctl(fd, SIOCSIFFLAGS, &request);
+	}
 }

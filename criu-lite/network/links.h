@@ -34,6 +34,9 @@ const struct link *links_numbered(const struct links *links, int ifindex);
 /* Whether frames enter the namespace through it; others (bridges, VLANs) have them from such a
  * one. */
 bool link_is_entrance(const struct link *link);
+/* Takes all but the loopback down (netdevice(7)): nothing comes in or goes out any more. What does
+ * not go down is left. */
+void links_take_down(const struct links *links);
 void links_release(struct links *links);
 #define _cleanup_links_ __attribute__((cleanup(links_release)))
 

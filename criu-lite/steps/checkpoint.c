@@ -2,6 +2,7 @@
 #include "steps/checkpoint.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/utsname.h>
@@ -22,6 +23,7 @@
 #include "kinds/net/held_packets.h"
 #include "kinds/socket/connections.h"
 #include "kinds/task/interrupted.h"
+#include "network/links.h"
 #include "steps/cpu.h"
 #include "steps/hold.h"
 #include "steps/parting.h"
@@ -246,6 +248,20 @@ static void silence(struct checkpoint_run *run)
 	guard_recall(run->dump.guard);
 }
 
+/* A network namespace goes some time after its last process, its packet filter before its links:
+ * in between it would answer with resets what is meant for its successor. */
+static void close_network(const struct dump *d)
+{
+	_cleanup_links_ struct links links = { 0 };
+	_cleanup_error_ struct error trouble = ERROR_INIT;
+
+	if (!(d->container.namespaces & CLONE_NEWNET))
+		return;
+	if (links_read(&links, &trouble))
+		log_notice("%s", trouble.message);
+	links_take_down(&links);
+}
+
 /* The end of the freeze, in the way that was asked for. */
 static void release_tree(struct checkpoint_run *run)
 {
@@ -254,6 +270,7 @@ static void release_tree(struct checkpoint_run *run)
 	switch (run->options->afterwards) {
 	case AFTERWARDS_KILL:
 		silence(run);
+		close_network(&run->dump);
 		run->report->frozen_ns = now_ns() - run->seized_ns;
 		*run->done = true;
 		hold_kill(&run->dump);
