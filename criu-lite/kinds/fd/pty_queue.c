@@ -30,7 +30,9 @@ enum {
 	PIECES = 44,		/* more than enough: a read may be short while data comes in */
 	PIECES_AT_ONCE = 7,
 	SETTLE_MS = 3,		/* for the kernel's worker between the two sides */
-	MARK_MS = 200,		/* at most, for a mark to get through */
+	MARK_MS = 200,		/* at most, for a mark to get through … */
+	MARK_FIRST_US = 50,	/* … and how long it is waited for before looking again, */
+	MARK_LOOKS = 12,	/* doubled each time: 50 us * (2^12 - 1) is MARK_MS */
 	SMALL = 4000,		/* below this the read buffer holds everything */
 };
 
@@ -93,30 +95,6 @@ static struct termios2 marking(const struct copying *c, struct termios2 settings
 	return settings;
 }
 
-/*
- * Waits until the kernel's worker has passed all input on to the line discipline, with marking()
- * set: a character that stops the output is sent behind it, and in packet mode poll(2) tells of the
- * stop. The output stays stopped until IXON is taken away.
- */
-static void mark(struct batch *b, const struct copying *c)
-{
-	const struct pollfd poller = { .fd = c->ends->number, .events = POLLPRI };
-	const struct timespec wait = { .tv_nsec = MARK_MS * 1000000l };
-
-	batch_call(b, SYS_ioctl, c->ends->number, TIOCPKT, c->on);
-	batch_call(b, SYS_write, c->ends->number, batch_put(b, &c->mark, 1), 1);
-	batch_call(b, SYS_ppoll, batch_put(b, &poller, sizeof(poller)), 1,
-		   batch_put(b, &wait, sizeof(wait)), 0, 8);
-	batch_call(b, SYS_ioctl, c->ends->number, TIOCPKT, c->off);
-}
-
-static void settle(struct batch *b)
-{
-	const struct timespec moment = { .tv_nsec = SETTLE_MS * 1000000l };
-
-	batch_call(b, SYS_ppoll, 0, 0, batch_put(b, &moment, sizeof(moment)), 0, 8);
-}
-
 /* The number that a new descriptor gets in the process. */
 static int lowest_free(const struct dump_task *task)
 {
@@ -127,12 +105,46 @@ static int lowest_free(const struct dump_task *task)
 	return number;
 }
 
+/*
+ * Waits until the kernel's worker has passed all input on to the line discipline, with marking()
+ * set: a character that stops the output is sent behind it, and in packet mode poll(2) tells of the
+ * stop. The output stays stopped until IXON is taken away.
+ *
+ * To poll the slave is to wait for the worker, unless a complete line is there. The wake-up at a
+ * stop is for POLLIN alone: who waits for POLLPRI sleeps on and has to look again. (POLLIN itself
+ * would be output that waits.)
+ */
+static void mark(struct batch *b, const struct copying *c)
+{
+	const struct pollfd pollers[] = {
+		{ .fd = c->lines.peer_number },
+		{ .fd = c->ends->number, .events = POLLPRI },
+	};
+	struct timespec wait = { .tv_nsec = MARK_FIRST_US * 1000l };
+
+	batch_call(b, SYS_ioctl, c->ends->number, TIOCPKT, c->on);
+	batch_call(b, SYS_write, c->ends->number, batch_put(b, &c->mark, 1), 1);
+	for (int i = 0; i < MARK_LOOKS; i++) {
+		batch_call(b, SYS_ppoll, batch_put(b, pollers, sizeof(pollers)),
+			   ARRAY_SIZE(pollers), batch_put(b, &wait, sizeof(wait)), 0, 8);
+		wait.tv_nsec *= 2;
+	}
+	batch_call(b, SYS_ioctl, c->ends->number, TIOCPKT, c->off);
+}
+
+static void settle(struct batch *b)
+{
+	const struct timespec moment = { .tv_nsec = SETTLE_MS * 1000000l };
+
+	batch_call(b, SYS_ppoll, 0, 0, batch_put(b, &moment, sizeof(moment)), 0, 8);
+}
+
 /* In raw mode marks would be data. poll(2) does the worker's work itself as long as fewer than VMIN
  * bytes wait; for more a moment's sleep has to do, and coming too late changes nothing but that
  * bytes may be echoed once more. */
 static void flush_raw(struct batch *b, const struct copying *c)
 {
-	const struct pollfd poller = { .fd = lowest_free(c->ends->task), .events = POLLIN };
+	const struct pollfd poller = { .fd = c->lines.peer_number, .events = POLLIN };
 	const struct timespec wait = { .tv_nsec = MARK_MS * 1000000l };
 
 	if (c->input_waits)
