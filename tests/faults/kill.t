@@ -29,10 +29,11 @@ VICTIM = os.path.join(harness.BUILD, "tests/faults/victim")
 PLACES = {"v1": 0.35, "v2": 0.35, "v1-frozen": 0.1, "v2-frozen": 0.1, "bare": 0.1,
           "orphaned": 0.04}
 # What is interrupted: a snapshot; a checkpoint that would end the program, but fails when all is
-# done.
+# done; the same with rounds before.
 WAYS = {
     "running": (["--leave-running"], {}),
     "ending": ([], {"CRIU_LITE_FAULT": "seal"}),
+    "rounds": (["--pre-copy"], {"CRIU_LITE_FAULT": "seal"}),
 }
 PATIENCE = 10
 
@@ -232,7 +233,7 @@ def checkpoint_whole(victim, way):
     """Not killed: it must do what it is asked for. Returns its words."""
     controller = start(victim, way)
     text = controller.stderr.read().decode()
-    if controller.wait() != (1 if way == "ending" else 0):
+    if controller.wait() != (0 if way == "running" else 1):
         raise Harmed(f"checkpoint {way}: exit status {controller.returncode}: {text}")
     return text
 
