@@ -4,9 +4,9 @@
 
     damage.t [--seed N] [PROGRAM…]
 
-The programs are those of tests/kinds; each is saved, and its image damaged many times. CRIU_LITE
-may name another build, such as that with sanitizers. All this runs in namespaces where most of the
-file system is read-only, and no forged program is ever let run."""
+The programs are those of tests/kinds; each is saved, PROGRAM+rounds with --pre-copy, and its image
+damaged many times. CRIU_LITE may name another build, such as that with sanitizers. All this runs in
+namespaces where most of the file system is read-only, and no forged program is ever let run."""
 
 import os
 import random
@@ -22,7 +22,7 @@ from faults import kinds, machine
 
 PROGRAMS = ["counter", "pipe", "tcp_socket", "unix_queue", "in_flight", "epoll", "tree", "cow",
             "shared_anonymous", "sysv_ipc_gone", "mqueue_gone", "pty_session", "timers", "file_locks",
-            "cgroup"]
+            "cgroup", "tree+rounds", "cow+rounds", "shared_anonymous+rounds"]
 # These meet the build with sanitizers, if it is there.
 SANITIZED = {"unix_queue", "in_flight", "tree", "sysv_ipc_gone"}
 SOAK = 20 if os.environ.get("SOAK") else 1
@@ -91,7 +91,7 @@ class DamageCase(faults.Case):
 
     def run_damage(self):
         pick = random.Random(int(os.environ["SEED"]))
-        self.checkpoint()
+        self.checkpoint(*self.options)
         self.between()
         self.wishes.pop("between", None)
         self.before, self.outside = self.files(), machine(self.scratch)
@@ -122,11 +122,14 @@ def main():
     if sys.argv[1:2] == ["--case"]:
         enter_sandbox(sys.argv[3])
         sanitized = os.path.join(harness.BUILD, "asan/criu-lite")
-        if sys.argv[2] in SANITIZED and os.path.exists(sanitized) and "CRIU_LITE" not in os.environ:
+        program, _, rounds = sys.argv[2].partition("+")
+        if program in SANITIZED and os.path.exists(sanitized) and "CRIU_LITE" not in os.environ:
             harness.CRIU_LITE = sanitized
         harness.become_subreaper()
-        return DamageCase(os.path.join(harness.BUILD, "tests/kinds", sys.argv[2]), "damage",
-                          sys.argv[3]).run()
+        case = DamageCase(os.path.join(harness.BUILD, "tests/kinds", program), "damage",
+                          sys.argv[3])
+        case.options = ["--pre-copy"] if rounds else []
+        return case.run()
     names = sys.argv[1:]
     if names[:1] == ["--seed"]:
         os.environ["SEED"] = names[1]
