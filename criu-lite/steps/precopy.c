@@ -30,6 +30,8 @@ enum {
 	/* A round of which more than this part (of 8) of the one before is to be brought does not
 	 * help. */
 	CONVERGING = 7,
+	/* Within the limit one is made that leaves less than this part of what there is. */
+	CHEAP = 5,
 	/* What a round takes beside its pages, and fewer pages than this are not worth one. */
 	ROUND_NS = 30000000,
 	FEW_PAGES = 128,
@@ -251,7 +253,7 @@ static bool is_cheap(const struct precopy_progress *p)
 			ROUND_NS;
 
 	return p->dirty_pages > FEW_PAGES &&
-	       p->dirty_per_second * took / 1000000000 < p->dirty_pages / 4;
+	       p->dirty_per_second * took / 1000000000 < p->dirty_pages / 8 * CHEAP;
 }
 
 int precopy_rounds(struct precopy_run *run, struct error *err)
