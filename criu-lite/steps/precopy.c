@@ -246,7 +246,7 @@ bool precopy_possible(const struct precopy_options *o)
 }
 
 /* Short enough as it is, but the last round was a long one: a further one is over in no time and
- * leaves a quarter to do, or less. */
+ * leaves clearly less to do. */
 static bool is_cheap(const struct precopy_progress *p)
 {
 	uint64_t took = p->dirty_pages * PAGE_BYTES * 1000000000ull / p->bytes_per_second +
