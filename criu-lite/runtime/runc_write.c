@@ -64,19 +64,23 @@ static int put_cgroups(json_t *state, const struct runtime_place *place)
 static int put_namespaces(json_t *state, const struct runtime_container *c, pid_t pid)
 {
 	json_t *paths = json_object_get(state, "namespace_paths"), *path;
-	char before[32], text[128];
 	const char *type, *was;
+	char before[32];
 	void *next;
 	int n;
 
 	n = snprintf(before, sizeof(before), "/proc/%d/", c->pid);
 	json_object_foreach_safe(paths, next, type, path) {
+		_cleanup_free_ char *here = NULL;
+
 		was = json_string_value(path);
 		if (strncmp(was, before, n))
 			continue;
-		if (snprintf(text, sizeof(text), "/proc/%d/%s", pid, was + n) >=
-			    (int)sizeof(text) ||
-		    json_object_set_new(paths, type, json_string(text)))
+		if (asprintf(&here, "/proc/%d/%s", pid, was + n) < 0) {
+			here = NULL;
+			return -1;
+		}
+		if (json_object_set_new(paths, type, json_string(here)))
 			return -1;
 	}
 	return 0;
