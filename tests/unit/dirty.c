@@ -56,24 +56,41 @@ static void untrack(struct tracked *t, size_t pages)
 	munmap(t->at, pages * PAGE);
 }
 
+static int64_t mask_of(const struct tracked *t, const struct page_runs *runs)
+{
+	const struct pages_range *run;
+	int64_t mask = 0;
+
+	array_for(run, &runs->runs)
+		for (size_t i = 0; i < run->pages; i++)
+			mask |= 1ll << ((run->address - (uint64_t)t->at) / PAGE + i);
+	return mask;
+}
+
 /* What is found written among the first pages; -1: nothing is known. */
 static int64_t look(struct tracked *t, size_t pages, bool again)
 {
 	_cleanup_error_ struct error err = ERROR_INIT;
 	_cleanup_runs_ struct page_runs runs = { 0 };
-	const struct pages_range *run;
-	int64_t mask = 0;
 	bool all;
 
 	if (dirty_collect(&t->dirty, &t->pm, (uint64_t)t->at, (uint64_t)t->at + pages * PAGE,
 			  again, &runs, &all, &err))
 		fail_msg("%s", err.message);
-	if (all)
-		return -1;
-	array_for(run, &runs.runs)
-		for (size_t i = 0; i < run->pages; i++)
-			mask |= 1ll << ((run->address - (uint64_t)t->at) / PAGE + i);
-	return mask;
+	return all ? -1 : mask_of(t, &runs);
+}
+
+/* The same for what is written or gone. */
+static int64_t look_for_changes(struct tracked *t, size_t pages)
+{
+	_cleanup_error_ struct error err = ERROR_INIT;
+	_cleanup_runs_ struct page_runs runs = { 0 };
+	bool all;
+
+	if (dirty_collect_changed(&t->dirty, &t->pm, (uint64_t)t->at,
+				  (uint64_t)t->at + pages * PAGE, &runs, &all, &err))
+		fail_msg("%s", err.message);
+	return all ? -1 : mask_of(t, &runs);
 }
 
 static void test_rounds(void **state)
@@ -115,6 +132,22 @@ static void test_dropped_and_new(void **state)
 	assert_int_equal(look(&t, PAGES, true), 0);
 	t.at[PAGE] = 3;
 	assert_int_equal(look(&t, PAGES, true), 1 << 1);
+	untrack(&t, PAGES);
+}
+
+static void test_changes(void **state)
+{
+	struct tracked t;
+
+	track(&t, PAGES);
+	assert_int_equal(look_for_changes(&t, PAGES - 1), -1);
+	look(&t, PAGES, true);
+	assert_int_equal(look_for_changes(&t, PAGES - 1), 0);
+	t.at[3 * PAGE] = 4;
+	assert_int_equal(madvise(t.at + 5 * PAGE, 2 * PAGE, MADV_DONTNEED), 0);
+	t.at[6 * PAGE] = 5;
+	assert_int_equal(look_for_changes(&t, PAGES - 1), 1 << 3 | 3 << 5);
+	assert_int_equal(look_for_changes(&t, PAGES - 1), 1 << 3 | 3 << 5);
 	untrack(&t, PAGES);
 }
 
@@ -212,6 +245,21 @@ static void test_sets(void **state)
 	assert_set(&none, PAGES_MINUS, &b, "");
 }
 
+static void test_sort(void **state)
+{
+	_cleanup_runs_ struct page_runs a = { 0 };
+	char room[256];
+
+	assert_int_equal(page_sets_sort(&a), 0);
+	add(&a, 9, 2, 0);
+	add(&a, 1, 4, PAGES_HUGE);
+	add(&a, 3, 1, 0);
+	add(&a, 4, 3, 0);
+	add(&a, 9, 1, 0);
+	assert_int_equal(page_sets_sort(&a), 0);
+	assert_string_equal(text(&a, room, sizeof(room)), "1+6 9+2");
+}
+
 static void test_in_areas(void **state)
 {
 	struct map_area list[] = {
@@ -238,9 +286,11 @@ int main(void)
 		cmocka_unit_test(test_rounds),
 		cmocka_unit_test(test_kernel_writes),
 		cmocka_unit_test(test_dropped_and_new),
+		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_new_mapping),
 		cmocka_unit_test(test_child_is_unknown),
 		cmocka_unit_test(test_sets),
+		cmocka_unit_test(test_sort),
 		cmocka_unit_test(test_in_areas),
 	};
 
