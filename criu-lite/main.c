@@ -18,6 +18,7 @@ static const struct command *const commands[] = {
 	&verify_command,
 	&inspect_command,
 	&check_command,
+	&unlock_command,
 };
 
 static void print_usage(FILE *out)

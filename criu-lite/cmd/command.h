@@ -43,7 +43,7 @@ struct command {
 };
 
 extern const struct command checkpoint_command, restore_command, inspect_command, verify_command,
-	check_command, migrate_command, receive_command;
+	check_command, migrate_command, receive_command, unlock_command;
 
 /* Parses argv by the rows (ended by an empty one) into their values. `operands`, with room for
  * max_operands, gets the rest; *count how many. "--" ends options, "-" is an operand. --help prints

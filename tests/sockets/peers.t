@@ -258,12 +258,28 @@ def elsewhere(networks, scratch):
     program.end()
 
 
+def given_up(networks, scratch):
+    program = Program(scratch, PORT)
+    stream = Stream(networks, program, "given-up", SERVER4)
+    test("checkpoint", program.checkpoint(), harness.read_text(program.log))
+    time.sleep(0.3)
+    test("the peer waits", not stream.receiver.problem and not stream.receiver.ended)
+    test("unlock", program.run("unlock", program.image) == 0, harness.read_text(program.log))
+    test("no lock stays", not tables(), tables())
+    stream.receiver.join(20)
+    test("the peer is told", isinstance(stream.receiver.problem, ConnectionResetError))
+    test("there is none any more", program.run("unlock", program.image) == 0 and
+         "nothing is locked" in harness.read_text(program.log), harness.read_text(program.log))
+    del networks.resets[:]
+
+
 def run(networks, scratch):
     streams(networks, scratch)
     in_all_states(networks, scratch)
     connecting(networks, scratch)
     elsewhere(networks, scratch)
     test("no reset was seen", not networks.resets, networks.resets)
+    given_up(networks, scratch)
     waiting(networks, scratch)
     closed(networks, scratch)
 
