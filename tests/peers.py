@@ -66,6 +66,8 @@ def serve(connection, words):
         connection.shutdown(socket.SHUT_WR)
         receiver.run()
     elif what == "ends":	# all that it writes and its end wait for the peer to read
+        while words[2:] and connection.recv(1):	# and those come after the peer's
+            pass
         connection.setblocking(False)
         try:
             while sender.send(peers.PIECE):
@@ -75,6 +77,7 @@ def serve(connection, words):
         connection.setblocking(True)
         connection.shutdown(socket.SHUT_WR)
         tell(name + ".said", str(sender.count))
+        wait_for(name + ".go")
         receiver.run()
     connection.close()
     tell(name, f"{sender.count} {receiver.count} {receiver.wrong}")

@@ -155,21 +155,33 @@ class EndIsOnItsWay(Half):
         self.program.wait(self.name + ".said")
 
     def after(self):
+        self.program.tell(self.name + ".go")
         self.receiver.run()
         self.sender.send(SIZE)
         self.shut()
 
 
-class BothHaveEnded(Half):
+class PeerEndedFirst(Half):
     state = "LAST-ACK"
 
     def before(self):
-        self.open("ends")
+        self.open("ends", "later")
         self.shut()
         self.program.wait(self.name + ".said")
 
     def after(self):
+        self.program.tell(self.name + ".go")
         self.receiver.run()
+
+
+class EndsHaveMet(PeerEndedFirst):
+    state, restored = "CLOSING", "LAST-ACK"	# which is the same to the program
+
+    def before(self):
+        self.open("ends")
+        self.program.wait(self.name + ".said")
+        self.shut()
+        wait_for(lambda: states().count("CLOSING") == 1 + (self.address == SERVER6))
 
 
 class QueuesAreFull(Half):
@@ -196,7 +208,8 @@ def states():
 def in_all_states(networks, scratch):
     program = Program(scratch, PORT)
     halves = []
-    for kind in (PeerHasEnded, ProgramHasEnded, EndIsOnItsWay, BothHaveEnded, QueuesAreFull):
+    for kind in (PeerHasEnded, ProgramHasEnded, EndIsOnItsWay, PeerEndedFirst, EndsHaveMet,
+                 QueuesAreFull):
         for family, address in (("v4", SERVER4), ("v6", SERVER6)):
             half = kind(networks, program, f"{kind.__name__}-{family}", address)
             half.before()
@@ -205,6 +218,7 @@ def in_all_states(networks, scratch):
     seen = sorted(state for state in states() if state != "LISTEN")
     test("the states are those to be tested", seen == wanted, seen, wanted)
     if cycle(program):
+        wanted = sorted(getattr(half, "restored", half.state) for half in halves)
         seen = sorted(state for state in states() if state != "LISTEN")
         test("the states are there again", seen == wanted, seen, wanted)
         for half in halves:
@@ -267,7 +281,9 @@ def given_up(networks, scratch):
     test("unlock", program.run("unlock", program.image) == 0, harness.read_text(program.log))
     test("no lock stays", not tables(), tables())
     stream.receiver.join(20)
-    test("the peer is told", isinstance(stream.receiver.problem, ConnectionResetError))
+    stream.sender.join(20)
+    told = [type(end.problem) for end in (stream.receiver, stream.sender)]
+    test("the peer is told", ConnectionResetError in told, told)
     test("there is none any more", program.run("unlock", program.image) == 0 and
          "nothing is locked" in harness.read_text(program.log), harness.read_text(program.log))
     del networks.resets[:]
