@@ -151,7 +151,8 @@ static int make_first(void *context, struct error *err)
 	if (!run->r.container.namespaces)
 		return 0;
 	return puppets_prepare(&run->r, err) ||
-			       puppet_make_first(&run->r, &run->first, err) ?
+			       puppet_make_first(&run->r, &run->first, err) ||
+			       guard_keep_process(run->r.guard, run->first, err) ?
 		       -1 :
 		       0;
 }
@@ -160,8 +161,10 @@ static void end_first(void *context)
 {
 	struct restore_run *run = context;
 
-	if (!*run->decided)
-		puppet_end_first(&run->r, run->first);
+	if (*run->decided)
+		return;
+	waiting_end_first(&run->cell, run->first);
+	puppet_end_first(&run->r, run->first);
 }
 
 static int prepare_cell(void *context, struct error *err)

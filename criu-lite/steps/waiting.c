@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,7 +38,14 @@ static int list_tasks(const struct restore *r, struct pid_list *ret, struct erro
 	return 0;
 }
 
-/* They are ended first, then the cell is thawed. */
+/* Who is in the tree's pid namespace cannot end its first process, so it must not thaw the tree
+ * either. */
+static bool ends_from_outside(const struct restore *r)
+{
+	return r->container.namespaces & CLONE_NEWPID;
+}
+
+/* What it guards is ended first, then the cell is thawed. */
 static int tell_guard(const struct restore *r, const struct cell *cell, struct error *err)
 {
 	const struct guard_freezer freezer = {
@@ -47,12 +55,18 @@ static int tell_guard(const struct restore *r, const struct cell *cell, struct e
 		.freeze = freezer_word(&cell->freezer, true),
 		.stops_frozen = cell->freezer.kind == FREEZER_V2,
 	};
+
+	return guard_freezer_moves(r->guard, 0, &freezer, err);
+}
+
+static int tell_guard_of_tasks(const struct restore *r, struct error *err)
+{
 	struct restore_task **t;
 
 	array_for(t, &r->tasks)
 		if (!(*t)->zombie && guard_keep_process(r->guard, (*t)->pidfd, err))
 			return -1;
-	return guard_freezer_moves(r->guard, 0, &freezer, err);
+	return 0;
 }
 
 /* The topmost cgroup of the tree's own that has a freezer. */
@@ -71,8 +85,8 @@ static int find_own(struct restore *r, struct cell *cell, struct error *err)
 	return failed;
 }
 
-int waiting_prepare(struct restore *r, const struct waiting_room *room, struct cell *cell,
-		    struct error *err)
+static int find_or_make(struct restore *r, const struct waiting_room *room, struct cell *cell,
+			struct error *err)
 {
 	_cleanup_pid_list_ struct pid_list us = { 0 };
 	pid_t *ourselves = array_add(&us.pids);
@@ -91,11 +105,20 @@ int waiting_prepare(struct restore *r, const struct waiting_room *room, struct c
 	return cell_make(cell, err);
 }
 
+int waiting_prepare(struct restore *r, const struct waiting_room *room, struct cell *cell,
+		    struct error *err)
+{
+	return find_or_make(r, room, cell, err) ||
+			       (ends_from_outside(r) && tell_guard(r, cell, err)) ?
+		       -1 :
+		       0;
+}
+
 int waiting_begin(struct restore *r, const Tree *tree, struct cell *cell, struct error *err)
 {
 	_cleanup_pid_list_ struct pid_list pids = { 0 };
 
-	if (tell_guard(r, cell, err) ||
+	if (tell_guard_of_tasks(r, err) || (!ends_from_outside(r) && tell_guard(r, cell, err)) ||
 	    (cell->made && (list_tasks(r, &pids, err) || cell_add(cell, &pids, err))))
 		return -1;
 	/* Whoever is let go meets the freezer before anything else. */
@@ -113,6 +136,8 @@ void waiting_undo(struct restore *r, struct cell *cell)
 	array_for(t, &r->tasks)
 		if (!(*t)->zombie)
 			sys_pidfd_send_signal((*t)->pidfd, SIGKILL);
+	if (ends_from_outside(r))
+		return;
 	if (cell->freezer.frozen && cell_thaw(cell, &failed))
 		log_info("%s", failed.message);
 	array_for(t, &r->tasks) {
@@ -121,6 +146,16 @@ void waiting_undo(struct restore *r, struct cell *cell)
 		if (!(*t)->zombie && !(*t)->threads.items[0]->tracee.held)
 			poll(&ended, 1, END_TIMEOUT_MS);
 	}
+}
+
+void waiting_end_first(struct cell *cell, int first)
+{
+	_cleanup_error_ struct error failed = ERROR_INIT;
+
+	if (first >= 0)
+		sys_pidfd_send_signal(first, SIGKILL);
+	if (cell->freezer.dir >= 0 && cell_thaw(cell, &failed))
+		log_info("%s", failed.message);
 }
 
 void waiting_dissolve(struct cell *cell)

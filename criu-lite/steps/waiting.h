@@ -36,6 +36,9 @@ int waiting_prepare(struct restore *r, const struct waiting_room *room, struct c
 int waiting_begin(struct restore *r, const Tree *tree, struct cell *cell, struct error *err);
 /* Ends the tree in its cell, which stays; also after a failure of waiting_begin(). */
 void waiting_undo(struct restore *r, struct cell *cell);
+/* A tree in a pid namespace of its own is only ended by its first process (a pidfd, or -1), from
+ * outside, whatever waiting_undo() has done: sends it SIGKILL, then thaws the cell. */
+void waiting_end_first(struct cell *cell, int first);
 /* Takes waiting_prepare() back. */
 void waiting_dissolve(struct cell *cell);
 /* Lets it run, unless it was found frozen: the one write. That cannot fail any more: a tree that
