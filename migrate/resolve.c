@@ -12,7 +12,6 @@
 #include "migrate/hello.h"
 #include "migrate/silence.h"
 #include "network/lock.h"
-#include "network/links.h"
 #include "network/netns.h"
 #include "proc/tasks.h"
 #include "runtime/runtime.h"
@@ -45,24 +44,6 @@ static int unlock(const struct record_file *r, int network, struct error *err)
 	return netns_leave(&back, err) || failed ? -1 : 0;
 }
 
-/* A network of the tree's own is closed before the tree goes, as by every checkpoint that ends
- * one. */
-static int close_network(int network, struct error *err)
-{
-	_cleanup_links_ struct links links = { 0 };
-	struct stat its, ours;
-	int back, failed;
-
-	if (network < 0 || fstat(network, &its) || stat("/proc/self/ns/net", &ours) ||
-	    its.st_ino == ours.st_ino)
-		return 0;
-	if (netns_enter(network, &back, err))
-		return -1;
-	failed = links_read(&links, err);
-	links_take_down(&links);
-	return netns_leave(&back, err) || failed ? -1 : 0;
-}
-
 /* The tree runs elsewhere: none of its connections may be told that it ends here. */
 static int end_here(struct record_file *r, struct error *err)
 {
@@ -78,7 +59,7 @@ static int end_here(struct record_file *r, struct error *err)
 		return -1;
 	if (there)
 		network = network_of(&cell);
-	if (there && (silence_cell(&silence, &cell, err) || close_network(network, err) ||
+	if (there && (silence_cell(&silence, &cell, err) || netns_close(network, err) ||
 		      cell_kill(&cell, err) || cell_dissolve(&cell, err)))
 		return -1;
 	if (unlock(r, network, err))

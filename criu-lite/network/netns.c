@@ -5,8 +5,10 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "network/links.h"
 
 int netns_enter(int netns, int *ret_back, struct error *err)
 {
@@ -45,4 +47,20 @@ int netns_socket(int netns, int domain, int type, int protocol, struct error *er
 	if (netns_leave(&back, err))
 		return -1;
 	return steal_fd(&fd);
+}
+
+int netns_close(int network, struct error *err)
+{
+	_cleanup_links_ struct links links = { 0 };
+	struct stat its, ours;
+	int back, failed;
+
+	if (network < 0 || fstat(network, &its) || stat("/proc/self/ns/net", &ours) ||
+	    its.st_ino == ours.st_ino)
+		return 0;
+	if (netns_enter(network, &back, err))
+		return -1;
+	failed = links_read(&links, err);
+	links_take_down(&links);
+	return netns_leave(&back, err) || failed ? -1 : 0;
 }

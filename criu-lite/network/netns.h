@@ -16,4 +16,8 @@ int netns_leave(int *back, struct error *err);
 /* socket(2) there; close-on-exec. -1 on error. */
 int netns_socket(int netns, int domain, int type, int protocol, struct error *err);
 
+/* Takes all links of a namespace but its loopback down, unless it is that in which we are; a
+ * negative descriptor is none. */
+int netns_close(int network, struct error *err);
+
 #endif
