@@ -11,6 +11,7 @@
 #include "images/round.pb-c.h"
 #include "kinds/files.h"
 #include "kinds/memory.h"
+#include "kinds/ns/namespaces.h"
 #include "kinds/objects.h"
 #include "steps/load.h"
 #include "steps/puppets.h"
@@ -248,7 +249,9 @@ static int build(struct restore *r, const Tree *tree, struct former *f, struct e
 		return -1;
 	if (tree_restore(r, tree, err) || memory_restore_pages(r, err))
 		return -1;
-	return r->last_round ? memory_check_files(r, err) : 0;
+	if (!r->last_round)
+		return 0;
+	return memory_check_files(r, err) || clocks_again(r, err) ? -1 : 0;
 }
 
 static int next_round(struct restore *r, Tree **tree, struct error *err)

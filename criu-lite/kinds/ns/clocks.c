@@ -11,13 +11,17 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "images/clocks.pb-c.h"
 #include "kinds/dump.h"
 #include "kinds/ns/namespaces.h"
+#include "kinds/restore.h"
+#include "tracee/batch.h"
 
 extern const struct kind clocks_kind;
 
@@ -103,6 +107,54 @@ int clocks_begin(const struct restore *r, struct error *err)
 	fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || write(fd, text, length) != length)
 		return error_set(err, ERROR_FAILED, errno, "cannot set the clocks");
+	return 0;
+}
+
+static int move_puppet(struct restore_task *t, int ns, bool *ret_moved, struct error *err)
+{
+	_cleanup_batch_ struct batch b = { 0 };
+	struct hand_over hand;
+	int number;
+
+	batch_start(&b, &t->agent);
+	if (puppet_send_fds(t, &ns, 1, &b, &hand, err) || restore_run(t, &b, err))
+		return -1;
+	number = puppet_received(&b, &hand, 0);
+	batch_start(&b, &t->agent);
+	batch_call(&b, SYS_setns, number, CLONE_NEWTIME);
+	batch_must(&b, SYS_close, number);
+	if (restore_run(t, &b, err))
+		return -1;
+	*ret_moved = batch_result(&b, 0) == 0;
+	return 0;
+}
+
+int clocks_again(struct restore *r, struct error *err)
+{
+	_cleanup_fd_ int ns = -1;
+	struct restore_task **t;
+	bool moved;
+
+	if (!restore_container_state(r, &clocks_kind) ||
+	    !(r->container.namespaces & CLONE_NEWTIME))
+		return 0;
+	/* Only children of ours are in it by themselves; there are none any more. */
+	if (clocks_begin(r, err))
+		return -1;
+	ns = open("/proc/self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
+	if (ns < 0)
+		return error_set(err, ERROR_FAILED, errno, "time namespace");
+	array_for(t, &r->tasks) {
+		if ((*t)->zombie)
+			continue;
+		if (move_puppet(*t, ns, &moved, err))
+			return error_wrap(err, "process %d", (*t)->pid);
+		/* Without privilege over it, as in a user namespace. */
+		if (!moved && t == r->tasks.items) {
+			log_notice("clocks lag behind by the time that memory was copied");
+			return 0;
+		}
+	}
 	return 0;
 }
 

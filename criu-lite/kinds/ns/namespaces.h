@@ -11,5 +11,8 @@ int namespaces_load(struct restore *r, struct error *err);
 /* For a process that will bear the tree's first process: the clocks of its children are to show
  * what the tree's showed, time_namespaces(7). */
 int clocks_begin(const struct restore *r, struct error *err);
+/* After the last round of a pre-copy: the puppets, which have no threads yet, were made when the
+ * clocks showed less; they move to another time namespace. */
+int clocks_again(struct restore *r, struct error *err);
 
 #endif
