@@ -286,8 +286,7 @@ static int run(int argc, char **argv, struct error *err)
 const struct command check_command = {
 	.name = "check",
 	.arguments = "[-t PID | --cgroup PATH | --container RUNTIME:ID] [options]",
-	.summary =
-		"tells what this kernel offers, or with -t what cannot be saved; exit status 3 if\n"
-		"something is in the way",
+	.summary = "tells what this kernel offers, or what of a tree cannot be saved; exit status 3 if "
+		   "something is in the way",
 	.run = run,
 };
