@@ -21,7 +21,8 @@ void arguments_stdio(const char *text, enum stdio_policy *policy, const char **f
 int arguments_externals(const struct option_list *list, struct external *ret, struct error *err);
 #define EXTERNAL_ROW(list)                                                                       \
 	{ "external", OPTION_LIST, "KIND[NAME]=HERE",                                             \
-	  "what lies outside of the tree: mnt[/path]=/here, cgroup[/path]=/here, net[name]=name", \
+	  "what lies outside of the tree: mnt[/path]=/here, cgroup[/path]=/here, net[name]=name, " \
+	  "ns[net]=/here",                                                                        \
 	  (list), 0, 0 }
 
 #endif

@@ -239,7 +239,7 @@ static int check_tree(const struct arguments *a, json_t *root, struct error *err
 	container.found = &check.strangers;
 	container.externals = externals;
 	container.externals_count = a->externals.count;
-	if (!r && container.namespaces)
+	if (!r && container_foreign(&container))
 		r = inside_tree(&container, check_inside, &check, NULL, err);
 	else if (!r)
 		r = check_inside(&check, target.pid, err);

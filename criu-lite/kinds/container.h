@@ -40,10 +40,14 @@ struct container {
 	/* CLONE_NEW… of the namespaces that the tree has of its own; 0: it shares all of them with
 	 * us. clone(2), namespaces(7). */
 	uint64_t namespaces;
-	/* Of the caller's namespaces, opened before others were entered; -1 while namespaces is 0:
-	 * "/" (an absolute path of the machine is container_host_path()) and its network. */
+	/* The same of those that it was given from outside, and will be given again: they are
+	 * entered and joined, not saved or made. */
+	uint64_t joined;
+	/* Of the caller's namespaces, opened before others were entered; -1 while there are no
+	 * foreign ones: "/" (an absolute path of the machine is container_host_path()) and its
+	 * network. */
 	int host_root, host_net;
-	/* /proc/self of the command, opened likewise; -1 while namespaces is 0. */
+	/* /proc/self of the command, opened likewise; -1 while there are no foreign ones. */
 	int host_self;
 	/* The tree's root as the caller's pid namespace numbers it, and the start time that /proc
 	 * shows to the caller (proc_stat.start_time); 0 until it is there. */
@@ -62,12 +66,18 @@ struct container {
 	size_t externals_count;
 	const char *root;
 	/* An eventfd(2): the caller sends the signal whose number is written there to that process,
-	 * which takes none from within its pid namespace. -1 while namespaces is 0. */
+	 * which takes none from within its pid namespace. -1 while there are no foreign ones. */
 	int signaller;
 };
 
 #define CONTAINER_NONE \
 	((struct container){ .host_root = -1, .host_net = -1, .host_self = -1, .signaller = -1 })
+
+/* CLONE_NEW… of all that are not those of the caller. */
+static inline uint64_t container_foreign(const struct container *c)
+{
+	return c->namespaces | c->joined;
+}
 
 /* What preflight shows of it. */
 struct container_look {

@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "freeze/freezer.h"
 #include "kernel-compat/calls.h"
+#include "kinds/ns/namespaces.h"
 #include "proc/tasks.h"
 #include "steps/checkpoint.h"
 #include "steps/inside.h"
@@ -71,7 +72,9 @@ static int look_from_outside(const struct checkpoint_options *options,
 		if (target_check(target, &outside->blockers, err))
 			return -1;
 	}
-	if (!container->namespaces)
+	if (namespaces_given(container, err))
+		return -1;
+	if (!container_foreign(container))
 		return 0;
 	container->freezers = &outside->freezers;
 	return proc_list_tree(options->pid, &tree, err) ||
@@ -109,7 +112,7 @@ int checkpoint(const struct checkpoint_options *options, struct checkpoint_repor
 			    look_from_outside(options, &container, &outside, err) ?
 		    -1 :
 		    0;
-	if (!r && container.namespaces)
+	if (!r && container_foreign(&container))
 		r = checkpoint_from_inside(options, &container, report, err);
 	else if (!r)
 		r = checkpoint_inside(options, &container, report, &done, err);
@@ -160,8 +163,8 @@ int checkpoint_look(const struct checkpoint_options *options, struct preflight *
 			-1 :
 			0;
 
-	*ret_namespaces = container.namespaces;
-	if (!r && container.namespaces)
+	*ret_namespaces = container_foreign(&container);
+	if (!r && container_foreign(&container))
 		r = inside_tree(&container, look_inside, &look, NULL, err);
 	else if (!r)
 		r = look_here(&look, options->pid, err);

@@ -315,7 +315,7 @@ int inside_tree(const struct container *c, inside_work run, void *context, const
 	_cleanup_fd_ int root = sys_pidfd_open(c->host_pid, 0);
 	/* Whose cgroups they are is asked from where their paths are whole. */
 	const struct inside where = {
-		.namespaces = c->namespaces & ~(uint64_t)CLONE_NEWCGROUP,
+		.namespaces = container_foreign(c) & ~(uint64_t)CLONE_NEWCGROUP,
 		.pidfd = root,
 		.signaller = c->signaller,
 	};

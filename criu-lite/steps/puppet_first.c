@@ -54,7 +54,7 @@ static void bear(struct restore *r, int ourselves, struct told *told)
 	struct error err = ERROR_INIT;
 	pid_t pid = -1;
 
-	if (!cgroups_enter(r, &err) && !clocks_begin(r, &err)) {
+	if (!namespaces_join(r, &err) && !cgroups_enter(r, &err) && !clocks_begin(r, &err)) {
 		pid = sys_clone3(&args, sizeof(args));
 		if (pid == 0)
 			wait_to_be_seized(ourselves);

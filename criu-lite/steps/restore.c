@@ -31,7 +31,7 @@ static int run_inner(void *context, struct error *err)
 	int r;
 
 	/* The one that is there is not of this process. */
-	if (run->r.container.namespaces) {
+	if (container_foreign(&run->r.container)) {
 		run->outer_guard = run->r.guard;
 		run->r.guard = NULL;
 	}
@@ -66,7 +66,7 @@ struct outcome {
 static int run_inside(struct restore_run *run, struct error *err)
 {
 	const struct inside where = {
-		.namespaces = run->r.container.namespaces & ~(uint64_t)CLONE_NEWTIME,
+		.namespaces = container_foreign(&run->r.container) & ~(uint64_t)CLONE_NEWTIME,
 		.pidfd = run->first,
 		.signaller = -1,
 		.taken = is_saved_id,
@@ -112,7 +112,7 @@ static int run_all(struct restore_run *run, struct error *err)
 
 	if (steps_run(restore_outer_steps, outer, run, run->report->times, err))
 		return -1;
-	if (run->r.container.namespaces ? run_inside(run, err) : run_inner(run, err)) {
+	if (container_foreign(&run->r.container) ? run_inside(run, err) : run_inner(run, err)) {
 		steps_undo(restore_outer_steps, outer, run);
 		return -1;
 	}

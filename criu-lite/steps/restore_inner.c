@@ -37,7 +37,7 @@ static int start_inner_guard(void *context, struct error *err)
 	struct restore *r = &((struct restore_run *)context)->r;
 	pid_t pid = INNER_GUARD_FIRST;
 
-	if (!r->container.namespaces)
+	if (!container_foreign(&r->container))
 		return 0;
 	if (!(r->container.namespaces & CLONE_NEWPID))
 		return restore_start_guard(context, err);
@@ -60,7 +60,7 @@ static int start_inner_guard(void *context, struct error *err)
 
 static void end_inner_guard(void *context)
 {
-	if (((struct restore_run *)context)->r.container.namespaces)
+	if (container_foreign(&((struct restore_run *)context)->r.container))
 		restore_end_guard(context);
 }
 

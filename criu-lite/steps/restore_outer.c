@@ -144,11 +144,11 @@ static int make_first(void *context, struct error *err)
 {
 	struct restore_run *run = context;
 
-	if (run->r.container.namespaces && inside_open_host(&run->r.container, err))
+	if (container_foreign(&run->r.container) && inside_open_host(&run->r.container, err))
 		return -1;
 	if (run->options->pidfile && find_pidfile(run, err))
 		return -1;
-	if (!run->r.container.namespaces)
+	if (!container_foreign(&run->r.container))
 		return 0;
 	return puppets_prepare(&run->r, err) ||
 			       puppet_make_first(&run->r, &run->first, err) ||

@@ -422,7 +422,7 @@ int cgroup_build(struct restore *r, const ProtobufCMessage *message, struct erro
 	const struct cgroup_place *p;
 	size_t i;
 
-	if (r->container.namespaces && cgroups_place_task(r, r->tasks.items[0]->pid, err))
+	if (container_foreign(&r->container) && cgroups_place_task(r, r->tasks.items[0]->pid, err))
 		return -1;
 	array_for(p, &here->places)
 		for (i = 0; !*p->m->controllers && i < p->m->n_directories; i++)

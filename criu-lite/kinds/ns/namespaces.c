@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "images/namespaces.pb-c.h"
@@ -22,13 +24,113 @@ extern const struct kind namespaces_kind, clocks_kind;
 static const uint64_t known = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
 			      CLONE_NEWPID | CLONE_NEWTIME | CLONE_NEWCGROUP | CLONE_NEWUSER;
 
+/* What can be joined by a path; in the others live processes and mounts of the tree's own. */
+static const struct {
+	const char *name;	/* of the external, and of the file in /proc/PID/ns */
+	uint64_t flag;
+} joinable[] = {
+	{ "net", CLONE_NEWNET },
+	{ "ipc", CLONE_NEWIPC },
+	{ "uts", CLONE_NEWUTS },
+};
+
+/* The path that stands for one; NULL: none is given. */
+static const char *path_of(const struct container *c, const char *name)
+{
+	size_t length = strlen(name), i;
+
+	for (i = 0; i < c->externals_count; i++) {
+		const struct external *e = &c->externals[i];
+
+		if (e->length == length + 4 && !memcmp(e->name, "ns[", 3) &&
+		    !memcmp(e->name + 3, name, length))
+			return e->value;
+	}
+	return NULL;
+}
+
+int namespaces_given(struct container *c, struct error *err)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(joinable); i++) {
+		const char *path = path_of(c, joinable[i].name);
+		struct stat given, its;
+		char own[64];
+
+		if (!path)
+			continue;
+		snprintf(own, sizeof(own), "/proc/%d/ns/%s", c->host_pid, joinable[i].name);
+		if (stat(path, &given) || stat(own, &its))
+			return error_set(err, ERROR_USAGE, errno, "%s", path);
+		if (given.st_ino != its.st_ino || given.st_dev != its.st_dev)
+			return error_set(err, ERROR_USAGE, 0,
+					 "%s is not the %s namespace of process %d", path,
+					 joinable[i].name, c->host_pid);
+		c->joined |= c->namespaces & joinable[i].flag;
+		c->namespaces &= ~joinable[i].flag;
+	}
+	return 0;
+}
+
+static int open_joined(const struct restore *r, size_t i, struct error *err)
+{
+	const char *path = path_of(&r->container, joinable[i].name);
+	int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+
+	if (fd >= 0)
+		return fd;
+	error_set(err, ERROR_BLOCKED, path ? errno : 0, "the %s namespace comes from outside",
+		  joinable[i].name);
+	return error_hint(err, "say where it is with --external ns[%s]=PATH", joinable[i].name);
+}
+
+int namespaces_join(const struct restore *r, struct error *err)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(joinable); i++) {
+		_cleanup_fd_ int fd = -1;
+
+		if (!(r->container.joined & joinable[i].flag))
+			continue;
+		fd = open_joined(r, i, err);
+		if (fd < 0)
+			return -1;
+		if (setns(fd, joinable[i].flag))
+			return error_set(err, ERROR_FAILED, errno, "cannot join the %s namespace",
+					 joinable[i].name);
+	}
+	return 0;
+}
+
+/* All are there, before anything is made. */
+static int namespaces_prepare(struct restore *r, const ProtobufCMessage *message,
+			      struct error *err)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(joinable); i++) {
+		_cleanup_fd_ int fd = -1;
+
+		if (!(r->container.joined & joinable[i].flag))
+			continue;
+		fd = open_joined(r, i, err);
+		if (fd < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int namespaces_dump(struct dump *d, struct error *err)
 {
 	_cleanup_buffer_ struct buffer text = { 0 };
 	Namespaces m = NAMESPACES__INIT;
 
 	m.own = d->container.namespaces;
-	if (!m.own)
+	m.joined = d->container.joined;
+	m.has_joined = m.joined;
+	if (!m.own && !m.joined)
 		return 0;
 	if (m.own & CLONE_NEWPID && !read_file_at(-1, LAST_PID, &text) &&
 	    !buffer_append(&text, "", 1)) {
@@ -44,7 +146,8 @@ int namespaces_load(struct restore *r, struct error *err)
 
 	if (!m)
 		return 0;
-	if (!m->own || m->own & ~known)
+	if ((!m->own && !m->joined) || m->own & ~known || m->own & m->joined ||
+	    m->joined & ~(uint64_t)(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS))
 		return error_set(err, ERROR_IMAGE, 0, "the tree has namespaces %#llx",
 				 (unsigned long long)m->own);
 	if (m->own & CLONE_NEWPID && r->tasks.items[0]->pid != 1)
@@ -52,6 +155,7 @@ int namespaces_load(struct restore *r, struct error *err)
 				 "the tree has a pid namespace whose first process is %d",
 				 r->tasks.items[0]->pid);
 	r->container.namespaces = m->own;
+	r->container.joined = m->joined;
 	if (restore_container_state(r, &clocks_kind))
 		r->container.namespaces |= CLONE_NEWTIME;
 	return 0;
@@ -73,6 +177,7 @@ static int namespaces_finish(struct restore *r, const ProtobufCMessage *message,
 
 static const struct container_ops namespaces_container = {
 	.dump = namespaces_dump,
+	.prepare = namespaces_prepare,
 	.finish = namespaces_finish,
 };
 

@@ -15,4 +15,10 @@ int clocks_begin(const struct restore *r, struct error *err);
  * clocks showed less; they move to another time namespace. */
 int clocks_again(struct restore *r, struct error *err);
 
+/* --external ns[net]=/run/netns/x and the like: moves those of the namespaces of *c that are such
+ * files from .namespaces to .joined. ERROR_USAGE for one that is none of them. */
+int namespaces_given(struct container *c, struct error *err);
+/* Enters those that the tree joins, for a process that will bear the first puppet. */
+int namespaces_join(const struct restore *r, struct error *err);
+
 #endif
