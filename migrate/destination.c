@@ -32,6 +32,8 @@ struct destination {
 	int state_directory;
 	uint8_t name[ID_SIZE];
 	char cell_name[CELL_NAME_SIZE];
+	struct rootfs_target *target;	/* not shared: each process has what it has heard */
+	size_t root_below;	/* where the source's part of the path begins */
 	char root[PATH_MAX];	/* of the tree, here; empty: it has none of its own */
 	uint64_t commit_ns;
 	bool runs;
@@ -41,7 +43,19 @@ struct destination {
 
 static int take_message(void *context, const uint8_t header[32], struct error *err)
 {
-	return link_take(&((struct destination *)context)->link, header, err);
+	struct destination *d = context;
+	ProtobufCMessage *message;
+	enum message_kind kind;
+	int r;
+
+	if (link_take(&d->link, header, &kind, &message, err))
+		return -1;
+	r = kind == MESSAGE_LATE_FILES ?
+		    rootfs_target_apply(d->target, (const MigrateFiles *)message, err) :
+		    error_set(err, ERROR_PEER, 0, "the source sends %s within the image",
+			      message_row(kind)->name);
+	protobuf_c_message_free_unpacked(message, NULL);
+	return r;
 }
 
 static int found_cell(void *context, const struct cell *cell, struct error *err)
@@ -62,7 +76,8 @@ static int ready(void *context, struct error *err)
 	MigrateReady m = MIGRATE_READY__INIT;
 	ProtobufCMessage *answer;
 
-	if (link_fault(&d->link, "receive-complete", err) ||
+	if (rootfs_target_check(d->target, err) ||
+	    link_fault(&d->link, "receive-complete", err) ||
 	    link_send(&d->link, MESSAGE_READY, &m.base, err) ||
 	    link_fault(&d->link, "receive-ready", err) ||
 	    link_expect(&d->link, MESSAGE_COMMIT, PATIENCE * d->link.timeout_ms, &answer, err))
@@ -79,6 +94,8 @@ static int decide(void *context, struct error *err)
 	if (link_fault(&d->link, "receive-decide", err))
 		return -1;
 	d->record.pid = d->report->restore.root_pid;
+	if (rootfs_target_keep(d->target, err))
+		return -1;
 	return record_write(&d->record, RECORD_COMMITTED, err);
 }
 
@@ -106,10 +123,27 @@ static int packets(void *context, HeldPackets **ret, struct error *err)
 			   err);
 }
 
+static int take_early(struct destination *d, enum message_kind kind,
+		      const ProtobufCMessage *message, struct error *err)
+{
+	const struct receive_options *o = d->options;
+
+	switch (kind) {
+	case MESSAGE_SAMPLES:
+		return rootfs_answer(&d->link, message, d->root[0] ? d->root : NULL, o->externals,
+				     o->externals_count, err);
+	case MESSAGE_ROOTFS:
+		return rootfs_accept(d->target, &d->link, message, d->root, d->root_below, err);
+	case MESSAGE_FILES:
+		return rootfs_target_apply(d->target, (const MigrateFiles *)message, err);
+	default:
+		return 0;
+	}
+}
+
 /* What the source wants to know, or brings, before the image. */
 static int wait_for_image(struct destination *d, struct error *err)
 {
-	const struct receive_options *o = d->options;
 	ProtobufCMessage *message;
 	enum message_kind kind;
 	int r;
@@ -117,10 +151,7 @@ static int wait_for_image(struct destination *d, struct error *err)
 	do {
 		if (link_next(&d->link, PATIENCE * d->link.timeout_ms, &kind, &message, err))
 			return -1;
-		r = kind == MESSAGE_SAMPLES ?
-			    rootfs_answer(&d->link, message, d->root[0] ? d->root : NULL,
-					  o->externals, o->externals_count, err) :
-			    0;
+		r = take_early(d, kind, message, err);
 		protobuf_c_message_free_unpacked(message, NULL);
 	} while (!r && kind != MESSAGE_IMAGE);
 	return r;
@@ -161,11 +192,11 @@ static int restore_tree(struct destination *d, struct error *err)
 /* ---- the conversation ---- */
 
 /* Where the root directory of the source is here: the first of --root-map that has it. */
-static int find_root(struct destination *d, const char *root, struct blockers *blockers,
-		     struct error *err)
+static int find_root(struct destination *d, const MigrateRequirements *m,
+		     struct blockers *blockers, struct error *err)
 {
 	const struct receive_options *o = d->options;
-	const char *to = NULL;
+	const char *root = m->root, *to = NULL;
 	size_t i;
 
 	d->root[0] = '\0';
@@ -182,7 +213,8 @@ static int find_root(struct destination *d, const char *root, struct blockers *b
 	}
 	if (snprintf(d->root, sizeof(d->root), "%s%s", to ?: "", root) >= (int)sizeof(d->root))
 		return error_set(err, ERROR_PEER, ENAMETOOLONG, "the root directory");
-	return requirements_check_root(d->root, blockers, err);
+	d->root_below = to ? strlen(to) : 0;
+	return m->root_comes ? 0 : requirements_check_root(d->root, blockers, err);
 }
 
 static int answer_requirements(struct destination *d, struct error *err)
@@ -196,7 +228,7 @@ static int answer_requirements(struct destination *d, struct error *err)
 			err))
 		return -1;
 	r = requirements_check((MigrateRequirements *)message, &blockers, err) ||
-			    find_root(d, ((MigrateRequirements *)message)->root, &blockers, err) ?
+			    find_root(d, (MigrateRequirements *)message, &blockers, err) ?
 		    -1 :
 		    0;
 	protobuf_c_message_free_unpacked(message, NULL);
@@ -301,6 +333,7 @@ int destination_serve(const struct receive_options *options, struct link *link,
 {
 	struct destination *d = mmap(NULL, sizeof(*d), PROT_READ | PROT_WRITE,
 				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct rootfs_target target = ROOTFS_TARGET_NONE;
 	int r;
 
 	*report = (struct receive_report){ 0 };
@@ -308,6 +341,7 @@ int destination_serve(const struct receive_options *options, struct link *link,
 		return error_set(err, ERROR_FAILED, errno, "migration");
 	*d = (struct destination){ .options = options, .report = report, .link = *link };
 	d->state_directory = d->record.lock_fd = -1;
+	d->target = &target;
 	r = converse(d, err);
 	if (r) {
 		link_explain(&d->link, err);
@@ -315,6 +349,7 @@ int destination_serve(const struct receive_options *options, struct link *link,
 		if (d->link.received)
 			link_abort(&d->link, err);
 	}
+	rootfs_target_release(d->target);
 	record_release(&d->record);
 	fd_close(&d->state_directory);
 	*link = d->link;

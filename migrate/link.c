@@ -199,15 +199,15 @@ int link_expect(struct link *l, enum message_kind kind, int timeout_ms, Protobuf
 			 message_row(got)->name, message_row(kind)->name);
 }
 
-int link_take(struct link *l, const uint8_t header[32], struct error *err)
+int link_take(struct link *l, const uint8_t header[32], enum message_kind *ret_kind,
+	      ProtobufCMessage **ret, struct error *err)
 {
 	const struct message_row *row;
-	ProtobufCMessage *message;
 
-	if (take(l, header, deadline_of(l->timeout_ms), &row, &message, err))
+	if (take(l, header, deadline_of(l->timeout_ms), &row, ret, err))
 		return -1;
-	protobuf_c_message_free_unpacked(message, NULL);
-	return error_set(err, ERROR_PEER, 0, "%s sends %s within the image", name_of(l), row->name);
+	*ret_kind = row->kind;
+	return 0;
 }
 
 void link_abort(struct link *l, const struct error *why)

@@ -39,7 +39,8 @@ int link_expect(struct link *l, enum message_kind kind, int timeout_ms, Protobuf
 int link_next(struct link *l, int timeout_ms, enum message_kind *ret_kind, ProtobufCMessage **ret,
 	      struct error *err);
 /* The same when its header has been read by somebody else. */
-int link_take(struct link *l, const uint8_t header[32], struct error *err);
+int link_take(struct link *l, const uint8_t header[32], enum message_kind *ret_kind,
+	      ProtobufCMessage **ret, struct error *err);
 /* Tells the peer, if it may still be told, why we give up. */
 void link_abort(struct link *l, const struct error *why);
 /* Our side has failed to write, perhaps because the peer has given up: puts what it has to say

@@ -24,6 +24,14 @@ static const struct message_row rows[] = {
 	  &migrate_samples__descriptor },
 	{ MESSAGE_SAMPLES_SEEN, "SAMPLES_SEEN", SIDE_DESTINATION, IN(SAMPLED), PHASE_ACCEPTED,
 	  KIB(256), &migrate_samples_seen__descriptor },
+	{ MESSAGE_ROOTFS, "ROOTFS", SIDE_SOURCE, IN(ACCEPTED), PHASE_OFFERED, KIB(16),
+	  &migrate_rootfs__descriptor },
+	{ MESSAGE_ROOTFS_READY, "ROOTFS_READY", SIDE_DESTINATION, IN(OFFERED), PHASE_ACCEPTED,
+	  KIB(4), &migrate_rootfs_ready__descriptor },
+	{ MESSAGE_FILES, "FILES", SIDE_SOURCE, IN(ACCEPTED), PHASE_ACCEPTED, KIB(4096),
+	  &migrate_files__descriptor },
+	{ MESSAGE_LATE_FILES, "LATE_FILES", SIDE_SOURCE, IN(IMAGE), PHASE_IMAGE, KIB(4096),
+	  &migrate_files__descriptor },
 	{ MESSAGE_IMAGE, "IMAGE", SIDE_SOURCE, IN(ACCEPTED), PHASE_IMAGE, KIB(4),
 	  &migrate_image__descriptor },
 	{ MESSAGE_PROGRESS, "PROGRESS", SIDE_DESTINATION, IN(IMAGE), PHASE_IMAGE, KIB(4),
@@ -40,7 +48,7 @@ static const struct message_row rows[] = {
 	  &migrate_done__descriptor },
 	{ MESSAGE_ABORT, "ABORT", SIDE_BOTH,
 	  IN(START) | IN(HELLO) | IN(PREFLIGHT) | IN(REQUIRED) | IN(ACCEPTED) | IN(SAMPLED) |
-		  IN(IMAGE) | IN(READY) | IN(ASKED) | IN(QUESTION),
+		  IN(OFFERED) | IN(IMAGE) | IN(READY) | IN(ASKED) | IN(QUESTION),
 	  PHASE_DONE, KIB(16), &migrate_abort__descriptor },
 	{ MESSAGE_ASK, "ASK", SIDE_SOURCE, IN(ASKED), PHASE_QUESTION, KIB(4),
 	  &migrate_ask__descriptor },
@@ -68,6 +76,7 @@ const char *phase_name(enum phase phase)
 		[PHASE_RUNNING] = "running",	 [PHASE_ASKED] = "asked",
 		[PHASE_QUESTION] = "question",	 [PHASE_ANSWERED] = "answered",
 		[PHASE_DONE] = "done",		 [PHASE_SAMPLED] = "sampled",
+		[PHASE_OFFERED] = "offered",
 	};
 
 	return (size_t)phase < ARRAY_SIZE(names) ? names[phase] : "?";

@@ -4,6 +4,8 @@
 
 #include "kinds/mount/mount_outside.h"
 #include "migrate/link.h"
+#include "migrate/rootfs_apply.h"
+#include "migrate/rootfs_copy.h"
 #include "proc/tasks.h"
 
 /* The files of a tree that has a root file system: what both sides say about them. */
@@ -24,5 +26,21 @@ int rootfs_compare(struct link *l, const struct mounts_outside *places, bool wit
 /* Destination: answers that. root is where the root file system is here, or NULL. */
 int rootfs_answer(struct link *l, const ProtobufCMessage *samples, const char *root,
 		  const struct external *externals, size_t externals_count, struct error *err);
+
+/* Source: tells the destination that the files come, and brings all but the last changes. `name` is
+ * that of the container, or NULL. Release *c also after a failure. */
+int rootfs_begin(struct rootfs_copy *c, struct link *l, const struct mounts_outside *places,
+		 const char *name, const struct stream_options *stream, struct error *err);
+/* The image has begun, and the freeze is near. */
+int rootfs_go_on(struct rootfs_copy *c, struct error *err);
+/* The tree is held: the rest. */
+int rootfs_end(struct rootfs_copy *c, const struct dump *d, struct error *err);
+/* It runs there, and what is here was left behind: it may come back. */
+void rootfs_leave(const struct mounts_outside *places, const char *name);
+
+/* Destination: answers rootfs_begin(). root is a path of which the part from `below` on is the
+ * source's. */
+int rootfs_accept(struct rootfs_target *t, struct link *l, const ProtobufCMessage *rootfs,
+		  const char *root, size_t below, struct error *err);
 
 #endif

@@ -34,6 +34,8 @@ enum {
 struct source {
 	const struct migrate_options *options;
 	struct migrate_report *report;
+	struct mounts_outside places;
+	struct rootfs_copy *copy;	/* not shared: each process goes on from where it was */
 	struct pid_list tree;	/* as this machine numbers it, root first */
 	MigrateRequirements *requirements;
 	struct link link;
@@ -74,6 +76,7 @@ static int look(void *context, struct error *err)
 	const struct target *target = s->options->target;
 	const struct checkpoint_options options = checkpoint_options_of(s->options);
 	struct preflight before = { 0 };
+	const char *root = target->container.rootfs;
 	uint64_t namespaces;
 	int r;
 
@@ -82,8 +85,16 @@ static int look(void *context, struct error *err)
 	preflight_release(&before);
 	if (r || proc_list_tree(target->pid, &s->tree, err))
 		return -1;
-	s->requirements = requirements_collect(&s->tree, namespaces, target->container.rootfs, err);
-	return s->requirements ? 0 : -1;
+	if (rootfs_find(target->pid, options.externals, options.externals_count, &s->places, err))
+		return -1;
+	if (!root && s->options->rootfs == ROOTFS_SYNC && s->places.items.count)
+		root = s->places.items.items[0].host_path;
+	s->requirements = requirements_collect(&s->tree, namespaces, root, err);
+	if (!s->requirements)
+		return -1;
+	s->requirements->has_root_comes = true;
+	s->requirements->root_comes = s->options->rootfs == ROOTFS_SYNC;
+	return 0;
 }
 
 static int connect_there(void *context, struct error *err)
@@ -171,17 +182,18 @@ static int ask_for_verdict(void *context, struct error *err)
 	return r;
 }
 
-static int compare_files(void *context, struct error *err)
+static int bring_files(void *context, struct error *err)
 {
 	struct source *s = context;
 	const struct migrate_options *o = s->options;
-	_cleanup_mounts_outside_ struct mounts_outside places = { 0 };
 
 	say(s, "comparing files");
-	return rootfs_find(o->target->pid, o->externals, o->externals_count, &places, err) ||
-			       rootfs_compare(&s->link, &places, false, &s->tree, err) ?
-		       -1 :
-		       0;
+	if (rootfs_compare(&s->link, &s->places, o->rootfs == ROOTFS_SYNC, &s->tree, err))
+		return -1;
+	if (o->rootfs != ROOTFS_SYNC)
+		return 0;
+	say(s, "copying the root file system");
+	return rootfs_begin(s->copy, &s->link, &s->places, o->container, &o->stream, err);
 }
 
 /* The tree must be held by a cgroup alone while it is not known whose it is. */
@@ -320,6 +332,16 @@ static void note_round(void *context, const struct precopy_progress *p)
 		s->options->round(p);
 }
 
+static int files_nearly(void *context, struct error *err)
+{
+	return rootfs_go_on(((struct source *)context)->copy, err);
+}
+
+static int files_held(void *context, const struct dump *d, struct error *err)
+{
+	return rootfs_end(((struct source *)context)->copy, d, err);
+}
+
 static int send_image(void *context, struct error *err)
 {
 	struct source *s = context;
@@ -334,6 +356,11 @@ static int send_image(void *context, struct error *err)
 		.context = s,
 	};
 	o.precopy = s->options->stop_and_copy ? NULL : &s->precopy;
+	if (s->options->rootfs == ROOTFS_SYNC) {
+		o.nearly = files_nearly;
+		o.held = files_held;
+		o.held_context = s;
+	}
 	o.output = s->link.out;
 	o.offer = offer;
 	o.offer_context = s;
@@ -373,7 +400,7 @@ static const struct step steps[] = {
 	{ "migrate-record", begin_record, end_record },
 	{ "migrate-greet", greet, NULL },
 	{ "migrate-verdict", ask_for_verdict, NULL },
-	{ "migrate-files", compare_files, NULL },
+	{ "migrate-files", bring_files, NULL },
 	{ "migrate-cell", find_cell, leave_cell },
 	{ "migrate-send", send_image, NULL },
 	{ "migrate-settle", settle, NULL },
@@ -385,6 +412,8 @@ static void forget(const struct source *s)
 	const struct runtime_container *container = &s->options->target->container;
 	_cleanup_error_ struct error trouble = ERROR_INIT;
 
+	if (s->options->rootfs == ROOTFS_SYNC)
+		rootfs_leave(&s->places, s->options->container);
 	if (container->runtime && runtime_forget(container, &trouble))
 		log_notice("%s", trouble.message);
 }
@@ -411,6 +440,7 @@ int migrate(const struct migrate_options *options, struct migrate_report *report
 {
 	struct source *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE,
 				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct rootfs_copy copy = { .root = -1 };
 	int r;
 
 	_Static_assert(ARRAY_SIZE(steps) <= MIGRATE_STEPS_MAX, "room for all times");
@@ -421,6 +451,7 @@ int migrate(const struct migrate_options *options, struct migrate_report *report
 		return error_set(err, ERROR_FAILED, errno, "random bytes");
 	*s = (struct source){ .options = options, .report = report, .begun_ns = now_ns() };
 	s->state_directory = s->record.lock_fd = -1;
+	s->copy = &copy;
 	s->cell = CELL_NONE;
 	link_init(&s->link, SIDE_SOURCE, -1, -1, 0);
 	r = steps_run(steps, ARRAY_SIZE(steps), s, report->times, err);
@@ -436,6 +467,8 @@ int migrate(const struct migrate_options *options, struct migrate_report *report
 	link_release(&s->link);
 	fd_close(&s->state_directory);
 	pid_list_release(&s->tree);
+	rootfs_copy_release(&copy);
+	mounts_outside_release(&s->places);
 	if (s->requirements)
 		migrate_requirements__free_unpacked(s->requirements, NULL);
 	munmap(s, sizeof(*s));

@@ -3,6 +3,7 @@
 #define CL_MIGRATE_SOURCE_H
 
 #include "migrate/messages.h"
+#include "migrate/rootfs.h"
 #include "migrate/transport.h"
 #include "steps/checkpoint.h"
 
@@ -21,6 +22,7 @@ struct migrate_options {
 	enum tcp_policy tcp;
 	bool stop_and_copy;		/* all is carried in the freeze, else as these say: */
 	unsigned max_downtime_ms, max_rounds;
+	enum rootfs_policy rootfs;
 	const char *container;		/* name of the target, if that is how it was named */
 	/* What has just begun, and what a round of memory has brought, for people; may be NULL.
 	 * Called in other processes, too. */

@@ -29,7 +29,7 @@ enum {
 struct arguments {
 	struct target_name target;
 	struct transport_arguments transport;
-	const char *where, *state_directory, *compress, *resolve, *force_resume, *tcp;
+	const char *where, *state_directory, *compress, *resolve, *force_resume, *tcp, *rootfs;
 	struct option_list externals;
 	int jobs, max_downtime, max_rounds;
 	bool json, stats, stop_and_copy;
@@ -114,6 +114,17 @@ static void print_json(const struct migrate_report *r, const struct error *faile
 
 /* ---- doing ---- */
 
+static int parse_rootfs(const char *text, enum rootfs_policy *ret, struct error *err)
+{
+	*ret = ROOTFS_SHARED;
+	if (!text || !strcmp(text, "shared"))
+		return 0;
+	*ret = ROOTFS_SYNC;
+	if (!strcmp(text, "sync"))
+		return 0;
+	return error_set(err, ERROR_USAGE, 0, "--rootfs %s: wants shared or sync", text);
+}
+
 static int move_tree(const struct arguments *a, struct error *err)
 {
 	_cleanup_target_ struct target target = { 0 };
@@ -137,6 +148,7 @@ static int move_tree(const struct arguments *a, struct error *err)
 
 	transport_arguments_take(&a->transport, &o.transport);
 	if (arguments_compress(a->compress, &o.stream, err) || arguments_tcp(a->tcp, &o.tcp, err) ||
+	    parse_rootfs(a->rootfs, &o.rootfs, err) ||
 	    arguments_externals(&a->externals, externals, err) ||
 	    transport_check(&o.transport, err) || target_resolve(&target, &a->target, err))
 		return -1;
@@ -239,6 +251,9 @@ static int run(int argc, char **argv, struct error *err)
 		{ "stop-and-copy", OPTION_FLAG, NULL, "no rounds: freeze at once", &a.stop_and_copy,
 		  0, 0 },
 		EXTERNAL_ROW(&a.externals),
+		{ "rootfs", OPTION_TEXT, "POLICY",
+		  "the container's root file system: shared (default) or sync, which copies it",
+		  &a.rootfs, 0, 0 },
 		{ "tcp", OPTION_TEXT, "POLICY",
 		  "connections with peers outside of the tree: keep (default) or close", &a.tcp, 0,
 		  0 },

@@ -141,6 +141,29 @@ static int pre_copy(void *context, struct error *err)
 	return preflight_again(&run->before, run->options->pid, err);
 }
 
+static int nearly(void *context, struct error *err)
+{
+	struct checkpoint_run *run = context;
+	const struct checkpoint_options *o = run->options;
+
+	if (!o->nearly || !run->dump.rounds)
+		return 0;
+	return stream_writer_flush(run->dump.out, err) || o->nearly(o->held_context, err) ? -1 : 0;
+}
+
+static int held(void *context, struct error *err)
+{
+	struct checkpoint_run *run = context;
+	const struct checkpoint_options *o = run->options;
+
+	if (!o->held)
+		return 0;
+	return stream_writer_flush(run->dump.out, err) ||
+			       o->held(o->held_context, &run->dump, err) ?
+		       -1 :
+		       0;
+}
+
 static int freeze(void *context, struct error *err)
 {
 	_cleanup_pid_list_ struct pid_list tree = { 0 };
@@ -463,11 +486,13 @@ static const struct step steps[] = {
 	{ "guard", start_guard, end_guard },
 	{ "open-image", open_stream, NULL },
 	{ "rounds", pre_copy, NULL },
+	{ "nearly", nearly, NULL },
 	{ "packets", hold_packets, end_packets },
 	{ "freeze", freeze, thaw },
 	{ "hold", hold, let_go },
 	{ "scan-files", scan_files, NULL },
 	{ "lock", lock, unlock },
+	{ "held", held, NULL },
 	{ "tree", save_tree, NULL },
 	{ "container", save_container, NULL },
 	{ "maps", save_maps, NULL },

@@ -49,6 +49,12 @@ struct checkpoint_options {
 	enum afterwards afterwards;	/* with .precopy not AFTERWARDS_RUN */
 	const struct precopy_options *precopy;	/* NULL: all is carried in the freeze */
 	struct stream_options stream;
+	/* What else goes over the same connection, between two records: called when the freeze is
+	 * near, while the program runs, unless all is carried in the freeze; and when it is held,
+	 * before it is saved. May be NULL. */
+	int (*nearly)(void *context, struct error *err);
+	int (*held)(void *context, const struct dump *d, struct error *err);
+	void *held_context;
 	/* Called once the image is sealed and synced, before the program is let go or ended: makes
 	 * it findable under its name. May be NULL. */
 	int (*publish)(void *context, struct error *err);

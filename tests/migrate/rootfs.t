@@ -2,7 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The root file system of a container that moves."""
 
+import hashlib
 import os
+import re
+import socket
+import stat
+import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../hosts"))
@@ -88,4 +93,132 @@ def other_files(world):
     counts_on(container, container.root)
 
 
-scenery.run(shared, other_files)
+def make_odd_files(top):
+    """Files of all kinds, whose owners, modes, times, attributes and links must be carried."""
+    os.makedirs(top + "/dir/empty")
+    os.chmod(top + "/dir", 0o2750)
+
+    def write(name, data, mode=0o644):
+        with open(f"{top}/{name}", "wb") as file:
+            file.write(data)
+        os.chmod(f"{top}/{name}", mode)
+
+    write("plain", b"plain\n" * 1000, 0o640)
+    os.chown(top + "/plain", 33, 70)
+    write("empty", b"")
+    write("setuid", b"#!/bin/sh\n", 0o755)
+    os.chown(top + "/setuid", 70, 70)
+    os.chmod(top + "/setuid", 0o6755)
+    write("capable", b"program", 0o755)
+    # cap_net_raw, permitted and effective, capabilities(7)
+    os.setxattr(top + "/capable", "security.capability",
+                struct.pack("<IIIII", 0x02000001, 1 << 13, 0, 0, 0))
+    write("attributes", b"a")
+    os.setxattr(top + "/attributes", "user.comment", b"\0binary\xff" * 20)
+    os.setxattr(top + "/dir", "trusted.overlay.opaque", b"y")
+    # user::rw- user:33:r-- group::r-- mask::r-- other::---, acl(5)
+    entries = [(1, 6, -1), (2, 4, 33), (4, 4, -1), (16, 4, -1), (32, 0, -1)]
+    os.setxattr(top + "/attributes", "system.posix_acl_access", struct.pack("<I", 2) + b"".join(
+        struct.pack("<HHi", *entry) for entry in entries))
+    os.link(top + "/plain", top + "/dir/another name")
+    os.symlink("../nowhere\n", top + "/link")
+    os.lchown(top + "/link", 1, 2)
+    os.utime(top + "/link", ns=(1, 1234567890123456789), follow_symlinks=False)
+    os.mknod(top + "/whiteout", stat.S_IFCHR | 0o600, os.makedev(0, 0))
+    os.mknod(top + "/null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    os.mkfifo(top + "/fifo", 0o622)
+    os.link(top + "/fifo", top + "/fifo2")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(top + "/dir/s")
+    with open(top + "/sparse", "wb") as file:
+        file.truncate(64 << 20)
+        for offset in 0, 300 << 10, 40 << 20:
+            file.seek(offset)
+            file.write(os.urandom(5000))
+    write("large", os.urandom(3000001))
+    write("old", b"old")
+    os.utime(top + "/old", ns=(5, -1500000000))
+    write("\xfc\udcff \t\n", b"odd name")
+    os.utime(top + "/dir", ns=(3, 1111111111000000007))
+
+
+def describe(top):
+    """{path: all that can be seen of it} of a tree."""
+    found, names = {}, {}
+    for directory, directories, files in os.walk(top):
+        for name in [".", *directories, *files]:
+            path = os.path.normpath(os.path.join(directory, name))
+            status = os.lstat(path)
+            what = {key: getattr(status, "st_" + key)
+                    for key in ("mode", "uid", "gid", "mtime_ns", "rdev")}
+            what["attributes"] = {key: os.getxattr(path, key, follow_symlinks=False)
+                                  for key in os.listxattr(path, follow_symlinks=False)}
+            if stat.S_ISLNK(status.st_mode):
+                what["target"] = os.readlink(path)
+            if stat.S_ISREG(status.st_mode):
+                what["size"] = status.st_size
+                what["sparse"] = status.st_blocks * 512 < status.st_size / 2
+                with open(path, "rb") as file:
+                    what["hash"] = hashlib.file_digest(file, "md5").hexdigest()
+            path = os.path.relpath(path, top)
+            if not stat.S_ISDIR(status.st_mode):
+                what["links"] = status.st_nlink
+                what["first"] = names.setdefault(status.st_ino, path)
+            found[path] = what
+    for what in found.values():
+        if "first" in what:
+            what["first"] = min(path for path in found if found[path].get("first") == what["first"])
+    return found
+
+
+def same_tree(got, wanted):
+    """Compares two trees."""
+    got, wanted = describe(got), describe(wanted)
+    same("names", sorted(got), sorted(wanted))
+    for path in wanted:
+        same(path, got[path], wanted[path])
+
+
+def check_busy(top):
+    """What the container writes fits together."""
+    numbers = open(top + "/data/log").read().split()
+    same("the log", numbers, [str(n + 1) for n in range(len(numbers))])
+    for directory, _, files in os.walk(top + "/data"):
+        for name in files:
+            if name.startswith("file."):
+                text = open(f"{directory}/{name}").read()
+                if text not in (name[5:] + "\n", ""):
+                    raise AssertionError(f"{directory}/{name}: {text!r}")
+
+
+def sync(world):
+    """A root file system is copied with everything that is in it while the container changes it,
+    and back again."""
+    a, b = world.host("a"), world.host("b")
+    container = busy(world, a)
+    make_odd_files(container.root + "/odd")
+    bundle = os.path.dirname(container.root)
+    b.run(["mount", "-t", "tmpfs", "none", bundle])
+    there = b.path("/run/there/busy/rootfs")
+    b.run(["mkdir", "/run/there"])
+    report = scenery.migrate(container, b, ["--rootfs", "sync"],
+                             ["--root-map", f"{world.scratch}=/run/there"])
+    same_tree(there + "/odd", container.root + "/odd")
+    same_tree(there + "/bin", container.root + "/bin")
+    counts_on(container, there)
+    same("what runc exec does", container.execute("cat", "/proc/1/comm"), "sh\n")
+    container.execute("touch", "/only-there")
+    container.execute("rm", "/odd/large")
+    scenery.note(f"downtime {report['downtime_ns']['all'] / 1e6:.1f} ms")
+    # What was left behind may be written over, by this container only.
+    scenery.migrate(container, a, ["--rootfs", "sync", "--compress", "zstd", "--stop-and-copy"],
+                    ["--root-map", f"/run/there={world.scratch}"])
+    same_tree(container.root + "/odd", there + "/odd")
+    counts_on(container, container.root)
+    same("only-there", os.path.exists(container.root + "/only-there"), True)
+    container.delete()
+    check_busy(there)
+    check_busy(container.root)
+
+
+scenery.run(shared, other_files, sync)
