@@ -86,8 +86,12 @@ def container(world):
 
 
 def trouble(client):
-    """What the client has to complain about."""
+    """What the client has to complain about, in a while or when it ends."""
+    deadline = time.monotonic() + 3
     try:
+        while time.monotonic() < deadline:
+            client.ask()
+            time.sleep(0.01)
         client.finish()
     except clients.Wrong as wrong:
         return str(wrong)
