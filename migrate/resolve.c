@@ -53,7 +53,8 @@ static int end_here(struct record_file *r, struct error *err)
 	_cleanup_error_ struct error ignored = ERROR_INIT;
 	int there = record_open_cell(r, &cell, err);
 	_cleanup_fd_ int network = -1;
-	bool known = *r->container && !runtime_find(&container, r->container, &ignored);
+	bool known = *r->container && !runtime_read(&container, r->container, &ignored) &&
+		     container.pid == r->pid;
 
 	if (there < 0)
 		return -1;
@@ -64,7 +65,10 @@ static int end_here(struct record_file *r, struct error *err)
 		return -1;
 	if (unlock(r, network, err))
 		return -1;
-	return (known && runtime_forget(&container, err)) || record_remove(r, err) ? -1 : 0;
+	/* Whoever died may have ended it, and not have told its runtime. */
+	if (known && !runtime_runs(&container) && runtime_forget(&container, err))
+		return -1;
+	return record_remove(r, err);
 }
 
 int resolve_here(struct record_file *r, struct error *err)

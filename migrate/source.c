@@ -228,9 +228,10 @@ static void leave_cell(void *context)
 	struct source *s = context;
 	_cleanup_error_ struct error failed = ERROR_INIT;
 
-	/* COMMIT was not sent, and yet we may have died before we could say so. */
+	/* COMMIT was not sent, and yet we may have died before we could say so: nobody else takes
+	 * back what was to stay. */
 	if (!s->hands_off && s->record.phase == RECORD_COMMITTING && s->cell.freezer.dir >= 0 &&
-	    !s->report->runs_there && cell_thaw(&s->cell, &failed))
+	    !s->report->runs_there && resolve_here(&s->record, &failed))
 		log_notice("%s", failed.message);
 	error_clear(&failed);
 	if (!s->hands_off && cell_dissolve(&s->cell, &failed))

@@ -84,13 +84,20 @@ bool runtime_runs(const struct runtime_container *c)
 	       stat.state != 'Z' && stat.state != 'X';
 }
 
-int runtime_find(struct runtime_container *ret, const char *name, struct error *err)
+int runtime_read(struct runtime_container *ret, const char *name, struct error *err)
 {
 	_cleanup_free_ char *root = NULL;
 
 	*ret = (struct runtime_container){ 0 };
-	if (split_name(ret, name, &root, err) ||
-	    ret->runtime->find(ret, root, ret->id, err))
+	return split_name(ret, name, &root, err) ||
+			       ret->runtime->find(ret, root, ret->id, err) ?
+		       -1 :
+		       0;
+}
+
+int runtime_find(struct runtime_container *ret, const char *name, struct error *err)
+{
+	if (runtime_read(ret, name, err))
 		return -1;
 	if (!runtime_runs(ret)) {
 		error_set(err, ERROR_TARGET, 0,

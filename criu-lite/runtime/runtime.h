@@ -96,6 +96,8 @@ const struct runtime *runtime_by_name(const char *name);
  * failure.
  */
 int runtime_find(struct runtime_container *ret, const char *name, struct error *err);
+/* The same also for one whose process has ended. */
+int runtime_read(struct runtime_container *ret, const char *name, struct error *err);
 /* Whether the process is there that the state tells of. */
 bool runtime_runs(const struct runtime_container *c);
 
