@@ -302,13 +302,14 @@ static void release_tree(struct checkpoint_run *run)
 	case AFTERWARDS_RUN:
 		connections_unlock(&run->dump);
 		hold_release(&run->dump);
+		run->report->frozen_ns = now_ns() - run->seized_ns;
 		break;
 	case AFTERWARDS_STOP:
 		connections_unlock(&run->dump);
 		hold_release_stopped(&run->dump);
+		run->report->frozen_ns = now_ns() - run->seized_ns;
 		break;
 	}
-	run->report->frozen_ns = now_ns() - run->seized_ns;
 	run->released = true;
 }
 

@@ -16,7 +16,8 @@ struct checkpoint_report {
 	struct step_time times[CHECKPOINT_STEPS_MAX];
 	size_t steps;
 	uint64_t frozen_at_ns;	/* when that began, now_ns() */
-	uint64_t frozen_ns;	/* from the first thread seized to the last let go */
+	uint64_t frozen_ns;	/* from the first thread seized to the last let go, or to when the
+				 * end of all began */
 	uint64_t bytes_in, bytes_out;
 	size_t processes, threads;
 };
