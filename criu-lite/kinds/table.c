@@ -32,6 +32,7 @@ extern const struct kind shared_anonymous_kind;
 extern const struct kind sysv_shm_kind;
 extern const struct kind sysv_sem_kind;
 extern const struct kind sysv_msg_kind;
+extern const struct kind mqueue_unopened_kind;
 extern const struct kind tmpfs_kind;
 extern const struct kind tmpfs_file_kind;
 
@@ -125,6 +126,7 @@ const struct kind *const kinds_table[] = {
 	&sysv_shm_kind,
 	&sysv_sem_kind,
 	&sysv_msg_kind,
+	&mqueue_unopened_kind,
 	&tmpfs_kind,
 	&tmpfs_file_kind,
 

@@ -17,6 +17,7 @@
 #include "kinds/dump.h"
 #include "kinds/files.h"
 #include "kinds/frozen.h"
+#include "kinds/ipc/mqueue.h"
 #include "kinds/ipc/sysv.h"
 #include "kinds/memory.h"
 #include "kinds/memory_rounds.h"
@@ -417,7 +418,9 @@ static int save_files(void *context, struct error *err)
 
 static int save_ipc(void *context, struct error *err)
 {
-	return sysv_dump(&((struct checkpoint_run *)context)->dump, err);
+	struct dump *d = &((struct checkpoint_run *)context)->dump;
+
+	return sysv_dump(d, err) || mqueue_unopened_dump(d, err) ? -1 : 0;
 }
 
 static int save_state(void *context, struct error *err)

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "kinds/dump.h"
 #include "kinds/files.h"
+#include "kinds/ipc/mqueue.h"
 #include "kinds/ipc/sysv.h"
 #include "proc/tasks.h"
 #include "steps/preflight_tree.h"
@@ -198,7 +199,8 @@ static int ask(const struct preflight *p, struct blockers *blockers, struct erro
 	return preflight_tree(looks, p->tasks.count, blockers, err) ||
 			       files_check(looks, p->tasks.count, p->closes_connections, blockers,
 					   err) ||
-			       sysv_check(looks, p->tasks.count, blockers, err) ?
+			       sysv_check(looks, p->tasks.count, blockers, err) ||
+			       mqueue_unopened_check(p->container, looks[0].pid, blockers, err) ?
 		       -1 :
 		       0;
 }

@@ -55,8 +55,8 @@ int mqueue_status_read(int fd, struct mqueue_status *ret)
 	if (size < 0)
 		return -1;
 	text[size] = '\0';
-	if (sscanf(text, "QSIZE:%*u NOTIFY:%d SIGNO:%d NOTIFY_PID:%d", &ret->notify, &ret->signal,
-		   &ret->pid) != 3) {
+	if (sscanf(text, "QSIZE:%lu NOTIFY:%d SIGNO:%d NOTIFY_PID:%d", &ret->bytes, &ret->notify,
+		   &ret->signal, &ret->pid) != 4) {
 		errno = EPROTO;
 		return -1;
 	}

@@ -7,7 +7,7 @@
 #include "images/mqueue.pb-c.h"
 #include "kinds/files.h"
 
-extern const struct kind mqueue_kind;
+extern const struct kind mqueue_kind, mqueue_unopened_kind;
 
 enum {
 	/* What a batch can hold of a queue; mqueue_copy() refuses more. */
@@ -17,6 +17,7 @@ enum {
 
 /* What the status text of a queue's file says about its notification. */
 struct mqueue_status {
+	unsigned long bytes;	/* that wait in it */
 	int notify;	/* SIGEV_ of <signal.h> */
 	int signal;	/* 0: SIGEV_NONE */
 	pid_t pid;	/* 0: nobody is told */
@@ -31,5 +32,13 @@ int mqueue_copy(struct dump_files *d, struct dump_file *f, const struct mq_attr 
 /* Adds a message to the list. 0, or -1 without memory. */
 int mqueue_add(Mqueue *m, uint32_t priority, const void *text, size_t size);
 void mqueue_free_messages(Mqueue *m);
+
+/* ---- those that nobody has open (mqueue_unopened.c), for the coordinators ---- */
+
+/* Writes all of them as objects, once the descriptors are known. */
+int mqueue_unopened_dump(struct dump *d, struct error *err);
+/* Names what cannot be saved. */
+int mqueue_unopened_check(const struct container *container, pid_t root, struct blockers *blockers,
+			  struct error *err);
 
 #endif
