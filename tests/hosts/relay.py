@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """relay.py LISTEN-PORT ADDRESS PORT SIDE NUMBER: hands the bytes of one connection on, both ways,
-until it holds record NUMBER (from 1 on) of SIDE (caller or called) in its hands; TLS records are
-counted where the connection begins with one, else what one read brings. Then it says "reached" on
+until it holds record NUMBER (from 1 on) of SIDE (caller or called) in its hands. NUMBER may be N+M:
+record M after record N of the other side. TLS records are counted where the connection begins with
+one, else what one read brings. Then it says "reached" on
 standard output, keeps everything, and reads a word: "go" (from then on everything passes), "reset"
 (both connections are reset) or "close". Later connections are relayed untouched. `Relay` is the
 other end."""
@@ -60,9 +61,11 @@ def obey(links, word):
     return False
 
 
-def relay(caller, called, which=None, number=0):
+def relay(caller, called, which=None, number="0"):
     """Ends with the connections. `which` is 0 (the caller) or 1."""
     sides = [Side(caller), Side(called)]
+    other_count, _, number = number.rpartition("+")
+    due = None if other_count else int(number)
     while True:
         for link in select.select([caller, called], [], [])[0]:
             index = 0 if link is caller else 1
@@ -70,7 +73,9 @@ def relay(caller, called, which=None, number=0):
             more = side.receive()
             while (record := side.record()) is not None:
                 side.count += 1
-                if index == which and side.count == number:
+                if index != which and str(side.count) == other_count:
+                    due = other.count + int(number)
+                if index == which and side.count == due:
                     os.write(1, b"reached\n")
                     if not obey([caller, called], sys.stdin.readline().strip()):
                         return
@@ -88,11 +93,15 @@ def main():
     which = ("caller", "called").index(side)
     while True:
         caller, _ = listener.accept()
-        called = socket.create_connection((address, int(target)))
+        try:
+            called = socket.create_connection((address, int(target)))
+        except ConnectionRefusedError:
+            caller.close()
+            continue
         for link in caller, called:
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            relay(caller, called, which, int(number))
+            relay(caller, called, which, number)
         except OSError:
             pass                # an end has gone
         which = None

@@ -58,9 +58,10 @@ PORT = 7400
 
 
 class Migration:
-    """`criu-lite receive` on one host and `criu-lite migrate` on another."""
+    """`criu-lite receive` on one host and `criu-lite migrate` on another, which connects to `where`
+    when it is not the first itself."""
 
-    def __init__(self, container, to, options=(), receive_options=()):
+    def __init__(self, container, to, options=(), receive_options=(), where=None, once=True):
         self.container, self.to = container, to
         self.key = f"{to.world.scratch}/key"
         if not os.path.exists(self.key):
@@ -68,13 +69,13 @@ class Migration:
                 file.write(os.urandom(32).hex() + "\n")
         self.texts = [tempfile.TemporaryFile() for _ in range(3)]
         self.receiver = to.start(
-            [harness.CRIU_LITE, "receive", "--listen", f"{to.address4}:{PORT}", "--once",
-             "--psk-file", self.key, *receive_options],
+            [harness.CRIU_LITE, "receive", "--listen", f"{to.address4}:{PORT}",
+             *(["--once"] if once else []), "--psk-file", self.key, *receive_options],
             stdout=self.texts[0], stderr=self.texts[0])
         hosts.wait_for(self.listens, lambda: f"receive does not listen: {self.text(0)}")
         self.sender = container.host.start(
             [harness.CRIU_LITE, "migrate", "--container", f"runc:{container.identity}",
-             f"{to.address4}:{PORT}", "--psk-file", self.key, "--json", *options],
+             where or f"{to.address4}:{PORT}", "--psk-file", self.key, "--json", *options],
             stdout=self.texts[1], stderr=self.texts[2])
 
     def listens(self):
