@@ -18,7 +18,7 @@ import scenery
 import services
 from scenery import harness, same
 
-RUNS = 100 if scenery.SOAK else 1       # of each state
+RUNS = int(os.environ.get("RUNS", 100)) if scenery.SOAK else 1   # of each state
 PORT = 7000
 STATE = "/var/lib/criu-lite/migrations"
 # Where the relay stops: who sends the record and its number; see relay.py. The handshake of TLS is
