@@ -99,6 +99,16 @@ static int decide(void *context, struct error *err)
 	return record_write(&d->record, RECORD_COMMITTED, err);
 }
 
+static bool was_decided(void *context)
+{
+	struct destination *d = context;
+	_cleanup_error_ struct error failed = ERROR_INIT;
+
+	if (record_refresh(&d->record, &failed))
+		log_notice("%s", failed.message);
+	return d->record.phase == RECORD_COMMITTED;
+}
+
 static void went(void *context)
 {
 	struct destination *d = context;
@@ -164,6 +174,7 @@ static int restore_tree(struct destination *d, struct error *err)
 		.cell_name = d->cell_name,
 		.found = found_cell,
 		.decide = decide,
+		.was_decided = was_decided,
 		.went = went,
 		.packets = packets,
 		.context = d,
@@ -275,7 +286,7 @@ static int receive(struct destination *d, struct error *err)
 		return -1;
 	r = answer_requirements(d, err) || wait_for_image(d, err) || restore_tree(d, err) ? -1 : 0;
 	d->report->runs_here = d->runs;
-	if (!r) {
+	if (!r && d->runs) {
 		settle(d);
 		return 0;
 	}

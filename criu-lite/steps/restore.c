@@ -72,6 +72,7 @@ static int run_inside(struct restore_run *run, struct error *err)
 		.taken = is_saved_id,
 		.context = run,
 	};
+	const struct waiting_room *room = run->options->waiting_room;
 	struct restore_report *ours = run->report;
 	bool *decided = run->decided;
 	struct outcome *shared = inside_memory(sizeof(*shared));
@@ -88,6 +89,11 @@ static int run_inside(struct restore_run *run, struct error *err)
 	*ours = shared->report;
 	run->decided = decided;
 	*decided = shared->decided;
+	if (*decided && room && !room->was_decided(room->context)) {
+		*decided = false;
+		r = error_set(err, ERROR_DIED, 0,
+			      "the work inside of the tree's namespaces was killed");
+	}
 	ours->relay = -1;
 	inside_memory_free(shared, sizeof(*shared));
 	return r;

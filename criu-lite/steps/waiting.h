@@ -20,6 +20,9 @@ struct waiting_room {
 	/* restore_options.ready() has succeeded, and the guard is ended: makes the decision last,
 	 * whatever becomes of us. When it fails the tree is ended. */
 	int (*decide)(void *context, struct error *err);
+	/* Whoever called that may have died in it: whether the decision was made. Called where
+	 * paths are those of the machine. */
+	bool (*was_decided)(void *context);
 	/* It runs. */
 	void (*went)(void *context);
 	/* After that: the packets that came to where it was meanwhile; the caller frees them. May

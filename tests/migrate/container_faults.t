@@ -25,7 +25,7 @@ USUAL = [("source", "migrate-ready:kill"), ("source", "migrate-bound:kill"),
          ("source", "migrate-committed:reset"), ("source", "migrate-running:kill"),
          ("source", "release:kill"), ("destination", "puppets"), ("destination", "cell:kill"),
          ("destination", "receive-ready"), ("destination", "receive-ready:kill"),
-         ("destination", "receive-commit:kill"), ("destination", "decide:after:kill"),
+         ("destination", "receive-decide:kill"), ("destination", "decide:after:kill"),
          ("destination", "receive-went:cut")]
 # It forks without pause, and says where it is; numbers that come twice were two of it.
 PROGRAM = """n=0; sleep 1000 & sleep 1000 | sleep 1000 &
