@@ -180,21 +180,17 @@ static int resize(struct rootfs_target *t, const char *path, uint64_t size, stru
 static int make_hole(struct rootfs_target *t, uint64_t offset, uint64_t size, struct error *err)
 {
 	_cleanup_free_ char *zeros = NULL;
-	size_t part;
 
-	if (!size || size > INT64_MAX || offset > INT64_MAX - size)
+	if (!size || size > ROOTFS_CHUNK || offset > INT64_MAX - size)
 		return no_sense(err);
 	if (!fallocate(t->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size))
 		return 0;
-	zeros = calloc(1, ROOTFS_CHUNK);
+	zeros = calloc(1, size);
 	if (!zeros)
 		return no_memory(err);
-	for (; size; size -= part, offset += part) {
-		part = size < ROOTFS_CHUNK ? size : ROOTFS_CHUNK;
-		if (pwrite_full(t->file, zeros, part, offset))
-			return error_set(err, ERROR_FAILED, errno, "cannot write");
-	}
-	return 0;
+	return pwrite_full(t->file, zeros, size, offset) ?
+		       error_set(err, ERROR_FAILED, errno, "cannot write") :
+		       0;
 }
 
 static int unpack(struct rootfs_target *t, const MigrateFiles__Data *d, const uint8_t **ret,
