@@ -51,7 +51,7 @@ static int walk_to(const char *top, const char *below, struct error *err)
 			continue;
 		next = step_into(at, name);
 		if (next < 0) {
-			error_set(err, ERROR_BLOCKED, errno, "%s%s, for the root file system", top,
+			error_set(err, ERROR_BLOCKED, errno, "%s/%s, for the root file system", top,
 				  below);
 			return error_hint(err, "say where it shall be with --root-map");
 		}

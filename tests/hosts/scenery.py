@@ -58,10 +58,11 @@ PORT = 7400
 
 
 class Migration:
-    """`criu-lite receive` on one host and `criu-lite migrate` on another, which connects to `where`
-    when it is not the first itself."""
+    """`criu-lite receive` on one host and `criu-lite migrate`, with this environment, on another,
+    which connects to `where` when it is not the first itself."""
 
-    def __init__(self, container, to, options=(), receive_options=(), where=None, once=True):
+    def __init__(self, container, to, options=(), receive_options=(), where=None, once=True,
+                 **environment):
         self.container, self.to = container, to
         self.key = f"{to.world.scratch}/key"
         if not os.path.exists(self.key):
@@ -76,7 +77,7 @@ class Migration:
         self.sender = container.host.start(
             [harness.CRIU_LITE, "migrate", "--container", f"runc:{container.identity}",
              where or f"{to.address4}:{PORT}", "--psk-file", self.key, "--json", *options],
-            stdout=self.texts[1], stderr=self.texts[2])
+            stdout=self.texts[1], stderr=self.texts[2], **environment)
 
     def listens(self):
         """Looks without a connection, which would be the one that --once is about."""

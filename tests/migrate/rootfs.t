@@ -221,4 +221,92 @@ def sync(world):
     check_busy(container.root)
 
 
-scenery.run(shared, other_files, sync)
+# Keeps a file mapped and writes to it, and has files of the root file system open, one of them
+# deleted; every line of "told" says that all is well.
+MAPPING = """
+import mmap, os, time
+with open("/data/mapped", "wb") as file:
+    file.write(bytes(3 << 20))
+file = open("/data/mapped", "r+b")
+area = mmap.mmap(file.fileno(), 3 << 20)
+kept = open("/data/kept", "w+")
+gone = open("/data/gone", "w+")
+gone.write("gone")
+gone.flush()
+os.unlink("/data/gone")
+reader = open("/etc/passwd")
+count = 0
+while True:
+    count += 1
+    where = count % 700 * 4096
+    assert area[where:where + 4] == max(count - 700, 0).to_bytes(4, "little"), count
+    area[where:where + 4] = count.to_bytes(4, "little")
+    kept.seek(0)
+    kept.write(str(count))
+    kept.flush()
+    gone.seek(0)
+    assert gone.read() == "gone"
+    assert os.pread(reader.fileno(), 4, 0) == b"root"
+    if count % 5 == 0:
+        os.rename("/data/tree", "/data/other")
+        os.rename("/data/other", "/data/tree")
+    with open("/data/told", "w") as told:
+        told.write(str(count))
+    time.sleep(0.002)
+"""
+
+
+def mapped(world):
+    """Files that are open, mapped and written to, or deleted, are right on the other side; a
+    directory that is renamed is not sent again."""
+    a, b = world.host("a"), world.host("b")
+    root = containers.make_rootfs(f"{world.scratch}/mapping/rootfs", [hosts.PYTHON])
+    with open(root + "/program.py", "w") as file:
+        file.write(MAPPING)
+    os.makedirs(root + "/data/tree/below")
+    with open(root + "/data/tree/below/large", "wb") as file:
+        file.write(os.urandom(20 << 20))
+    containers.make_bundle(f"{world.scratch}/mapping", root, [hosts.PYTHON, "/program.py"], "mapping")
+    container = containers.Container(a, "mapping", f"{world.scratch}/mapping").start()
+    hosts.wait_for(lambda: os.path.exists(root + "/data/told"), "it does nothing")
+    b.run(["mkdir", "/run/there"])
+    there = b.path("/run/there/mapping/rootfs")
+    report = scenery.migrate(container, b, ["--rootfs", "sync"],
+                             ["--root-map", f"{world.scratch}=/run/there"])
+    before = int(open(root + "/data/told").read() or 0)
+    hosts.wait_for(lambda: int(open(there + "/data/told").read() or 0) > before + 1000,
+                   "it does not go on")
+    same_tree(there + "/usr", root + "/usr")
+    same_tree(there + "/data/tree/below", root + "/data/tree/below")
+    scenery.note(f"downtime {report['downtime_ns']['all'] / 1e6:.1f} ms")
+
+
+def refusals(world):
+    """Files of somebody else are not touched, and a migration that breaks leaves what the next
+    one may write over."""
+    a, b = world.host("a"), world.host("b")
+    container = busy(world, a)
+    b.run(["mkdir", "-p", "/run/there/busy/rootfs/mine"])
+    options = ["--rootfs", "sync"]
+    receiving = ["--root-map", f"{world.scratch}=/run/there"]
+    refused(container, b, "it is not empty", options, receiving)
+    same("files of somebody else", os.listdir(b.path("/run/there/busy/rootfs")), ["mine"])
+    refused(container, b, "No such file or directory", options,
+            ["--root-map", f"{world.scratch}=/run/nothing"])
+    b.run(["rmdir", "/run/there/busy/rootfs/mine"])
+    b.run(["mkdir", "/run/astray"])
+    b.run(["ln", "-s", "/run", "/run/astray/busy"])
+    refused(container, b, "for the root file system: Not a directory", options,
+            ["--root-map", f"{world.scratch}=/run/astray"])
+    for point in "migrate-sealed", "held", "nearly":
+        migration = scenery.Migration(container, b, options, receiving, CRIU_LITE_FAULT=point)
+        same("exit code with a fault", migration.sender.wait(), 1)
+        migration.receiver_code()
+        same("status", container.status(), "running")
+        counts_on(container, container.root)
+        same("what was copied stays", os.path.exists(b.path("/run/there/busy/rootfs/busy")), True)
+    scenery.migrate(container, b, options, receiving)
+    counts_on(container, b.path("/run/there/busy/rootfs"))
+
+
+scenery.run(shared, other_files, sync, mapped, refusals)
