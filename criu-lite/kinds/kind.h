@@ -143,6 +143,11 @@ struct object_ops {
  * controller that stands in the tree's own namespaces: ids, paths, addresses and /proc are
  * those of the tree. Each may be NULL. */
 struct container_ops {
+	/* CLONE_NEW… of the namespace that the message is about, which the tree must have of its
+	 * own: without one it would be that of the machine. 0: any tree may have it. */
+	uint64_t of;
+	/* A tree that has such a namespace has the message, too. */
+	bool always;
 	/* Preflight, with the program running: names what cannot be saved. */
 	int (*check)(const struct container_look *look, struct blockers *blockers,
 		     struct error *err);
@@ -162,7 +167,8 @@ struct container_ops {
 	 * Restore of a pre-copied tree, with a further round loaded: what was built of `former`,
 	 * the message of the round before, becomes what `message` says. Afterwards nothing must
 	 * point into the objects of that round. NULL: what was built serves on if the messages are
-	 * equal, else the restore fails. A row without build just gets the new message.
+	 * equal, else the restore fails. A row without build just gets the new message, which its
+	 * prepare checks first.
 	 */
 	int (*again)(struct restore *r, const ProtobufCMessage *former,
 		     const ProtobufCMessage *message, struct error *err);

@@ -10,6 +10,7 @@
 #include "kinds/cgroup/cgroup.h"
 #include "kinds/memory.h"
 #include "kinds/net/held_packets.h"
+#include "kinds/ns/namespaces.h"
 #include "kinds/socket/connections.h"
 #include "kinds/socket/unix.h"
 #include "network/takeover.h"
@@ -227,7 +228,9 @@ static int take_rounds(void *context, struct error *err)
 
 static int verify_seal(void *context, struct error *err)
 {
-	return load_seal(&((struct restore_run *)context)->r, err);
+	struct restore *r = &((struct restore_run *)context)->r;
+
+	return load_seal(r, err) || namespaces_check(r, err) ? -1 : 0;
 }
 
 static int lock(void *context, struct error *err)

@@ -38,7 +38,10 @@ static int load(void *context, struct error *err)
 {
 	struct restore_run *run = context;
 
-	return load_up_to_pages(&run->r, &run->tree, err) || namespaces_load(&run->r, err) ? -1 : 0;
+	return load_up_to_pages(&run->r, &run->tree, err) || namespaces_load(&run->r, err) ||
+			       namespaces_check(&run->r, err) ?
+		       -1 :
+		       0;
 }
 
 /* It must not sit on a pid of the image; a second one, made while the first is there, has

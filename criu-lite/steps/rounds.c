@@ -210,10 +210,12 @@ static int container_row_again(struct restore *r, struct former *f, size_t i, st
 	const struct container_ops *ops = kinds_table[i]->container;
 	ProtobufCMessage **was = &f->container_state[i], **is = &r->container_state[i], *swapped;
 
-	if (!ops->build || (!*was && !*is))
+	if ((!ops->build && !ops->prepare) || (!*was && !*is))
 		return 0;
 	if (*was && *is && ops->again)
 		return ops->again(r, *was, *is, err);
+	if (*was && *is && !ops->build)
+		return ops->prepare(r, *is, err);
 	if (!*was || !*is || !are_equal(*was, *is))
 		return error_set(err, ERROR_FAILED, 0, "it has changed");
 	/* What was built may refer to the former one. */
@@ -238,9 +240,21 @@ static int container_again(struct restore *r, struct former *f, struct error *er
 
 /* ---- a round ---- */
 
+/* The process that holds the namespaces is there, under its id. */
+static int check_root(const struct restore *r, const struct former *f, struct error *err)
+{
+	pid_t pid = r->tasks.items[0]->pid;
+
+	if (pid == f->tasks.items[0]->pid)
+		return 0;
+	return error_set(err, ERROR_IMAGE, 0, "process %d is the root of a round, but not of the "
+			 "one before", pid);
+}
+
 static int build(struct restore *r, const Tree *tree, struct former *f, struct error *err)
 {
-	if (container_again(r, f, err) || keep_tasks(r, f, err) ||
+	if (check_root(r, f, err) || namespaces_check(r, err) || container_again(r, f, err) ||
+	    keep_tasks(r, f, err) ||
 	    memory_keep_objects(r, steal_ptr(f->objects), err) || end_others(r, f, err))
 		return -1;
 	free_tasks(f);

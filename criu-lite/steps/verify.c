@@ -3,6 +3,7 @@
 
 #include "kinds/files.h"
 #include "kinds/memory.h"
+#include "kinds/ns/namespaces.h"
 #include "steps/load.h"
 #include "steps/rounds.h"
 #include "steps/tree_restore.h"
@@ -41,11 +42,12 @@ static int read_all(struct restore *r, Image **image, Tree **tree, struct verify
 		;
 	if (more < 0)
 		return -1;
-	if (verify_tasks(r, *tree, report, err) || tree_verify(r, err) ||
+	if (namespaces_load(r, err) || namespaces_check(r, err) ||
+	    verify_tasks(r, *tree, report, err) || tree_verify(r, err) ||
 	    restore_files_check(r->files, err))
 		return -1;
 	return memory_verify(r, err) || load_up_to_task_pages(r, err) || memory_verify(r, err) ||
-			       load_seal(r, err) ?
+			       load_seal(r, err) || namespaces_check(r, err) ?
 		       -1 :
 		       0;
 }

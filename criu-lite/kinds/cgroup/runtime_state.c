@@ -108,6 +108,13 @@ static int prepare(struct restore *r, const ProtobufCMessage *message, struct er
 	return announce(r, back, err);
 }
 
+/* What it said when the first round was loaded. */
+static int again(struct restore *r, const ProtobufCMessage *former,
+		 const ProtobufCMessage *message, struct error *err)
+{
+	return 0;
+}
+
 /* The tree's first process as the machine sees it. */
 static int find_process(const struct restore *r, struct runtime_place *ret, struct error *err)
 {
@@ -165,6 +172,7 @@ static void undo(struct restore *r, const ProtobufCMessage *message)
 static const struct container_ops runtime_container_ops = {
 	.dump = dump,
 	.prepare = prepare,
+	.again = again,
 	.finish = finish,
 	.undo = undo,
 };

@@ -434,6 +434,8 @@ static void mounts_undo(struct restore *r, const ProtobufCMessage *message)
 }
 
 static const struct container_ops mounts_ops = {
+	.of = CLONE_NEWNS,
+	.always = true,
 	.check = mounts_preflight,
 	.dump = mounts_dump,
 	.prepare = mounts_prepare,

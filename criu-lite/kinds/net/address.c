@@ -4,6 +4,7 @@
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -210,6 +211,7 @@ static int addresses_build(struct restore *r, const ProtobufCMessage *message, s
 }
 
 static const struct container_ops addresses_container = {
+	.of = CLONE_NEWNET,
 	.dump = addresses_dump,
 	.prepare = addresses_prepare,
 	.build = addresses_build,

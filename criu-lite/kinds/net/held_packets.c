@@ -233,6 +233,7 @@ static void arrive(struct restore *r, const ProtobufCMessage *message)
 }
 
 static const struct container_ops held_packets_container = {
+	.of = CLONE_NEWNET,
 	.dump_late = dump_late,
 	.finish = finish,
 	.open = arrive,

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -286,6 +287,8 @@ static void links_open(struct restore *r, const ProtobufCMessage *message)
 }
 
 static const struct container_ops links_container = {
+	.of = CLONE_NEWNET,
+	.always = true,
 	.check = links_check,
 	.dump = links_dump,
 	.prepare = links_prepare,

@@ -3,6 +3,7 @@
  * addresses that the container answers for (proxies). */
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
+#include <sched.h>
 #include <sys/socket.h>
 
 #include "base/array.h"
@@ -92,6 +93,7 @@ static int neighbours_finish(struct restore *r, const ProtobufCMessage *message,
 }
 
 static const struct container_ops neighbours_container = {
+	.of = CLONE_NEWNET,
 	.dump = neighbours_dump,
 	.prepare = neighbours_prepare,
 	.finish = neighbours_finish,

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
+#include <sched.h>
 #include <sys/socket.h>
 
 #include "base/array.h"
@@ -88,6 +89,7 @@ static int nexthops_build(struct restore *r, const ProtobufCMessage *message, st
 }
 
 static const struct container_ops nexthops_container = {
+	.of = CLONE_NEWNET,
 	.dump = nexthops_dump,
 	.prepare = nexthops_prepare,
 	.build = nexthops_build,

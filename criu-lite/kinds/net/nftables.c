@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -435,6 +436,7 @@ static int nftables_build(struct restore *r, const ProtobufCMessage *message, st
 }
 
 static const struct container_ops nftables_container = {
+	.of = CLONE_NEWNET,
 	.check = nftables_check,
 	.dump = nftables_dump,
 	.prepare = nftables_prepare,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Routes of all tables. */
 #include <linux/rtnetlink.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -147,6 +148,7 @@ static int routes_build(struct restore *r, const ProtobufCMessage *message, stru
 }
 
 static const struct container_ops routes_container = {
+	.of = CLONE_NEWNET,
 	.dump = routes_dump,
 	.prepare = routes_prepare,
 	.build = routes_build,

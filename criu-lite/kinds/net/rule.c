@@ -3,6 +3,7 @@
 #include <linux/fib_rules.h>
 #include <linux/if.h>
 #include <linux/rtnetlink.h>
+#include <sched.h>
 #include <sys/socket.h>
 
 #include "base/array.h"
@@ -88,6 +89,7 @@ static int rules_build(struct restore *r, const ProtobufCMessage *message, struc
 }
 
 static const struct container_ops rules_container = {
+	.of = CLONE_NEWNET,
 	.dump = rules_dump,
 	.prepare = rules_prepare,
 	.build = rules_build,

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -236,6 +237,7 @@ static int sysctls_finish(struct restore *r, const ProtobufCMessage *message, st
 }
 
 static const struct container_ops sysctls_container = {
+	.of = CLONE_NEWNET,
 	.dump = sysctls_dump,
 	.prepare = sysctls_prepare,
 	.build = sysctls_build,

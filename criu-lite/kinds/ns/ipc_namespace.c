@@ -108,6 +108,8 @@ static int ipc_build(struct restore *r, const ProtobufCMessage *message, struct 
 }
 
 static const struct container_ops ipc_container = {
+	.of = CLONE_NEWIPC,
+	.always = true,
 	.dump = ipc_dump,
 	.prepare = ipc_prepare,
 	.build = ipc_build,

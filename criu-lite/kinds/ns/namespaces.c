@@ -161,6 +161,36 @@ int namespaces_load(struct restore *r, struct error *err)
 	return 0;
 }
 
+int namespaces_check(const struct restore *r, struct error *err)
+{
+	const struct kind *const *row;
+
+	for (row = kinds_table; *row; row++) {
+		const struct container_ops *ops = (*row)->container;
+		bool own = ops && (r->container.namespaces & ops->of) == ops->of;
+		bool there = ops && restore_container_state(r, *row);
+
+		if (there && !own)
+			return error_set(err, ERROR_IMAGE, 0, "%s of a tree that has no such "
+					 "namespace of its own", (*row)->name);
+		if (ops && ops->always && own && !there)
+			return error_set(err, ERROR_IMAGE, 0, "a namespace without %s",
+					 (*row)->name);
+	}
+	return 0;
+}
+
+/* They are as they were made. */
+static int namespaces_again(struct restore *r, const ProtobufCMessage *former,
+			    const ProtobufCMessage *message, struct error *err)
+{
+	const Namespaces *a = (const Namespaces *)former, *b = (const Namespaces *)message;
+
+	return a->own == b->own && a->joined == b->joined ?
+		       0 :
+		       error_set(err, ERROR_IMAGE, 0, "the tree's namespaces have changed");
+}
+
 /* The last that is born here decides, so it is put when all tasks are there. */
 static int namespaces_finish(struct restore *r, const ProtobufCMessage *message, struct error *err)
 {
@@ -178,6 +208,7 @@ static int namespaces_finish(struct restore *r, const ProtobufCMessage *message,
 static const struct container_ops namespaces_container = {
 	.dump = namespaces_dump,
 	.prepare = namespaces_prepare,
+	.again = namespaces_again,
 	.finish = namespaces_finish,
 };
 

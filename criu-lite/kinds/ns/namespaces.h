@@ -7,6 +7,10 @@
 /* Which namespaces the image's tree has of its own: r->container.namespaces. ERROR_IMAGE for what
  * cannot be. */
 int namespaces_load(struct restore *r, struct error *err);
+/* Whether the rows that were loaded are about namespaces that the tree has of its own, and none
+ * is missing (container_ops.of, .always). To be asked after each loading, before a row is called:
+ * a row does what it says wherever it stands. ERROR_IMAGE. */
+int namespaces_check(const struct restore *r, struct error *err);
 
 /* For a process that will bear the tree's first process: the clocks of its children are to show
  * what the tree's showed, time_namespaces(7). */

@@ -218,6 +218,8 @@ uint32_t *groups_inside(const struct restore *r, const uint32_t *groups, size_t 
 }
 
 static const struct container_ops user_container = {
+	.of = CLONE_NEWUSER,
+	.always = true,
 	.check = user_check,
 	.dump = user_dump,
 	.prepare = user_prepare,

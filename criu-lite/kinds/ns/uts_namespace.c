@@ -40,6 +40,8 @@ static int uts_build(struct restore *r, const ProtobufCMessage *message, struct 
 }
 
 static const struct container_ops uts_container = {
+	.of = CLONE_NEWUTS,
+	.always = true,
 	.dump = uts_dump,
 	.build = uts_build,
 };
