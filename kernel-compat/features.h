@@ -33,7 +33,8 @@ extern const size_t features_count;
 int feature_probe(const struct feature *feature);
 /* Whether the feature of this name works. Probes anew each time (microseconds). */
 bool feature_works(const char *name);
-/* Whether CRIU_LITE_WITHOUT lists this name; for probes that others make by themselves. */
+/* Whether CRIU_LITE_WITHOUT lists this name; for probes that others make by themselves: of the
+ * processor it is "cpu-avx2" and the like. */
 bool feature_hidden(const char *name);
 
 #endif

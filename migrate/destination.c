@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "images/migration.pb-c.h"
 #include "migrate/hello.h"
+#include "migrate/needs.h"
 #include "migrate/record.h"
 #include "migrate/requirements.h"
 #include "migrate/resolve.h"
@@ -228,8 +229,25 @@ static int find_root(struct destination *d, const MigrateRequirements *m,
 	return m->root_comes ? 0 : requirements_check_root(d->root, blockers, err);
 }
 
+static int refuse(const struct blockers *blockers, struct error *err)
+{
+	const struct blocker *first = &blockers->list.items[0];
+	char others[32] = "";
+
+	if (blockers->list.count > 1)
+		snprintf(others, sizeof(others), "; and %zu more", blockers->list.count - 1);
+	error_set(err, ERROR_BLOCKED, 0, "the tree cannot run here: %s: %s%s", first->object,
+		  first->reason, others);
+	return first->remedy ? error_hint(err, "%s", first->remedy) : -1;
+}
+
 static int answer_requirements(struct destination *d, struct error *err)
 {
+	const struct needs_options needs = {
+		.externals = d->options->externals,
+		.externals_count = d->options->externals_count,
+		.overcommit = d->options->overcommit,
+	};
 	struct blockers blockers = { 0 };
 	ProtobufCMessage *message;
 	MigrateVerdict *verdict;
@@ -239,6 +257,7 @@ static int answer_requirements(struct destination *d, struct error *err)
 			err))
 		return -1;
 	r = requirements_check((MigrateRequirements *)message, &blockers, err) ||
+			    needs_check((MigrateRequirements *)message, &needs, &blockers, err) ||
 			    find_root(d, (MigrateRequirements *)message, &blockers, err) ?
 		    -1 :
 		    0;
@@ -251,8 +270,7 @@ static int answer_requirements(struct destination *d, struct error *err)
 	    link_send(&d->link, MESSAGE_VERDICT, &verdict->base, err))
 		r = -1;
 	else if (blockers.list.count)
-		r = error_set(err, ERROR_BLOCKED, 0, "the tree cannot run here: %s: %s",
-			      blockers.list.items[0].object, blockers.list.items[0].reason);
+		r = refuse(&blockers, err);
 	if (verdict)
 		migrate_verdict__free_unpacked(verdict, NULL);
 	blockers_release(&blockers);

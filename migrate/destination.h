@@ -25,6 +25,7 @@ struct receive_options {
 	size_t root_maps_count;
 	const struct external *externals;
 	size_t externals_count;
+	bool overcommit;	/* trees may need more memory than is available */
 };
 
 struct receive_report {

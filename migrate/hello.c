@@ -9,9 +9,9 @@
 
 #define PROGRAM "criu-lite"
 
-static int wrong_version(uint32_t theirs, struct error *err)
+static int wrong_version(const char *who, uint32_t theirs, struct error *err)
 {
-	error_set(err, ERROR_PEER, 0, "the source speaks version %u of the protocol, we speak %d",
+	error_set(err, ERROR_PEER, 0, "%s speaks version %u of the protocol, we speak %d", who,
 		  theirs, PROTOCOL_VERSION);
 	return error_hint(err, "use the same criu-lite on both sides");
 }
@@ -36,10 +36,11 @@ int hello_say(struct link *l, const uint8_t id[ID_SIZE], bool ask, uint8_t ret_d
 	    link_expect(l, MESSAGE_WELCOME, l->timeout_ms, &answer, err))
 		return -1;
 	welcome = (MigrateWelcome *)answer;
-	if (welcome->version != PROTOCOL_VERSION || welcome->destination.len != ID_SIZE)
-		r = error_set(err, ERROR_PEER, 0,
-			      "the destination speaks version %u of the protocol, we speak %d",
-			      welcome->version, PROTOCOL_VERSION);
+	if (welcome->version != PROTOCOL_VERSION)
+		r = wrong_version("the destination", welcome->version, err);
+	else if (welcome->destination.len != ID_SIZE)
+		r = error_set(err, ERROR_PEER, 0, "the destination's name has %zu bytes",
+			      welcome->destination.len);
 	else
 		memcpy(ret_destination, welcome->destination.data, ID_SIZE);
 	link_make_printable(welcome->host);
@@ -78,7 +79,7 @@ int hello_hear(struct link *l, const uint8_t destination[ID_SIZE], uint8_t ret_i
 	m = (MigrateHello *)message;
 	*ret_ask = m->purpose == MIGRATE_HELLO__PURPOSE__ASK;
 	if (m->version != PROTOCOL_VERSION)
-		r = wrong_version(m->version, err);
+		r = wrong_version("the source", m->version, err);
 	else if (m->id.len != ID_SIZE)
 		r = error_set(err, ERROR_PEER, 0, "the source's id has %zu bytes", m->id.len);
 	else

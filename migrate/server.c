@@ -46,7 +46,8 @@ static int serve_socket(const struct server_options *o, int socket)
 
 	if (!transport_accept(&o->transport, socket, &l, &failed))
 		return serve(o, &l);
-	log_info("%s", failed.message);
+	log_notice("a connection is refused: %s%s%s%s", failed.message, failed.hint ? " (" : "",
+		   failed.hint ?: "", failed.hint ? ")" : "");
 	return STATUS_NOT_ONE;
 }
 

@@ -15,6 +15,7 @@
 #include "images/migration.pb-c.h"
 #include "kinds/net/held_packets.h"
 #include "migrate/hello.h"
+#include "migrate/needs.h"
 #include "migrate/record.h"
 #include "migrate/requirements.h"
 #include "migrate/resolve.h"
@@ -90,7 +91,8 @@ static int look(void *context, struct error *err)
 	if (!root && s->options->rootfs == ROOTFS_SYNC && s->places.items.count)
 		root = s->places.items.items[0].host_path;
 	s->requirements = requirements_collect(&s->tree, namespaces, root, err);
-	if (!s->requirements)
+	if (!s->requirements ||
+	    needs_collect(s->requirements, target, &s->tree, namespaces, err))
 		return -1;
 	s->requirements->has_root_comes = true;
 	s->requirements->root_comes = s->options->rootfs == ROOTFS_SYNC;

@@ -245,10 +245,16 @@ int tls_begin(struct tls **ret, const struct transport_options *o, int socket, e
 	if (!t)
 		return error_set(err, ERROR_FAILED, ENOMEM, "TLS");
 	fcntl(socket, F_SETFL, fcntl(socket, F_GETFL) | O_NONBLOCK);
-	if (prepare(t, o, socket, side, host, err) ||
-	    handshake(t, socket, o->timeout_s * 1000, err)) {
+	if (prepare(t, o, socket, side, host, err)) {
 		tls_free(t);
 		return -1;
+	}
+	if (handshake(t, socket, o->timeout_s * 1000, err)) {
+		tls_free(t);
+		return error_hint(err, o->psk_file ?
+					       "both sides want the same key (--psk-file)" :
+					       "each side wants a certificate that the other's "
+					       "--tls-ca has signed");
 	}
 	/* Without the key on both sides there was no handshake; but be sure. */
 	if (o->psk_file && !SSL_session_reused(t->ssl)) {

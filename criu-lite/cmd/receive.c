@@ -22,7 +22,7 @@ struct arguments {
 	struct transport_arguments transport;
 	struct option_list root_maps, externals;
 	int jobs, connections;
-	bool once, on_stdio, stats;
+	bool once, on_stdio, overcommit, stats;
 };
 
 static void say_where(void *context, const char *where)
@@ -42,7 +42,8 @@ static int say_outcome(void *context, const struct receive_report *report, const
 	if (failed && report->runs_here)
 		log_notice("migration %s: %s", id, failed->message);
 	if (failed && !report->runs_here) {
-		fprintf(stderr, "criu-lite: from %s: %s\n", peer ?: "?", failed->message);
+		fprintf(stderr, "criu-lite: from %s: %s%s%s%s\n", peer ?: "?", failed->message,
+			failed->hint ? " (" : "", failed->hint ?: "", failed->hint ? ")" : "");
 		return error_exit_status(failed);
 	}
 	if (report->asked)
@@ -129,6 +130,7 @@ static int serve(struct arguments *a, struct error *err)
 			.root_maps_count = a->root_maps.count,
 			.externals = externals,
 			.externals_count = a->externals.count,
+			.overcommit = a->overcommit,
 		},
 		.listens = say_where,
 		.served = say_outcome,
@@ -159,6 +161,8 @@ static int run(int argc, char **argv, struct error *err)
 		{ "root-map", OPTION_LIST, "FROM=TO",
 		  "a root directory of the source that is elsewhere here", &a.root_maps, 0, 0 },
 		EXTERNAL_ROW(&a.externals),
+		{ "overcommit", OPTION_FLAG, NULL,
+		  "take trees, too, that need more memory than is available", &a.overcommit, 0, 0 },
 		TRANSPORT_ROWS(&a.transport),
 		{ "connections", OPTION_NUMBER, "N", "at most so many at a time (16)",
 		  &a.connections, 1, CONNECTIONS_MAX },

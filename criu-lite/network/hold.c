@@ -89,7 +89,8 @@ static int listen_at(struct entrance *e, const struct link *link, struct error *
 	if (setsockopt(e->fd, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof(one)) ||
 	    setsockopt(e->fd, SOL_PACKET, PACKET_AUXDATA, &one, sizeof(one)) ||
 	    setsockopt(e->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) ||
-	    set_filter(e->fd, link->is_port) || bind(e->fd, (struct sockaddr *)&name, sizeof(name)))
+	    set_filter(e->fd, link->master > 0) ||
+	    bind(e->fd, (struct sockaddr *)&name, sizeof(name)))
 		return error_set(err, ERROR_FAILED, errno, "cannot hold the packets of %s",
 				 link->name);
 	return 0;

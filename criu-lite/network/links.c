@@ -38,7 +38,7 @@ static int add(struct links *ret, struct rtnl_link *from, struct error *err)
 	snprintf(link->kind, sizeof(link->kind), "%s", kind ? kind : "");
 	link->lower = rtnl_link_get_link(from);
 	link->loopback = rtnl_link_get_flags(from) & IFF_LOOPBACK;
-	link->is_port = rtnl_link_get_master(from) > 0;
+	link->master = rtnl_link_get_master(from);
 	link->ethernet = rtnl_link_get_arptype(from) == ARPHRD_ETHER && address &&
 			 nl_addr_get_len(address) == sizeof(link->mac);
 	if (link->ethernet)

@@ -18,7 +18,8 @@ struct link {
 	int lower; /* its other end, or what it lies on: an ifindex of whichever namespace
 				 * that is in; 0: none */
 	bool ethernet, loopback;
-	bool is_port;		/* of a bridge, or another that takes its frames over */
+	int master;		/* of which it is a port (a bridge, or another that takes its frames
+				 * over): an ifindex; 0: none */
 	uint8_t mac[6];		/* of an Ethernet one */
 };
 

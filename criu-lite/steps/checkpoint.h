@@ -28,7 +28,8 @@ int checkpoint(const struct checkpoint_options *options, struct checkpoint_repor
 	       struct error *err);
 
 /* Whether it could be saved, ERROR_BLOCKED if not; nothing is touched. *before, which the caller
- * releases, is filled only for a tree that has no namespaces of its own (*ret_namespaces is 0). */
+ * releases, is filled only for a tree that shares all namespaces with us; *ret_namespaces are those
+ * (CLONE_NEW…) that it has of its own, without those that it was given. */
 int checkpoint_look(const struct checkpoint_options *options, struct preflight *before,
 		    uint64_t *ret_namespaces, struct error *err);
 /* A checkpoint for who stands in the tree's namespaces: options->pid is a number there. *done is

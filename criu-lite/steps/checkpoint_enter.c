@@ -163,7 +163,7 @@ int checkpoint_look(const struct checkpoint_options *options, struct preflight *
 			-1 :
 			0;
 
-	*ret_namespaces = container_foreign(&container);
+	*ret_namespaces = container.namespaces;
 	if (!r && container_foreign(&container))
 		r = inside_tree(&container, look_inside, &look, NULL, err);
 	else if (!r)

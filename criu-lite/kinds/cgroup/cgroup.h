@@ -15,6 +15,7 @@
  * of its own in the image all of these do nothing.
  */
 
+struct container;
 struct restore;
 struct runtime_place;
 
@@ -36,6 +37,11 @@ void cgroups_end_pause(struct restore *r);
 bool cgroups_stays_frozen(struct restore *r, const struct freezer *f);
 /* Where the cgroups are here: place->cgroups, which stays ours. */
 void cgroups_tell(struct restore *r, struct runtime_place *place);
+
+/* Whether a tree that had this cgroup could have it here: its hierarchy is there, and nobody is in
+ * it. ERROR_BLOCKED if not. */
+int cgroups_check_place(const struct container *c, const char *controllers, const char *path,
+			struct error *err);
 
 /* ---- for the files of kinds/cgroup/ only ---- */
 

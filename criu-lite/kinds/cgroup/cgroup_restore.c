@@ -39,9 +39,9 @@ static int no_memory(struct error *err)
 	return error_set(err, ERROR_FAILED, ENOMEM, "cgroup");
 }
 
-static const char *version_of(const CgroupHierarchy *m)
+static const char *version_of(const char *controllers)
 {
-	return *m->controllers ? m->controllers : "version 2";
+	return *controllers ? controllers : "version 2";
 }
 
 /* ---- where it is to be ---- */
@@ -207,22 +207,22 @@ static int make_directory(struct restore *r, struct cgroups_here *here, struct c
 }
 
 /* NULL with no error: this machine has no such hierarchy, and nothing is lost by it. */
-static char *find_directory(const struct restore *r, const struct proc_mounts *mounts,
-			    const CgroupHierarchy *m, size_t *ret_top, struct error *err)
+static char *find_directory(const struct container *c, const struct proc_mounts *mounts,
+			    const char *controllers, const char *wanted, size_t *ret_top,
+			    struct error *err)
 {
-	_cleanup_free_ char *path = map_path(&r->container, m->path);
-	char *directory =
-		path ? hierarchy_directory(mounts, m->controllers, path, ret_top) : NULL;
+	_cleanup_free_ char *path = map_path(c, wanted);
+	char *directory = path ? hierarchy_directory(mounts, controllers, path, ret_top) : NULL;
 
 	if (directory)
 		return directory;
 	if (!path) {
 		no_memory(err);
-	} else if (!strncmp(m->controllers, "name=", 5)) {
-		log_notice("cgroup %s: there is no hierarchy %s here", path, m->controllers);
+	} else if (!strncmp(controllers, "name=", 5)) {
+		log_notice("cgroup %s: there is no hierarchy %s here", path, controllers);
 	} else {
 		error_set(err, ERROR_BLOCKED, 0, "cgroup %s: no hierarchy \"%s\" is mounted here%s",
-			  path, version_of(m), strcmp(path, "/") ? "" : " below its top");
+			  path, version_of(controllers), strcmp(path, "/") ? "" : " below its top");
 		error_hint(err, "mount it as on the machine where the image was made");
 	}
 	return NULL;
@@ -244,7 +244,8 @@ static int make_hierarchy(struct restore *r, struct cgroups_here *here,
 {
 	struct error none = ERROR_INIT;
 	size_t top = 0, i;
-	char *directory = find_directory(r, mounts, m, &top, &none);
+	char *directory =
+		find_directory(&r->container, mounts, m->controllers, m->path, &top, &none);
 	struct cgroup_place *p;
 
 	if (!directory) {
@@ -303,6 +304,28 @@ static int list_lodgers(struct cgroups_here *here, struct error *err)
 	return 0;
 }
 
+int cgroups_check_place(const struct container *c, const char *controllers, const char *path,
+			struct error *err)
+{
+	_cleanup_fd_ int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_proc_mounts_ struct proc_mounts mounts = { 0 };
+	_cleanup_free_ char *directory = NULL;
+	struct error none = ERROR_INIT;
+	_cleanup_fd_ int dir = -1;
+
+	if (self < 0)
+		return error_set(err, ERROR_FAILED, errno, "/proc/self");
+	if (proc_read_mountinfo(self, &mounts, err))
+		return -1;
+	directory = find_directory(c, &mounts, controllers, path, NULL, &none);
+	if (!directory) {
+		*err = none;
+		return none.kind == ERROR_NONE ? 0 : -1;
+	}
+	dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return dir < 0 ? 0 : check_empty(directory, dir, err);
+}
+
 int cgroup_prepare(struct restore *r, const ProtobufCMessage *message, struct error *err)
 {
 	const Cgroup *m = (const Cgroup *)message;
@@ -337,7 +360,7 @@ static int put_into(const struct cgroup_place *p, uint32_t directory, const char
 	if (fd < 0 || write(fd, text, n) != n)
 		return error_set(err, ERROR_FAILED, errno, "task %d: cgroup %s/%s (%s)", id,
 				 p->directory, p->m->directories[directory]->path,
-				 version_of(p->m));
+				 version_of(p->m->controllers));
 	return 0;
 }
 

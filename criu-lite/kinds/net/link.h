@@ -70,8 +70,6 @@ int net_link_blocked(struct net_link_reader *r, const char *name, const char *re
 
 /* ---- making ---- */
 
-/* What this machine calls it: --external net[NAME]=NAME-HERE. */
-const char *net_host_name(const struct restore *r, const char *name);
 /* Whether what the link needs of this machine is there. */
 int net_host_check(const struct restore *r, struct netlink *host, const NetLink *link,
 		   struct error *err);

@@ -22,6 +22,8 @@ extern const struct kind net_neighbours_kind;
 
 /* Whether the tree has a network namespace of its own. */
 bool net_is_own(const struct container *c);
+/* What this machine calls it: --external net[NAME]=NAME-HERE. */
+const char *net_host_name(const struct restore *r, const char *name);
 /* Opens the machine's network, from within the tree's namespace. */
 int net_open_host(const struct container *c, struct netlink *nl, struct error *err);
 

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernel-compat/features.h"
+
 /* Order of arch_cpu.words. */
 enum word {
 	LEAF_1_EDX, LEAF_1_ECX, LEAF_7_EBX, LEAF_7_ECX, LEAF_7_EDX, LEAF_7_1_EAX, LEAF_7_1_EDX,
@@ -132,6 +134,7 @@ static const char *const component_names[] = {
 enum {
 	FEATURE_BITS = sizeof(feature_bits) / sizeof(feature_bits[0]),
 	COMPONENT_NAMES = sizeof(component_names) / sizeof(component_names[0]),
+	NAME_SIZE = 32,
 };
 
 static void read_words(struct arch_cpu *cpu)
@@ -159,7 +162,7 @@ static void read_words(struct arch_cpu *cpu)
 	}
 }
 
-/* Keeps the bits that have a name. */
+/* Keeps the bits that have a name and are not to be hidden (features.h). */
 static void keep_known(struct arch_cpu *cpu)
 {
 	uint32_t known[ARCH_CPU_WORDS] = { 0 };
@@ -167,6 +170,13 @@ static void keep_known(struct arch_cpu *cpu)
 
 	for (i = 0; i < FEATURE_BITS; i++)
 		known[feature_bits[i].word] |= 1u << feature_bits[i].bit;
+	for (i = 0; i < FEATURE_BITS; i++) {
+		char name[NAME_SIZE];
+
+		snprintf(name, sizeof(name), "cpu-%s", feature_bits[i].name);
+		if (feature_hidden(name))
+			known[feature_bits[i].word] &= ~(1u << feature_bits[i].bit);
+	}
 	for (i = 0; i < ARCH_CPU_WORDS; i++)
 		cpu->words[i] &= known[i];
 }
