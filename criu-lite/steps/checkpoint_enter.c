@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "freeze/freezer.h"
 #include "kernel-compat/calls.h"
 #include "kinds/ns/namespaces.h"
@@ -36,18 +37,34 @@ static int run_inside(void *context, pid_t pid, struct error *err)
 				 &e->outcome->done, err);
 }
 
+/* Whoever stands in a pid namespace is killed at its end, together with the guard, and may not have
+ * come to thawing what the tree was ended in. */
+static void thaw(const struct freezers *tree)
+{
+	size_t i;
+
+	for (i = 0; i < tree->count; i++) {
+		_cleanup_error_ struct error failed = ERROR_INIT;
+		struct freezer f = tree->items[i];
+
+		if (!f.was_frozen && freezer_set(&f, false, 0, &failed))
+			log_info("%s", failed.message);
+	}
+}
+
 static int enter(const struct checkpoint_options *options, const struct container *container,
 		 struct outcome *outcome, struct error *err)
 {
 	_cleanup_fd_ int root = sys_pidfd_open(options->pid, 0);
 	struct entry entry = { *options, container, outcome };
 	struct pollfd ended = { .fd = root, .events = POLLIN };
+	int r = inside_tree(container, run_inside, &entry, &outcome->done, err);
 
-	if (inside_tree(container, run_inside, &entry, &outcome->done, err))
-		return -1;
-	if (outcome->done)
+	if (outcome->done) {
+		thaw(container->freezers);
 		poll(&ended, 1, END_TIMEOUT_MS);
-	return 0;
+	}
+	return r;
 }
 
 /* What can only be told where paths and ids are those of the machine. */

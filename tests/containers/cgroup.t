@@ -118,8 +118,10 @@ ok 'whatever is born meanwhile' save "/$FORKS" --leave-running
 ok 'it goes on' wait_until "grep -q '^State:.*[SRD] ' /proc/$PID/status"
 ok 'and is ended' save "/$FORKS"
 ok 'with all that is in it' wait_until "! grep -q . '$FREEZER/$FORKS/cgroup.procs'"
-ok 'it is back' "$CRIU_LITE" restore "$IMAGE" --detach
+echo FROZEN >"$FREEZER/$FORKS/freezer.state"
+ok 'it is back, though what was left was frozen' "$CRIU_LITE" restore "$IMAGE" --detach
 is 'where it was' "$(place $PID freezer)" "/$FORKS"
+is 'and runs' "$(cat "$FREEZER/$FORKS/freezer.state")" THAWED
 kill -KILL $PID
 
 # hugetlb_of CGROUP: its limit.

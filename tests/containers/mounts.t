@@ -74,11 +74,21 @@ def files(container, directory):
     return container.execute("/bin/busybox", "sh", "-c", FILES.format(directory))
 
 
+def frozen(container):
+    """What the freezers of its cgroup say."""
+    files = [f"{cgroup['mount']}/{container.identity}/{name}" for cgroup in container.host.cgroups
+             for name in ("cgroup.freeze", "freezer.state")]
+    texts = [harness.read_text(container.host.path(file)) for file in files]
+    return [text.strip() for text in texts if text]
+
+
 def again(world):
     """A restored container has the same mounts and the same in its tmpfs"""
     container = sleeper(world, world.host("a"))
     before = [looks(container), files(container, "/dev"), files(container, "/dev/shm")]
+    thawed = frozen(container)
     scenery.checkpoint(container, f"{world.scratch}/image")
+    scenery.same("freezers", frozen(container), thawed)
     scenery.restore(container, f"{world.scratch}/image")
     scenery.same("mounts", looks(container), before[0])
     scenery.same("/dev", files(container, "/dev"), before[1])

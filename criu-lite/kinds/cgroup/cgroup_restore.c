@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "freeze/freezer.h"
 #include "freeze/hierarchy.h"
 #include "freeze/members.h"
 #include "guard/guard.h"
@@ -159,6 +160,21 @@ static int check_empty(const char *path, int dir, struct error *err)
 	return members.pids.count ? taken(path, members.pids.items[0], err) : 0;
 }
 
+/* An empty one may have been left frozen by who could not thaw it any more: then nobody who comes
+ * into it would do anything. */
+static int thaw(const struct cgroup_place *p, int dir, const char *path, struct error *err)
+{
+	struct freezer f = {
+		.kind = *p->m->controllers ? FREEZER_V1 : FREEZER_V2,
+		.dir = dir,
+		.path = (char *)path,
+	};
+
+	if (faccessat(dir, freezer_file(&f), F_OK, 0))
+		return 0;
+	return freezer_set(&f, false, 0, err);
+}
+
 static int set_owners(int dir, const char *path, const CgroupDirectory *m, struct error *err)
 {
 	size_t i;
@@ -198,7 +214,7 @@ static int make_directory(struct restore *r, struct cgroups_here *here, struct c
 	p->fds[i] = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (p->fds[i] < 0)
 		return error_set(err, ERROR_FAILED, errno, "cgroup %s", path);
-	if (there && !i && check_empty(path, p->fds[i], err))
+	if (there && ((!i && check_empty(path, p->fds[i], err)) || thaw(p, p->fds[i], path, err)))
 		return -1;
 	/* In version 2 it is decided above, once somebody is in there, which there are. */
 	return *p->m->controllers ? properties_write(p->fds[i], path, p->m->controllers, m,
