@@ -154,10 +154,11 @@ static int removed(struct rootfs_target *t, const char *path, struct error *err)
 /* Changes of one file follow each other. */
 static int open_file(struct rootfs_target *t, const char *path, struct error *err)
 {
-	const struct rootfs_inode *inode = inode_of(t, path);
+	struct rootfs_inode *inode = inode_of(t, path);
 
 	if (!inode || !S_ISREG(inode->type))
 		return no_sense(err);
+	inode->checked = false;
 	if (t->file >= 0 && !strcmp(t->file_path, path))
 		return 0;
 	close_file(t);
@@ -264,6 +265,7 @@ static int set_entry(struct rootfs_target *t, const char *path, const MigrateFil
 	if (rootfs_meta_apply(parent, name, e, err))
 		return -1;
 	inode->digest = rootfs_meta_digest(e);
+	inode->checked = false;
 	return 0;
 }
 
@@ -306,11 +308,9 @@ static int finish_pass(struct rootfs_target *t, const MigrateFiles__End *end, st
 				 "root file system: %zu files have come, and %llu were sent, or "
 				 "they are others", t->table.count,
 				 (unsigned long long)end->names);
-	if (!end->last)
-		return 0;
-	if (rootfs_check(t->root, &t->table, err))
+	if (rootfs_check(t->root, &t->table, end->last, err))
 		return -1;
-	t->whole = true;
+	t->whole = end->last;
 	return 0;
 }
 

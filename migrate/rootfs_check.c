@@ -20,30 +20,43 @@ static bool is_dots(const char *name)
 struct check {
 	const struct rootfs_table *table;
 	size_t seen;
+	bool last;
 	char path[PATH_MAX];
 };
 
-static int check_one(struct check *c, int directory, const char *name, const struct stat *st,
-		     struct error *err)
+static int check_inode(struct check *c, int directory, const char *name,
+		       struct rootfs_inode *inode, struct error *err)
 {
-	const struct rootfs_name *wanted = rootfs_table_find(c->table, c->path);
 	MigrateFiles__Entry *e;
-	uint64_t digest;
+	struct stat st;
 
-	if (!wanted)
-		return error_set(err, ERROR_FAILED, 0, "root file system: /%s has not come from "
-				 "the source", c->path);
-	if (rootfs_meta_read(directory, name, st, &e, err))
+	if (fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW))
+		return error_set(err, ERROR_FAILED, errno, "root file system: /%s", c->path);
+	if (rootfs_meta_read(directory, name, &st, &e, err))
 		return error_wrap(err, "root file system: /%s", c->path);
-	digest = rootfs_meta_digest(e);
+	inode->checked = rootfs_meta_digest(e) == inode->digest;
 	protobuf_c_message_free_unpacked(&e->base, NULL);
-	c->seen++;
-	if (digest == wanted->inode->digest)
+	if (inode->checked || !c->last)
 		return 0;
 	error_set(err, ERROR_FAILED, 0, "root file system: /%s is not as it was at the source",
 		  c->path);
 	return error_hint(err, "its file system may not keep all owners, modes, times or "
 			       "attributes");
+}
+
+static int check_one(struct check *c, int directory, const char *name, bool *ret_directory,
+		     struct error *err)
+{
+	const struct rootfs_name *wanted = rootfs_table_find(c->table, c->path);
+
+	if (!wanted)
+		return error_set(err, ERROR_FAILED, 0, "root file system: /%s has not come from "
+				 "the source", c->path);
+	*ret_directory = S_ISDIR(wanted->inode->type);
+	c->seen++;
+	return wanted->inode->checked ?
+		       0 :
+		       check_inode(c, directory, name, wanted->inode, err);
 }
 
 /* Takes over the directory. */
@@ -57,7 +70,7 @@ static int check_below(struct check *c, int fd, size_t length, int depth, struct
 		return error_set(err, ERROR_FAILED, errno, "/%s", c->path);
 	}
 	while ((entry = readdir(dir))) {
-		struct stat st;
+		bool directory = false;
 		int below;
 
 		if (is_dots(entry->d_name))
@@ -67,11 +80,9 @@ static int check_below(struct check *c, int fd, size_t length, int depth, struct
 			return error_set(err, ERROR_FAILED, ENAMETOOLONG, "/%s", c->path);
 		snprintf(c->path + length, sizeof(c->path) - length, "%s%s", length ? "/" : "",
 			 entry->d_name);
-		if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW))
-			return error_set(err, ERROR_FAILED, errno, "/%s", c->path);
-		if (check_one(c, dirfd(dir), entry->d_name, &st, err))
+		if (check_one(c, dirfd(dir), entry->d_name, &directory, err))
 			return -1;
-		if (S_ISDIR(st.st_mode)) {
+		if (directory) {
 			below = rootfs_open(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY);
 			if (below < 0)
 				return error_set(err, ERROR_FAILED, errno, "/%s", c->path);
@@ -83,18 +94,16 @@ static int check_below(struct check *c, int fd, size_t length, int depth, struct
 	return 0;
 }
 
-int rootfs_check(int root, const struct rootfs_table *table, struct error *err)
+int rootfs_check(int root, const struct rootfs_table *table, bool last, struct error *err)
 {
 	_cleanup_rootfs_meta_ int directory = -1;
-	struct check c = { .table = table };
-	struct stat st;
+	struct check c = { .table = table, .last = last };
+	bool is_directory;
 	int top;
 
 	if (rootfs_meta_begin(&directory, err))
 		return -1;
-	if (fstat(root, &st))
-		return error_set(err, ERROR_FAILED, errno, "root file system");
-	if (check_one(&c, root, ".", &st, err))
+	if (check_one(&c, root, ".", &is_directory, err))
 		return -1;
 	top = rootfs_open(root, "", O_RDONLY | O_DIRECTORY);
 	if (top < 0)

@@ -9,8 +9,9 @@ enum {
 	ROOTFS_DEPTH_MAX = 256,
 };
 
-/* Whether what is below the directory is what the table says: every name, and its metadata. */
-int rootfs_check(int root, const struct rootfs_table *table, struct error *err);
+/* Whether what is below the directory is what the table says: every name, and the metadata of what
+ * was changed since it was checked. Before the last time what differs is passed over. */
+int rootfs_check(int root, const struct rootfs_table *table, bool last, struct error *err);
 /* Deletes everything below the directory, but nothing on other mounts. */
 int rootfs_empty(int root, struct error *err);
 

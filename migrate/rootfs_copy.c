@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 
 #include "base/cleanup.h"
@@ -42,13 +43,24 @@ static int no_memory(struct error *err)
 static int look(struct visit *v, struct error *err)
 {
 	const struct statx_timestamp *b;
-	struct statx more;
+	struct statx st;
 
-	if (fstatat(v->directory, v->name, &v->st, AT_SYMLINK_NOFOLLOW) ||
-	    statx(v->directory, v->name, AT_SYMLINK_NOFOLLOW, STATX_BTIME, &more))
+	if (statx(v->directory, v->name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME,
+		  &st))
 		return errno == ENOENT ? 0 : error_set(err, ERROR_TARGET, errno, "stat");
-	b = &more.stx_btime;
-	v->btime_ns = more.stx_mask & STATX_BTIME ?
+	v->st = (struct stat){
+		.st_mode = st.stx_mode,
+		.st_ino = st.stx_ino,
+		.st_uid = st.stx_uid,
+		.st_gid = st.stx_gid,
+		.st_size = st.stx_size,
+		.st_rdev = makedev(st.stx_rdev_major, st.stx_rdev_minor),
+		.st_atim = { st.stx_atime.tv_sec, st.stx_atime.tv_nsec },
+		.st_mtim = { st.stx_mtime.tv_sec, st.stx_mtime.tv_nsec },
+		.st_ctim = { st.stx_ctime.tv_sec, st.stx_ctime.tv_nsec },
+	};
+	b = &st.stx_btime;
+	v->btime_ns = st.stx_mask & STATX_BTIME ?
 			      b->tv_sec * (int64_t)ROOTFS_NS_PER_S + b->tv_nsec :
 			      0;
 	return 1;
@@ -106,8 +118,8 @@ static int remove_name(struct rootfs_copy *c, const char *path, struct error *er
 /* A directory that is none any more: what the destination has in it goes first. */
 static int remove_below(struct rootfs_copy *c, const char *path, struct error *err)
 {
-	_cleanup_free_ struct rootfs_name **all = rootfs_table_list(&c->table);
-	size_t length = strlen(path), count = c->table.count, i;
+	size_t length = strlen(path), count, i;
+	_cleanup_free_ struct rootfs_name **all = rootfs_table_unseen(&c->table, c->pass, &count);
 	int r = 0;
 
 	if (!all)
@@ -293,13 +305,13 @@ static int bring_below(struct rootfs_copy *c, int fd, char *path, int depth, str
 
 static int remove_others(struct rootfs_copy *c, struct error *err)
 {
-	_cleanup_free_ struct rootfs_name **all = rootfs_table_list(&c->table);
-	size_t count = c->table.count, i;
+	size_t count, i;
+	_cleanup_free_ struct rootfs_name **all = rootfs_table_unseen(&c->table, c->pass, &count);
 
 	if (!all)
 		return no_memory(err);
 	for (i = 0; i < count; i++)
-		if (all[i]->pass != c->pass && remove_name(c, all[i]->path, err))
+		if (remove_name(c, all[i]->path, err))
 			return -1;
 	return 0;
 }

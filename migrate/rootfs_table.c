@@ -170,16 +170,19 @@ static int compare_backwards(const void *a, const void *b)
 		      (*(struct rootfs_name *const *)a)->path);
 }
 
-struct rootfs_name **rootfs_table_list(const struct rootfs_table *t)
+struct rootfs_name **rootfs_table_unseen(const struct rootfs_table *t, unsigned pass,
+					 size_t *ret_count)
 {
 	struct rootfs_name **list = calloc(t->count + 1, sizeof(struct rootfs_name *)), *name;
 	size_t i, count = 0;
 
 	for (i = 0; list && i < t->buckets; i++)
 		for (name = t->by_path[i]; name; name = name->next)
-			list[count++] = name;
+			if (name->pass != pass)
+				list[count++] = name;
 	if (list)
 		qsort(list, count, sizeof(struct rootfs_name *), compare_backwards);
+	*ret_count = count;
 	return list;
 }
 

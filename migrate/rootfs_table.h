@@ -24,6 +24,7 @@ struct rootfs_inode {
 	struct rootfs_name *names;
 	uint32_t type;		/* S_IF… */
 	uint64_t digest;	/* of its metadata, rootfs_meta.h; 0: not known yet */
+	bool checked;		/* destination: it is as the source had it */
 	/* Source only: */
 	uint64_t number;
 	int64_t btime_ns, ctime_ns;
@@ -61,8 +62,10 @@ struct rootfs_inode *rootfs_table_add_inode(struct rootfs_table *t, uint64_t num
 struct rootfs_name *rootfs_table_put(struct rootfs_table *t, const char *path,
 				     struct rootfs_inode *inode, struct error *err);
 void rootfs_table_remove(struct rootfs_table *t, const char *path);
-/* All names, those below a directory before it; malloc'ed, NULL without memory. */
-struct rootfs_name **rootfs_table_list(const struct rootfs_table *t);
+/* All names that were not seen in this pass, those below a directory before it; malloc'ed, NULL
+ * without memory. */
+struct rootfs_name **rootfs_table_unseen(const struct rootfs_table *t, unsigned pass,
+					 size_t *ret_count);
 /* Sum over all names of what each is worth. */
 uint64_t rootfs_table_digest(const struct rootfs_table *t);
 void rootfs_table_release(struct rootfs_table *t);
