@@ -309,4 +309,25 @@ def refusals(world):
     counts_on(container, b.path("/run/there/busy/rootfs"))
 
 
-scenery.run(shared, other_files, sync, mapped, refusals)
+def volume(world):
+    """Other files of the host that the container has mounted must be the same, too, wherever they
+    are, also when the root file system is copied."""
+    a, b = world.host("a"), world.host("b")
+    os.mkdir(world.scratch + "/volume")
+    with open(world.scratch + "/volume/file", "w") as file:
+        file.write("of the volume")
+    b.run(["mkdir", "/run/elsewhere", "/run/there"])
+    b.run(["mount", "--bind", world.scratch + "/volume", "/run/elsewhere"])
+    b.run(["mount", "-t", "tmpfs", "none", world.scratch + "/volume"])
+    container = busy(world, a, change=lambda config: config["mounts"].append(
+        {"destination": "/volume", "type": "bind", "source": world.scratch + "/volume",
+         "options": ["bind"]}))
+    copying = ["--root-map", f"{world.scratch}=/run/there"]
+    refused(container, b, "mnt[/volume]=", ["--rootfs", "sync"], copying)
+    refused(container, b, "mnt[/volume]=")
+    scenery.migrate(container, b, ["--rootfs", "sync"],
+                    [*copying, "--external", "mnt[/volume]=/run/elsewhere"])
+    same("the volume", container.execute("cat", "/volume/file"), "of the volume")
+
+
+scenery.run(shared, other_files, sync, mapped, refusals, volume)
