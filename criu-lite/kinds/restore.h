@@ -69,6 +69,8 @@ struct restore {
 	 * replaced after that. */
 	bool decides_later;
 	ARRAY_OF(struct unix_late_name) late_names;
+	ARRAY_OF(struct late_lock) late_locks;	/* kinds/task/late_locks.h */
+	struct late_owners *late_owners;
 	struct guard *guard;
 	struct replayer *replayer;	/* lets held packets arrive, or NULL */
 	struct takeover *takeover;	/* announces the tree's addresses, or NULL */

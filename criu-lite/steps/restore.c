@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "kinds/memory.h"
 #include "kinds/socket/unix.h"
+#include "kinds/task/late_locks.h"
 #include "network/replay.h"
 #include "network/takeover.h"
 #include "steps/inside.h"
@@ -47,6 +48,7 @@ static int run_inner(void *context, struct error *err)
 	replayer_free(run->r.replayer);
 	takeover_free(run->r.takeover);
 	unix_names_release(&run->r);
+	late_locks_release(&run->r);
 	return r;
 }
 

@@ -12,6 +12,7 @@
 #include "guard/guard.h"
 #include "kernel-compat/calls.h"
 #include "kinds/cgroup/cgroup.h"
+#include "kinds/task/late_locks.h"
 #include "proc/tasks.h"
 #include "steps/release.h"
 
@@ -179,8 +180,15 @@ static bool stays(struct restore *r, const struct cell *cell)
 void waiting_go(struct restore *r, const struct waiting_room *room, struct cell *cell)
 {
 	_cleanup_error_ struct error failed = ERROR_INIT;
+	const bool late = r->late_locks.count;
 	int tries;
 
+	/* The old tree ends once it is known there, and its locks with it. */
+	if (late) {
+		room->went(room->context);
+		late_locks_wait(r);
+		late_locks_hold(r);
+	}
 	/* It is decided: it must not be ended any more, whatever the matter is. */
 	for (tries = 0; !stays(r, cell) && cell_thaw(cell, &failed); tries++) {
 		if (tries == THAW_TRIES)
@@ -189,7 +197,10 @@ void waiting_go(struct restore *r, const struct waiting_room *room, struct cell 
 		error_clear(&failed);
 		nanosleep(&(struct timespec){ .tv_nsec = THAW_PAUSE_NS }, NULL);
 	}
-	room->went(room->context);
+	if (late)
+		late_locks_take(r);
+	else
+		room->went(room->context);
 	if (cell_dissolve(cell, &failed))
 		log_info("%s", failed.message);
 }

@@ -141,13 +141,13 @@ class Scene:
         same("temporary files", temporary, [])
 
 
-def end(process):
-    """SIGKILL, also for the processes that serve its connections."""
+def end(process, connections=False):
+    """SIGKILL; of a receiver also for the processes that serve its connections."""
     if process.poll() is not None:
         return
     served = process.host.path(f"/proc/{process.pid}/task/{process.pid}/children")
-    process.host.run(["kill", "-9", process.pid, *(harness.read_text(served) or "").split()],
-                     check=False)
+    children = (harness.read_text(served) or "").split() if connections else []
+    process.host.run(["kill", "-9", process.pid, *children], check=False)
     process.wait()
 
 
@@ -162,10 +162,10 @@ def disturb(fault, link, scene, source, sender, receiver):
         time.sleep(random.choice((0.3, 1.5, 3)))
         host.cut(False)
     elif fault != "stall":
-        if fault == "kill listener":
-            receiver.kill()
+        if fault == "kill migrate":
+            end(sender)
         else:
-            end(sender if fault == "kill migrate" else receiver)
+            end(receiver, connections=fault == "kill receive")
         link.tell("go")
 
 

@@ -18,6 +18,7 @@
 #include "images/file_locks.pb-c.h"
 #include "kinds/fd_scan.h"
 #include "kinds/files.h"
+#include "kinds/task/late_locks.h"
 #include "proc/locks.h"
 
 extern const struct kind file_locks_kind;
@@ -142,20 +143,6 @@ static int file_locks_take(struct dump_thread *t, const struct batch *b, const s
 
 /* ---- restore ---- */
 
-static int lock_to_flock(const FileLock *m, struct flock *ret, struct error *err)
-{
-	*ret = (struct flock){
-		.l_type = m->exclusive ? F_WRLCK : F_RDLCK,
-		.l_whence = SEEK_SET,
-		.l_start = m->start,
-		.l_len = m->has_end ? m->end - m->start + 1 : 0,
-	};
-	if (m->start > INT64_MAX || (m->has_end && (m->end < m->start || m->end >= INT64_MAX)))
-		return error_set(err, ERROR_IMAGE, 0, "a lock from byte %#llx to %#llx cannot be",
-				 (unsigned long long)m->start, (unsigned long long)m->end);
-	return 0;
-}
-
 static int plan_lock(const FileLock *m, struct batch *b, struct error *err)
 {
 	struct flock range;
@@ -166,7 +153,7 @@ static int plan_lock(const FileLock *m, struct batch *b, struct error *err)
 				  (m->exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB);
 	case FILE_LOCK__TYPE__POSIX:
 	case FILE_LOCK__TYPE__OFD:
-		if (lock_to_flock(m, &range, err))
+		if (file_lock_range(m, &range, err))
 			return -1;
 		return batch_call(b, SYS_fcntl, m->fd,
 				  m->type == FILE_LOCK__TYPE__OFD ? F_OFD_SETLK : F_SETLK,
@@ -269,7 +256,10 @@ static int set_locks(struct restore_task *task, FileLock *const *locks, size_t c
 	for (size_t i = 0; i < count; i++) {
 		int64_t r = batch_result(b, first + i);
 
-		if (r < 0)
+		if (r == -EAGAIN && task->restore->decides_later) {
+			if (late_lock_add(task, locks[i], err))
+				return -1;
+		} else if (r < 0)
 			return lock_refused(task, locks[i], -r, err);
 	}
 	return 0;
