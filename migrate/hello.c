@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "images/migration.pb-c.h"
+#include "migrate/neighbour.h"
 
 #define PROGRAM "criu-lite"
 
@@ -35,6 +36,11 @@ int hello_say(struct link *l, const uint8_t id[ID_SIZE], bool ask, uint8_t ret_d
 	if (link_fault(l, "migrate-hello", err) || link_send(l, MESSAGE_HELLO, &m.base, err) ||
 	    link_expect(l, MESSAGE_WELCOME, l->timeout_ms, &answer, err))
 		return -1;
+	/* Now it has accepted. Anybody may have listened there before the right one did. */
+	if (l->plain && neighbour_check(l->in, err)) {
+		protobuf_c_message_free_unpacked(answer, NULL);
+		return -1;
+	}
 	welcome = (MigrateWelcome *)answer;
 	if (welcome->version != PROTOCOL_VERSION)
 		r = wrong_version("the destination", welcome->version, err);

@@ -24,6 +24,7 @@ struct link {
 	uint32_t sent, received;
 	int timeout_ms;		/* for an answer that takes the peer no work */
 	char *peer;		/* for people; owned */
+	bool plain;		/* nobody has authenticated the peer: migrate/neighbour.h */
 	bool aborted;		/* the peer, or we, have said ABORT */
 };
 

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "migrate/neighbour.h"
 #include "migrate/pump.h"
 
 enum { BACKLOG = 16, KEEPALIVE_PROBES = 3, NAME_MAX_SIZE = NI_MAXHOST + 16 };
@@ -176,6 +177,7 @@ static int secure(const struct transport_options *o, int socket, enum side side,
 	steal_fd(&fd);
 	ret->helper = pump;
 	ret->helper_reason = reason;
+	ret->plain = !authenticates(o);
 	return 0;
 }
 
@@ -267,7 +269,11 @@ int transport_accept(const struct transport_options *o, int socket, struct link 
 	char *name = name_of(socket, true);
 
 	watch(socket, o->timeout_s);
-	if (secure(o, socket, SIDE_DESTINATION, NULL, ret, err)) {
+	if (!authenticates(o) && neighbour_check(socket, err)) {
+		close(socket);
+		socket = -1;
+	}
+	if (socket < 0 || secure(o, socket, SIDE_DESTINATION, NULL, ret, err)) {
 		error_wrap(err, "%s", name ?: "?");
 		free(name);
 		return -1;

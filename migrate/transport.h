@@ -6,7 +6,7 @@
 
 /*
  * How two sides come to have a connection, and know that they are talking to the right one. Over
- * plain TCP they do not: only loopback addresses will do.
+ * plain TCP they do not: only loopback addresses will do, and processes of root or our own user.
  */
 
 struct transport_options {

@@ -95,6 +95,48 @@ def out_of_phase():
         scene.expect_clean()
 
 
+def other_users():
+    """Another user of the machine gets no answer, and no tree is sent to one."""
+    nobody = 65534
+    with Scene() as scene:
+        here, there = scene.worlds
+        hello = record_words(here, scene.counter.pid)
+        with Receiver(there) as listens:
+            for closes in (False, True):
+                child = os.fork()
+                if child == 0:
+                    os.setresuid(nobody, nobody, nobody)
+                    if closes:
+                        with connect(listens.where) as peer:
+                            peer.sendall(hello)
+                        os._exit(0)
+                    os._exit(len(answer_to(listens.where, hello)) != 0)
+                if os.waitpid(child, 0)[1]:
+                    raise Failed("it answers another user")
+            if len(answer_to(listens.where, hello)) < 32:
+                raise Failed("root gets no answer")
+            welcome = answer_to(listens.where, hello)
+        os.seteuid(nobody)
+        listener = socket.create_server(("127.0.0.1", 0))
+        os.seteuid(0)
+        with listener:
+            child = os.fork()
+            if child == 0:
+                os.setresuid(nobody, nobody, nobody)
+                peer, _ = listener.accept()
+                heard = peer.recv(65536)
+                peer.sendall(welcome)
+                while more := peer.recv(65536):
+                    heard += more
+                os._exit(len(heard) > len(hello) + 1024)
+            said = migrate(here, "-t", scene.counter.pid,
+                           f"127.0.0.1:{listener.getsockname()[1]}", expect=6)
+            if os.waitpid(child, 0)[1]:
+                raise Failed(f"another user is told of the tree: {said}")
+        scene.expect_at(here)
+        scene.expect_clean()
+
+
 def behind_tls():
     """Behind TLS not a byte of ours is said to strangers."""
     with Scene() as scene:
@@ -117,4 +159,4 @@ def behind_tls():
         scene.expect_clean()
 
 
-sys.exit(run([random_bytes, out_of_phase, behind_tls]))
+sys.exit(run([random_bytes, out_of_phase, other_users, behind_tls]))
