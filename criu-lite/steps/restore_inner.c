@@ -22,7 +22,7 @@
 #include "steps/state_restore.h"
 #include "steps/tree_restore.h"
 
-enum { INNER_GUARD_FIRST = 301, INNER_GUARD_TRIES = 4096 };
+enum { INNER_GUARD_FIRST = 301, INNER_GUARD_TRIES = 4096, INNER_GUARD_LAST = 32767 };
 
 static int see(void *context, struct error *err)
 {
@@ -31,19 +31,30 @@ static int see(void *context, struct error *err)
 	return r->container.namespaces & (CLONE_NEWPID | CLONE_NEWNS) ? inside_see(err) : 0;
 }
 
+/* Ids to try, in turn. In a further round of a pre-copy the tree may have more processes, but those
+ * get ids above the last one that it gave out. */
+static pid_t guard_id(pid_t last, int turn)
+{
+	if (last > INNER_GUARD_LAST)
+		last = INNER_GUARD_LAST;
+	return turn < last - 1 ? last - turn : INNER_GUARD_FIRST + turn;
+}
+
 /* Who works inside has a guard there, beside the one that knows what was made outside. One that
  * sits on an id of the image cannot be reaped here, so it is born with another one. */
 static int start_inner_guard(void *context, struct error *err)
 {
 	struct restore *r = &((struct restore_run *)context)->r;
-	pid_t pid = INNER_GUARD_FIRST;
+	pid_t last = namespaces_last_pid(r);
+	int turn;
 
 	if (!container_foreign(&r->container))
 		return 0;
 	if (!(r->container.namespaces & CLONE_NEWPID))
 		return restore_start_guard(context, err);
-	for (; pid < INNER_GUARD_FIRST + INNER_GUARD_TRIES; pid++) {
+	for (turn = 0; turn < INNER_GUARD_TRIES; turn++) {
 		struct error taken = ERROR_INIT;
+		pid_t pid = guard_id(last, turn);
 
 		if (puppets_is_saved_id(r, pid))
 			continue;

@@ -178,7 +178,10 @@ def rounds(world):
     container = containers.Container(a, "rounds", bundle).start()
 
     def number():
-        return int(container.execute("sh", "-c", "cat /dev/shm/done || echo 0").split()[-1])
+        words = []
+        while not words:	# it may just be written
+            words = container.execute("sh", "-c", "cat /dev/shm/done || echo 0").split()
+        return int(words[-1])
 
     for _ in range(3):
         before = number()

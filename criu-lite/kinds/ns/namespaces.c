@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,6 +160,13 @@ int namespaces_load(struct restore *r, struct error *err)
 	if (restore_container_state(r, &clocks_kind))
 		r->container.namespaces |= CLONE_NEWTIME;
 	return 0;
+}
+
+pid_t namespaces_last_pid(const struct restore *r)
+{
+	const Namespaces *m = (const Namespaces *)restore_container_state(r, &namespaces_kind);
+
+	return m && m->last_pid <= INT_MAX ? (pid_t)m->last_pid : 0;
 }
 
 int namespaces_check(const struct restore *r, struct error *err)

@@ -12,6 +12,9 @@ int namespaces_load(struct restore *r, struct error *err);
  * a row does what it says wherever it stands. ERROR_IMAGE. */
 int namespaces_check(const struct restore *r, struct error *err);
 
+/* The last id that was given out in the tree's own pid namespace; 0: not known. */
+pid_t namespaces_last_pid(const struct restore *r);
+
 /* For a process that will bear the tree's first process: the clocks of its children are to show
  * what the tree's showed, time_namespaces(7). */
 int clocks_begin(const struct restore *r, struct error *err);
