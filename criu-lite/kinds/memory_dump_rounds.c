@@ -92,6 +92,23 @@ static int own_in_range(const struct dumped_task *mine, const struct pagemap *pm
 	return a->flags & AREA_HAS_GUARDS ? pagemap_guards(pm, range->address, end, ret, err) : 0;
 }
 
+/* What nothing is known of: also a page that has not been written to since it was protected can be
+ * one of another area than the last round took it for. */
+static int find_unknown(const struct dumped_task *mine, const struct page_runs *stayed,
+			struct page_runs *ret)
+{
+	_cleanup_runs_ struct page_runs all = { 0 }, unknown = { 0 };
+	const struct map_area *a;
+
+	array_for(a, &mine->areas.areas)
+		if (page_runs_add(&all, a->start, (a->end - a->start) / PAGE_BYTES, 0))
+			return -1;
+	return page_sets(&all, PAGES_MINUS, stayed, &unknown) ||
+			       page_sets_in_areas(&unknown, &mine->areas, 0, ret) ?
+		       -1 :
+		       0;
+}
+
 static int find_own(const struct dump_task *task, struct dumped_task *mine,
 		    const struct pagemap *pm, struct error *err)
 {
@@ -104,7 +121,7 @@ static int find_own(const struct dump_task *task, struct dumped_task *mine,
 		return -1;
 	if (page_sets(&had, PAGES_MINUS, &changed, &stayed) ||
 	    page_sets_in_areas(&stayed, &mine->areas, 0, &same) ||
-	    page_sets_in_areas(&changed, &mine->areas, 0, &cut))
+	    find_unknown(mine, &stayed, &cut))
 		return no_memory(err);
 	array_for(range, &cut.runs)
 		if (own_in_range(mine, pm, range, &own, err))
