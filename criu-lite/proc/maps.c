@@ -138,6 +138,13 @@ static int parse_area(struct proc_text *t, struct scan *line, struct vma_list *l
 	return 0;
 }
 
+/* A flag without a name of ours. Old kernels have none for MLOCK_ONFAULT, and show "??" in its place:
+ * flags come in the order of their bits. */
+static uint64_t unnamed_flag(const struct scan *word, uint64_t before)
+{
+	return scan_is(word, "??") && before & VMA_LO && before < VMA_AC ? VMA_LF : VMA_OTHER_FLAG;
+}
+
 static bool scan_flags(struct scan *s, uint64_t *flags)
 {
 	struct scan word;
@@ -148,7 +155,8 @@ static bool scan_flags(struct scan *s, uint64_t *flags)
 
 		while (i < ARRAY_SIZE(flag_names) && !scan_is(&word, flag_names[i].letters))
 			i++;
-		*flags |= i < ARRAY_SIZE(flag_names) ? flag_names[i].flag : VMA_OTHER_FLAG;
+		*flags |= i < ARRAY_SIZE(flag_names) ? flag_names[i].flag :
+						       unnamed_flag(&word, *flags);
 	}
 	return scan_at_end(s);
 }

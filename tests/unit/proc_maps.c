@@ -140,14 +140,18 @@ static void counters(void **state)
 		"5000-6000 r--p 00000000 fe:00 247498                     /Rss: 9 kB\n"
 		"VmFlags: rd zz \n"
 		"6000-7000 r--p 00000000 00:00 0 \n"
-		"Rss:                   4 kB\n";
+		"Rss:                   4 kB\n"
+		"7000-8000 rw-p 00000000 00:00 0 \n"
+		"VmFlags: rd wr mr lo ?? ac \n"
+		"8000-9000 rw-p 00000000 00:00 0 \n"
+		"VmFlags: rd lo ac ?? \n";
 	_cleanup_error_ struct error err = ERROR_INIT;
 	_cleanup_vma_list_ struct vma_list list = { 0 };
 	struct vma *v;
 
 	assert_accepted(proc_parse_smaps, text, &list, &err);
 	assert_true(list.has_smaps);
-	assert_int_equal(list.vmas.count, 3);
+	assert_int_equal(list.vmas.count, 5);
 	v = list.vmas.items;
 	assert_string_equal(v[0].path, "/Rss: 9 kB");
 	assert_int_equal(v[0].page_size, 4096);
@@ -161,6 +165,8 @@ static void counters(void **state)
 	assert_int_equal(v[1].rss, 0);
 	assert_int_equal(v[2].rss, 4096);
 	assert_int_equal(v[2].flags, 0);
+	assert_true(v[3].flags == (VMA_RD | VMA_WR | VMA_MR | VMA_LO | VMA_LF | VMA_AC));
+	assert_true(v[4].flags == (VMA_RD | VMA_LO | VMA_AC | VMA_OTHER_FLAG));
 }
 
 static void refused_counters(void **state)
