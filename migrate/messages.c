@@ -20,7 +20,7 @@ static const struct message_row rows[] = {
 	  KIB(1024), &migrate_requirements__descriptor },
 	{ MESSAGE_VERDICT, "VERDICT", SIDE_DESTINATION, IN(REQUIRED), PHASE_ACCEPTED, KIB(256),
 	  &migrate_verdict__descriptor },
-	{ MESSAGE_SAMPLES, "SAMPLES", SIDE_SOURCE, IN(ACCEPTED), PHASE_SAMPLED, KIB(1024),
+	{ MESSAGE_SAMPLES, "SAMPLES", SIDE_SOURCE, IN(ACCEPTED), PHASE_SAMPLED, KIB(2048),
 	  &migrate_samples__descriptor },
 	{ MESSAGE_SAMPLES_SEEN, "SAMPLES_SEEN", SIDE_DESTINATION, IN(SAMPLED), PHASE_ACCEPTED,
 	  KIB(256), &migrate_samples_seen__descriptor },

@@ -26,6 +26,8 @@ enum {
 	DEPTH_MAX = 32,
 	TASKS_MAX = 64,		/* whose programs are looked for */
 	HASHED = 64 << 10,
+	VOLUME = 12,		/* of each place that is not the root … */
+	VOLUME_PATH_MAX = 200,	/* … with no longer path: all must fit into a message */
 	OTHERS_MAX = 256,
 	PLACES_MAX = 256,
 };
@@ -202,8 +204,10 @@ static bool has_sample(const MigrateSamples__Place *place, const char *path)
 	return false;
 }
 
-static bool takes_another(const MigrateSamples__Place *place)
+static bool takes_another(const MigrateSamples__Place *place, const char *path)
 {
+	if (!place->root)
+		return place->n_samples < VOLUME && strlen(path) <= VOLUME_PATH_MAX;
 	return place->n_samples < 1 + NEWEST + RANDOM + PROGRAMS;
 }
 
@@ -215,7 +219,7 @@ static int take(MigrateSamples__Place *place, int root, const char *path, bool h
 	MigrateSamples__Sample *s;
 	struct statx st;
 
-	if (fd < 0 || look_at(fd, &st) || has_sample(place, path) || !takes_another(place))
+	if (fd < 0 || look_at(fd, &st) || has_sample(place, path) || !takes_another(place, path))
 		return 0;
 	s = malloc(sizeof(*s));
 	if (!s)
@@ -243,12 +247,13 @@ static int take_chosen(MigrateSamples__Place *place, int root, struct error *err
 		walk(&w, top, path, 0, 0);
 	if (w.failed)
 		r = no_memory(err);
+	_Static_assert(NEWEST == RANDOM, "they take turns");
 	for (i = 0; i < NEWEST && !r; i++)
-		if (w.newest[i].path)
-			r = take(place, root, w.newest[i].path, true, err);
-	for (i = 0; i < RANDOM && !r; i++)
-		if (w.random[i].path)
-			r = take(place, root, w.random[i].path, true, err);
+		r = (w.newest[i].path && take(place, root, w.newest[i].path, true, err)) ||
+				    (w.random[i].path &&
+				     take(place, root, w.random[i].path, true, err)) ?
+			    -1 :
+			    0;
 	walk_release(&w);
 	return r;
 }
