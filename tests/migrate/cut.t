@@ -40,6 +40,20 @@ SLOW = ["stall", "cut source", "cut destination", "kill listener"]
 SECONDS = ["--timeout", "1"]
 
 
+PF_EXITING, SIGKILL_BIT = 4, 1 << (signal.SIGKILL - 1)
+
+
+def is_alive(pid):
+    """Whether it is redis-server, nobody traces it, and it has not been killed."""
+    lines = (harness.read_text(f"/proc/{pid}/status") or "").splitlines()
+    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    stat = harness.read_text(f"/proc/{pid}/stat")
+    if status.get("Name") != "redis-server" or status["TracerPid"] != "0" or not stat:
+        return False
+    pending = int(status["SigPnd"], 16) | int(status["ShdPnd"], 16)
+    return not pending & SIGKILL_BIT and not int(stat.rpartition(")")[2].split()[6]) & PF_EXITING
+
+
 class Scene:
     """A container with a client, two hosts for it, and one for the relay."""
 
@@ -74,12 +88,7 @@ class Scene:
             if harness.read_text(f"{group}/freezer.state") not in (None, "THAWED\n") or \
                     "frozen 1" in (harness.read_text(f"{group}/cgroup.events") or ""):
                 return False
-        for pid in host.processes():
-            status = harness.read_text(f"/proc/{pid}/status") or ""
-            if "Name:\tredis-server\n" in status and "TracerPid:\t0\n" in status \
-                    and "State:\tZ" not in status:
-                return True
-        return False
+        return any(is_alive(pid) for pid in host.processes())
 
     def wait_for(self, condition, complaint, seconds):
         """It must not run on both hosts meanwhile."""
