@@ -17,6 +17,7 @@
 #include "migrate/requirements.h"
 #include "migrate/resolve.h"
 #include "migrate/rootfs.h"
+#include "steps/unstopped.h"
 #include "steps/waiting.h"
 
 enum {
@@ -347,14 +348,19 @@ static int answer(struct destination *d, struct error *err)
 
 static int converse(struct destination *d, struct error *err)
 {
+	sigset_t before;
 	bool asks;
+	int r;
 
 	d->state_directory = record_directory(d->options->state_directory, err);
 	if (d->state_directory < 0 ||
 	    record_destination_name(d->state_directory, d->name, err) ||
 	    hello_hear(&d->link, d->name, d->report->id, &asks, err))
 		return -1;
-	return asks ? answer(d, err) : receive(d, err);
+	unstopped_begin(&before);
+	r = asks ? answer(d, err) : receive(d, err);
+	unstopped_end(&before);
+	return r;
 }
 
 int destination_serve(const struct receive_options *options, struct link *link,

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "steps/unstopped.h"
 
 enum {
 	BUFFER_SIZE = 256 << 10,
@@ -191,6 +192,7 @@ int pump_start(struct tls *tls, int socket, int *ret, pid_t *ret_pid, char **ret
 	*ret_pid = fork();
 	if (*ret_pid == 0) {
 		close(ends[0]);
+		unstopped_begin(NULL);
 		be_pump(tls, socket, ends[1], *ret_reason);
 	}
 	if (*ret_pid < 0)

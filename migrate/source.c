@@ -25,6 +25,7 @@
 #include "steps/parting.h"
 #include "steps/preflight.h"
 #include "steps/target.h"
+#include "steps/unstopped.h"
 
 enum {
 	READY_TIMEOUTS = 6,	/* so many --timeout for the destination to finish */
@@ -350,6 +351,7 @@ static int send_image(void *context, struct error *err)
 	struct source *s = context;
 	struct checkpoint_options o = checkpoint_options_of(s->options);
 	MigrateImage m = MIGRATE_IMAGE__INIT;
+	sigset_t before;
 	int r;
 
 	s->precopy = (struct precopy_options){
@@ -371,8 +373,12 @@ static int send_image(void *context, struct error *err)
 	    link_send(&s->link, MESSAGE_IMAGE, &m.base, err))
 		return -1;
 	say(s, "sending the image");
+	unstopped_begin(&before);
 	r = checkpoint(&o, &s->report->checkpoint, err);
-	if (r && (!s->committed || ask(s, err)))
+	if (r && s->committed)
+		r = ask(s, err);
+	unstopped_end(&before);
+	if (r)
 		return -1;
 	s->report->runs_there = true;
 	return 0;

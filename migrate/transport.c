@@ -19,6 +19,7 @@
 #include "base/cleanup.h"
 #include "migrate/neighbour.h"
 #include "migrate/pump.h"
+#include "steps/unstopped.h"
 
 enum { BACKLOG = 16, KEEPALIVE_PROBES = 3, NAME_MAX_SIZE = NI_MAXHOST + 16 };
 
@@ -195,6 +196,7 @@ static int connect_via(const struct transport_options *o, struct link *ret, stru
 		dup2(ends[1], STDOUT_FILENO);
 		signal(SIGPIPE, SIG_DFL);
 		signal(SIGXFSZ, SIG_DFL);
+		unstopped_begin(NULL);
 		execl("/bin/sh", "sh", "-c", o->via, NULL);
 		_exit(127);
 	}

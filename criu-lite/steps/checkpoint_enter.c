@@ -13,6 +13,7 @@
 #include "steps/inside.h"
 #include "steps/preflight.h"
 #include "steps/target.h"
+#include "steps/unstopped.h"
 
 enum { END_TIMEOUT_MS = 10000 };
 
@@ -122,9 +123,11 @@ int checkpoint(const struct checkpoint_options *options, struct checkpoint_repor
 	struct outside outside = { 0 };
 	struct container container;
 	bool done = false;
+	sigset_t before;
 	int r;
 
 	*report = (struct checkpoint_report){ 0 };
+	unstopped_begin(&before);
 	r = inside_look(&container, options->pid, err) ||
 			    look_from_outside(options, &container, &outside, err) ?
 		    -1 :
@@ -136,6 +139,7 @@ int checkpoint(const struct checkpoint_options *options, struct checkpoint_repor
 	freezers_release(&outside.freezers);
 	blockers_release(&outside.blockers);
 	container_release(&container);
+	unstopped_end(&before);
 	return r;
 }
 

@@ -14,6 +14,7 @@
 #include "steps/load.h"
 #include "steps/puppets.h"
 #include "steps/restore_run.h"
+#include "steps/unstopped.h"
 
 static void count_tasks(const struct restore *r, struct restore_report *report)
 {
@@ -139,6 +140,7 @@ int restore(const struct restore_options *options, struct restore_report *report
 		.first = -1,
 		.decided = &decided,
 	};
+	sigset_t before;
 	int result;
 
 	_Static_assert(RESTORE_OUTER_STEPS + RESTORE_INNER_STEPS <= RESTORE_STEPS_MAX,
@@ -159,7 +161,9 @@ int restore(const struct restore_options *options, struct restore_report *report
 	run.r.container.root = options->root;
 	run.cell = CELL_NONE;
 	run.r.service[0] = run.r.service[1] = -1;
+	unstopped_begin(&before);
 	result = run_all(&run, err);
+	unstopped_end(&before);
 	fd_close(&run.first);
 	free(run.pidfile);
 	container_release(&run.r.container);
