@@ -152,7 +152,8 @@ static int give_flags(struct restore_objects *r, const struct restore_object *o,
 
 	if (!flags)
 		return 0;
-	if (o->fd < 0)
+	/* An object that was kept in a further round has come with another message since. */
+	if (o->fd < 0 && content_of(r, m))
 		own = tmpfs_open(content_of(r, m), m->entry, O_RDONLY);
 	return ioctl(o->fd < 0 ? own : o->fd, FS_IOC_SETFLAGS, &flags);
 }

@@ -103,7 +103,7 @@ int held_packets_load(const HeldPackets *m, struct held_packets *ret, struct err
 
 		if (!packet || load_packet(m->packets[i], packet, err)) {
 			held_packets_release(ret);
-			return error_set(err, ERROR_FAILED, ENOMEM, "packets");
+			return packet ? -1 : error_set(err, ERROR_FAILED, ENOMEM, "packets");
 		}
 		ret->bytes += packet->size;
 	}

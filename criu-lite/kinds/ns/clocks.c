@@ -96,6 +96,8 @@ int clocks_begin(const struct restore *r, struct error *err)
 		return 0;
 	if (m->monotonic_ns < 0 || m->boottime_ns < 0)
 		return error_set(err, ERROR_IMAGE, 0, "clocks before their start");
+	if (m->monotonic_ns > INT64_MAX / 2 || m->boottime_ns > INT64_MAX / 2)
+		return error_set(err, ERROR_IMAGE, 0, "clocks of centuries");
 	if (read_offsets(-1, "/proc/self/timens_offsets", &ours, err))
 		return -1;
 	if (unshare(CLONE_NEWTIME))
