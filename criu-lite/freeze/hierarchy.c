@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Whether the word of this length is among those separated by commas. */
-static bool is_among(const char *word, size_t length, const char *list)
+bool hierarchy_has_word(const char *list, const char *word, size_t length)
 {
 	size_t n;
 
@@ -23,7 +22,7 @@ bool hierarchy_is_mount(const struct proc_mount *m, const char *controllers)
 	if (!*controllers)
 		return !strcmp(m->type, "cgroup2");
 	return !strcmp(m->type, "cgroup") &&
-	       is_among(controllers, strcspn(controllers, ","), m->super_options);
+	       hierarchy_has_word(m->super_options, controllers, strcspn(controllers, ","));
 }
 
 /* The part of `path` below `top`, from its slash on; NULL when it is not below it. */

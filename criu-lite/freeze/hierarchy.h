@@ -12,6 +12,8 @@
  * stands there: "cpu,cpuacct", "name=systemd", "" for version 2; one of them is enough.
  */
 
+/* Whether the word of this length is among those that `list` has between commas. */
+bool hierarchy_has_word(const char *list, const char *word, size_t length);
 /* Whether a mount shows that hierarchy. */
 bool hierarchy_is_mount(const struct proc_mount *m, const char *controllers);
 /* The directory of cgroup `path`, malloc'ed; *ret_top (may be NULL) is the length of the mount

@@ -22,6 +22,21 @@ int dump_container(struct dump *d, const struct kind *kind, const ProtobufCMessa
 	return stream_write(d->out, kind->record, RECORD_CRITICAL, message, err);
 }
 
+int dump_container_rows(struct dump *d, bool late, struct error *err)
+{
+	const struct kind *const *row;
+
+	for (row = kinds_table; *row; row++) {
+		const struct container_ops *ops = (*row)->container;
+		int (*dump)(struct dump *d, struct error *err) =
+			!ops ? NULL : late ? ops->dump_late : ops->dump;
+
+		if (dump && dump(d, err))
+			return -1;
+	}
+	return 0;
+}
+
 const ProtobufCMessage *restore_container_state(const struct restore *r, const struct kind *kind)
 {
 	return r->container_state[kind_index(kind)];

@@ -2,6 +2,7 @@
 #ifndef CL_KINDS_CONTAINER_H
 #define CL_KINDS_CONTAINER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -93,6 +94,9 @@ char *container_host_path(const struct container *c, const char *path);
 /* Keeps a message of a KIND_CONTAINER row: writes its record. */
 int dump_container(struct dump *d, const struct kind *kind, const ProtobufCMessage *message,
 		   struct error *err);
+
+/* Calls the `dump` of all rows, or their `dump_late`. */
+int dump_container_rows(struct dump *d, bool late, struct error *err);
 
 /* A pointer for a row's own use, NULL at first; what it points to is not freed by anybody else. */
 void **restore_container_slot(struct restore *r, const struct kind *kind);

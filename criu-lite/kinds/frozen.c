@@ -14,18 +14,23 @@ static int slot_of(const struct dump *d, const struct freezer *f)
 	return f - d->freezers.items;
 }
 
-/* Tells the guard, then freezes or thaws. */
-static int move(struct dump *d, struct freezer *f, bool frozen, int timeout_ms, struct error *err)
+struct guard_freezer frozen_told(const struct freezer *f)
 {
-	const struct guard_freezer told = {
+	return (struct guard_freezer){
 		.dir = f->dir,
 		.file = freezer_file(f),
 		.thaw = freezer_word(f, false),
 		.freeze = freezer_word(f, true),
 		.stops_frozen = f->kind == FREEZER_V2,
-		.was_frozen = f->was_frozen,
 	};
+}
 
+/* Tells the guard, then freezes or thaws. */
+static int move(struct dump *d, struct freezer *f, bool frozen, int timeout_ms, struct error *err)
+{
+	struct guard_freezer told = frozen_told(f);
+
+	told.was_frozen = f->was_frozen;
 	if (guard_freezer_moves(d->guard, slot_of(d, f), &told, err) ||
 	    freezer_set(f, frozen, timeout_ms, err))
 		return -1;

@@ -2,6 +2,7 @@
 #ifndef CL_KINDS_FROZEN_H
 #define CL_KINDS_FROZEN_H
 
+#include "guard/guard.h"
 #include "kinds/dump.h"
 
 /*
@@ -11,6 +12,10 @@
  */
 
 struct pid_list;
+
+/* A freezer as the guard is told of it. If we die it shall be thawed, unless the caller sets
+ * .was_frozen. */
+struct guard_freezer frozen_told(const struct freezer *f);
 
 /* Tells the guard of the tree of these pids, if d->freezers were found for it: a process that is
  * frozen, and not seized yet, may have to be put right after our death, too. */

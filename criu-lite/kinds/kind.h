@@ -204,5 +204,7 @@ size_t kind_index(const struct kind *kind);
 size_t kinds_count(void);
 /* The value of a message's field 1 (pid, tid or id); 0 where it has none. */
 uint32_t kind_message_id(const ProtobufCMessage *message);
+/* Whether two messages of one type say the same; false without memory. */
+bool kind_messages_equal(const ProtobufCMessage *a, const ProtobufCMessage *b);
 
 #endif

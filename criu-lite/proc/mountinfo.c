@@ -2,14 +2,6 @@
 #include "proc/mountinfo.h"
 
 #include <errno.h>
-#include <sys/mount.h>
-
-#ifndef MS_NOSYMFOLLOW
-#define MS_NOSYMFOLLOW 256
-#endif
-#ifndef MS_LAZYTIME
-#define MS_LAZYTIME (1ul << 25)
-#endif
 
 static const struct {
 	const char *name;

@@ -3,6 +3,7 @@
 #define CL_PROC_MOUNTINFO_H
 
 #include <stdint.h>
+#include <sys/mount.h>
 
 #include "base/array.h"
 #include "proc/text.h"
@@ -12,6 +13,14 @@
  * directory reaches; mount points are relative to that root. A parent that is not in the list
  * lies outside. Order: as mounted, parents before children except after moves.
  */
+
+/* Flags of mount(2) that headers may lack. */
+#ifndef MS_NOSYMFOLLOW
+#define MS_NOSYMFOLLOW 256
+#endif
+#ifndef MS_LAZYTIME
+#define MS_LAZYTIME (1ul << 25)
+#endif
 
 struct proc_mount {
 	int id, parent;			/* ids are reused after unmounting */

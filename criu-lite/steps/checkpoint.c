@@ -353,26 +353,12 @@ static int save_pages(void *context, struct error *err)
 
 static int save_container(void *context, struct error *err)
 {
-	struct dump *d = &((struct checkpoint_run *)context)->dump;
-	const struct kind *const *row;
-
-	for (row = kinds_table; *row; row++)
-		if ((*row)->container && (*row)->container->dump &&
-		    (*row)->container->dump(d, err))
-			return -1;
-	return 0;
+	return dump_container_rows(&((struct checkpoint_run *)context)->dump, false, err);
 }
 
 static int save_late(void *context, struct error *err)
 {
-	struct dump *d = &((struct checkpoint_run *)context)->dump;
-	const struct kind *const *row;
-
-	for (row = kinds_table; *row; row++)
-		if ((*row)->container && (*row)->container->dump_late &&
-		    (*row)->container->dump_late(d, err))
-			return -1;
-	return 0;
+	return dump_container_rows(&((struct checkpoint_run *)context)->dump, true, err);
 }
 
 static int scan_files(void *context, struct error *err)

@@ -96,17 +96,6 @@ static int track_all(struct dump *d, struct error *err)
 
 /* ---- a round ---- */
 
-static int save_container(struct dump *d, struct error *err)
-{
-	const struct kind *const *row;
-
-	for (row = kinds_table; *row; row++)
-		if ((*row)->container && (*row)->container->dump &&
-		    (*row)->container->dump(d, err))
-			return -1;
-	return 0;
-}
-
 static int hold(struct dump *d, struct preflight *before, uint64_t *ret_begin_ns,
 		struct error *err)
 {
@@ -128,7 +117,7 @@ static int hold(struct dump *d, struct preflight *before, uint64_t *ret_begin_ns
 static int write_held(struct dump *d, struct error *err)
 {
 	return memory_rounds_begin(d, false, err) || tree_dump(d, err) || tree_keep(d, err) ||
-			       save_container(d, err) || memory_dump_maps(d, err) ||
+			       dump_container_rows(d, false, err) || memory_dump_maps(d, err) ||
 			       track_all(d, err) ?
 		       -1 :
 		       0;

@@ -193,18 +193,6 @@ static void free_tasks(struct former *f)
 
 /* ---- what the tree has as a whole ---- */
 
-static bool are_equal(const ProtobufCMessage *a, const ProtobufCMessage *b)
-{
-	size_t size = protobuf_c_message_get_packed_size(a);
-	_cleanup_free_ uint8_t *x = malloc(size + 1), *y = malloc(size + 1);
-
-	if (!x || !y || protobuf_c_message_get_packed_size(b) != size)
-		return false;
-	protobuf_c_message_pack(a, x);
-	protobuf_c_message_pack(b, y);
-	return !memcmp(x, y, size);
-}
-
 static int container_row_again(struct restore *r, struct former *f, size_t i, struct error *err)
 {
 	const struct container_ops *ops = kinds_table[i]->container;
@@ -216,7 +204,7 @@ static int container_row_again(struct restore *r, struct former *f, size_t i, st
 		return ops->again(r, *was, *is, err);
 	if (*was && *is && !ops->build)
 		return ops->prepare(r, *is, err);
-	if (!*was || !*is || !are_equal(*was, *is))
+	if (!*was || !*is || !kind_messages_equal(*was, *is))
 		return error_set(err, ERROR_FAILED, 0, "it has changed");
 	/* What was built may refer to the former one. */
 	swapped = *was;

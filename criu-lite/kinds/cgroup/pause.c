@@ -12,6 +12,7 @@
 #include "guard/guard.h"
 #include "kinds/cgroup/cgroup.h"
 #include "kinds/cgroup/here.h"
+#include "kinds/frozen.h"
 
 static int add(struct freezers *ret, const struct cgroup_place *p, struct error *err)
 {
@@ -46,13 +47,7 @@ int cgroups_freezers(struct restore *r, struct freezers *ret, struct error *err)
 
 static int freeze(struct restore *r, struct freezer *f, int slot, struct error *err)
 {
-	const struct guard_freezer told = {
-		.dir = f->dir,
-		.file = freezer_file(f),
-		.thaw = freezer_word(f, false),
-		.freeze = freezer_word(f, true),
-		.stops_frozen = f->kind == FREEZER_V2,
-	};
+	const struct guard_freezer told = frozen_told(f);
 
 	return guard_freezer_moves(r->guard, slot, &told, err) || freezer_set(f, true, 0, err) ?
 		       -1 :

@@ -11,6 +11,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "freeze/hierarchy.h"
 
 enum { VALUE_MAX = 64 << 10, PROPERTIES_MAX = 512, SHOWN_MAX = 80 };
 
@@ -125,24 +126,12 @@ static const struct property {
 	{ "", "misc.max", PROPERTY_LATE, LINES, "" },
 };
 
-static bool is_among(const char *word, const char *list)
-{
-	size_t length = strlen(word), n;
-
-	for (;; list += n + 1) {
-		n = strcspn(list, ",");
-		if (n == length && !strncmp(list, word, n))
-			return true;
-		if (!list[n])
-			return false;
-	}
-}
-
 static bool is_of(const struct property *p, const char *controllers)
 {
 	if (!*controllers || !*p->controller)
 		return *controllers == *p->controller;
-	return !strcmp(p->controller, "*") || is_among(p->controller, controllers);
+	return !strcmp(p->controller, "*") ||
+	       hierarchy_has_word(controllers, p->controller, strlen(p->controller));
 }
 
 static const struct property *find(const char *controllers, const char *name)

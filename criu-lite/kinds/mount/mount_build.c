@@ -17,10 +17,6 @@
 #include "kinds/mount/mount_types.h"
 #include "proc/cgroup.h"
 
-#ifndef MS_NOSYMFOLLOW
-#define MS_NOSYMFOLLOW 256
-#endif
-
 int mount_open_below(int mount, const char *path)
 {
 	const struct open_how how = {

@@ -6,13 +6,7 @@
 
 #include "kinds/mount/mount_build.h"
 #include "kinds/mount/mount_types.h"
-
-#ifndef MS_NOSYMFOLLOW
-#define MS_NOSYMFOLLOW 256
-#endif
-#ifndef MS_LAZYTIME
-#define MS_LAZYTIME (1ul << 25)
-#endif
+#include "proc/mountinfo.h"
 
 enum {
 	MOUNT_FLAGS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOSYMFOLLOW | MS_NOATIME |

@@ -10,10 +10,6 @@
 #include "kinds/mount/mount_types.h"
 #include "kinds/container.h"
 
-#ifndef MS_NOSYMFOLLOW
-#define MS_NOSYMFOLLOW 256
-#endif
-
 enum {
 	MOUNT_FLAGS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOSYMFOLLOW | MS_NOATIME |
 		      MS_NODIRATIME | MS_RELATIME,

@@ -10,10 +10,6 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 
-#ifndef MS_LAZYTIME
-#define MS_LAZYTIME (1ul << 25)
-#endif
-
 enum { OPTION_MAX = 255 };	/* of fsconfig(2) */
 
 /* Options that belong to the file system, as mountinfo shows them; others are not given on. */

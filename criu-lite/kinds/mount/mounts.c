@@ -369,18 +369,6 @@ static int finish_terminals(struct restore *r, const Mounts *m, struct mount_set
 	return mounts_finish_terminals(m, set, root, err);
 }
 
-static bool same_mounts(const ProtobufCMessage *a, const ProtobufCMessage *b)
-{
-	size_t size = protobuf_c_message_get_packed_size(a);
-	_cleanup_free_ uint8_t *x = malloc(size + 1), *y = malloc(size + 1);
-
-	if (!x || !y || protobuf_c_message_get_packed_size(b) != size)
-		return false;
-	protobuf_c_message_pack(a, x);
-	protobuf_c_message_pack(b, y);
-	return !memcmp(x, y, size);
-}
-
 /* The objects of the new round are loaded; those of tmpfs files, not made. */
 static int mounts_again(struct restore *r, const ProtobufCMessage *former,
 			const ProtobufCMessage *message, struct error *err)
@@ -389,7 +377,7 @@ static int mounts_again(struct restore *r, const ProtobufCMessage *former,
 	struct tmpfs_contents contents;
 	int failed = 0;
 
-	if (!same_mounts(former, message))
+	if (!kind_messages_equal(former, message))
 		return error_set(err, ERROR_FAILED, 0, "the mounts have changed");
 	if (tmpfs_load(r->objects, (const Mounts *)message, &contents, err)) {
 		tmpfs_contents_release(&contents);
