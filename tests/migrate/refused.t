@@ -134,7 +134,10 @@ def machine(world):
     other.delete()
     hosts.wait_for(lambda: not b.processes(), "the other one stays")
     # Nothing is in the way any more.
-    scenery.migrate(container, b)
+    migration = scenery.Migration(container, b)
+    migration.finish()
+    scenery.contains("the pid is that of the machine", migration.text(0),
+                     f"process {container.state()['pid']} runs here")
     case.client.moves()
     case.client.finish()
 
