@@ -191,7 +191,8 @@ class Moving:
         self.migration = scenery.Migration(scene.container, self.destination, options, SECONDS,
                                            f"{scene.middle.address4}:{PORT}", once=False)
         self.receiver, self.sender = self.migration.receiver, self.migration.sender
-        same("the record comes", self.link.reached(10), True)
+        if not self.link.reached(10):
+            raise AssertionError(f"the relay has nothing to stop: {self.said()}")
 
     def end_link(self):
         self.link.process.kill()
