@@ -125,8 +125,12 @@ def process(pid, names):
     found["children"] = str(harness.children(pid))
     found.update(descriptors(pid, names))
     found.update(mappings(pid))
-    for tid in sorted(int(name) for name in os.listdir(f"/proc/{pid}/task")):
+    threads = sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))
+    for tid in threads:
         found.update({f"thread {tid} {key}": value for key, value in task(pid, tid).items()})
+    if threads == [pid] and found[f"thread {pid} state"] == "Z":
+        # No limit holds for it any more.
+        del found["limits"]
     return found
 
 

@@ -98,7 +98,7 @@ const struct feature tracee_features[] = {
 	{ "ptrace-seccomp-filter", "saving seccomp filters", "such programs are refused", "4.4",
 	  probe_seccomp_filter },
 	{ "ptrace-syscall-dispatch", "programs with syscall user dispatch",
-	  "such programs are refused", "6.4", probe_dispatch },
+	  "nobody can tell: such programs lose it", "6.4", probe_dispatch },
 };
 
 const size_t tracee_features_count = sizeof(tracee_features) / sizeof(tracee_features[0]);
