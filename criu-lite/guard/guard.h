@@ -20,9 +20,10 @@ struct guard;
 
 /* Forks the guard. Other threads of ours are not in it; it prints nothing.
  * With `keep`, a descriptor of ours that paths told to it may begin with ("/proc/self/fd/N"; else
- * -1), it is a child of our parent, outside of the pid namespace that we stand in: its end must not
- * show to the program there. Our parent reaps it then. In that namespace it has the id `pid`, if
- * that is not 0 (os_error EEXIST: somebody else has it). */
+ * -1), it is a child of our parent, which reaps it: ours would become, when we die, a child of the
+ * first process of the pid namespace that we stand in, and its end would show there. With that
+ * namespace it ends, too; what it knows of the machine is then up to our parent. In that namespace
+ * it has the id `pid`, if that is not 0 (os_error EEXIST: somebody else has it). */
 int guard_start(struct guard **ret, int keep, pid_t pid, struct error *err);
 pid_t guard_pid(const struct guard *g);
 /* Nothing is left to be taken back: ends the guard. */
