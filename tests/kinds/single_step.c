@@ -26,11 +26,13 @@ static void *run(void *unused)
 
 int main(int argc, char **argv)
 {
+	const struct sigaction action = { .sa_handler = trap, .sa_flags = SA_NODEFER };
 	pthread_t thread;
 	long before;
 
 	test_init(argc, argv);
-	signal(SIGTRAP, trap);
+	/* Within the handler the signal would be blocked, and the thread look otherwise. */
+	test_must(!sigaction(SIGTRAP, &action, NULL));
 	test_must(!pthread_create(&thread, NULL, run, NULL));
 	test_wait_until(steps > STEPS_MIN, "no steps are traced");
 
