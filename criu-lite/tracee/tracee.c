@@ -184,9 +184,10 @@ int tracee_wait_stopped(struct tracee *t, int timeout_ms, struct error *err)
 		stop = stop_decode(status);
 		if (stop.kind != STOP_SIGNAL)
 			break;
-		/* A signal that was on its way takes its course: the stop that we asked for comes
-		 * before the program runs. */
-		if (tracee_continue(t, stop.signal, err))
+		/* A signal that was on its way takes its course. Its stop has taken the request
+		 * for ours with it, as any stop does; made again, it is obeyed before the program
+		 * runs. */
+		if (tracee_interrupt(t, err) || tracee_continue(t, stop.signal, err))
 			return -1;
 	}
 	if (tracee_wait(t, &stop, err))
