@@ -44,26 +44,31 @@ static int make_uffd(struct dump_task *task, struct error *err)
 {
 	struct tracee *speaker = &task->threads.items[0].tracee;
 	_cleanup_batch_ struct batch b = { 0 };
-	int number, fd;
+	int opened, pause, fd, why;
 
 	if (dump_enter(task, err))
 		return -1;
 	batch_start(&b, &task->agent);
-	batch_call(&b, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
-	if (agent_run(&task->agent, speaker, &b, err))
+	opened = batch_call(&b, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+	pause = agent_pause(&task->agent, &b);
+	batch_from(&b, batch_call(&b, SYS_close), 0, opened);
+	if (agent_run_to_pause(&task->agent, speaker, &b, pause, err))
 		return -1;
-	number = batch_result(&b, 0);
-	fd = number < 0 ? -1 : sys_pidfd_getfd(task->pidfd, number);
-	batch_start(&b, &task->agent);
-	batch_call(&b, SYS_close, number);
-	if ((number >= 0 && agent_run(&task->agent, speaker, &b, err)) ||
-	    dump_leave(task, err)) {
+	why = -batch_result(&b, opened);
+	fd = why > 0 ? -1 : sys_pidfd_getfd(task->pidfd, batch_result(&b, opened));
+	if (fd < 0 && why <= 0)
+		why = errno;
+	if (agent_run_on(&task->agent, speaker, &b, err) || dump_leave(task, err)) {
 		fd_close(&fd);
 		return -1;
 	}
-	if (fd < 0 || dirty_use_uffd(&task->round->dirty, fd))
+	if (fd >= 0 && dirty_use_uffd(&task->round->dirty, fd)) {
+		why = errno;
+		fd = -1;
+	}
+	if (fd < 0)
 		log_info("process %d: each page counts as written to: %s", task->pid,
-			 strerror(number < 0 ? -number : errno));
+			 strerror(why));
 	return 0;
 }
 

@@ -45,9 +45,7 @@ void agent_adopt(struct agent *a, uint64_t address, int stop_signal)
 	*a = (struct agent){ .address = address, .stop_signal = stop_signal, .puppet = true };
 }
 
-/* Appends what ends a batch: the thread queues our signal to itself. What stands behind it runs
- * only when nobody traces it. Returns the index of the first of these records. */
-static int append_stop(const struct agent *a, struct batch *b)
+int agent_pause(const struct agent *a, struct batch *b)
 {
 	siginfo_t info = {
 		.si_signo = a->stop_signal,
@@ -62,6 +60,15 @@ static int append_stop(const struct agent *a, struct batch *b)
 
 	batch_from(b, stop, 0, process);
 	batch_from(b, stop, 1, thread);
+	return process;
+}
+
+/* Appends what ends a batch. What stands behind the stop runs only when nobody traces it. Returns
+ * the index of the first of these records. */
+static int append_stop(const struct agent *a, struct batch *b)
+{
+	int process = agent_pause(a, b);
+
 	if (a->disposition_changed) {
 		uint64_t old = batch_put(b, a->old_action, sizeof(a->old_action));
 
@@ -235,20 +242,13 @@ int agent_leave(struct agent *a, struct tracee *t, struct error *err)
 	return 0;
 }
 
-static int run_from(struct agent *a, struct tracee *t, size_t entry, struct batch *b,
-		    struct error *err)
+/* Waits for the stop whose records begin with this one, and says what of the batch has failed. */
+static int come_to_stop(struct agent *a, struct tracee *t, struct batch *b, int stop, int count,
+			struct error *err)
 {
-	int count = b->records.count, resume = append_stop(a, b);
 	uint32_t failed = NOTHING_FAILED;
 
-	if (b->overflow)
-		return error_set(err, ERROR_FAILED, 0, "task %d: a batch of %d calls is too large",
-				 t->tid, count);
-	/* After an earlier batch it stands in the middle of what is written now. */
-	if (t->hijacked && !a->puppet && lead_home(a, t, err))
-		return -1;
-	if (write_batch(a, t, b, resume, err) || start(a, t, entry, err) ||
-	    wait_for_stop(a, t, resume + STOP_RECORD, err) || read_batch(a, t, b, &failed, err))
+	if (wait_for_stop(a, t, stop + STOP_RECORD, err) || read_batch(a, t, b, &failed, err))
 		return -1;
 	b->records.count = count;
 	if (failed == NOTHING_FAILED)
@@ -259,9 +259,42 @@ static int run_from(struct agent *a, struct tracee *t, size_t entry, struct batc
 			 t->tid, syscall_name(b->records.items[failed].number));
 }
 
+/* Up to its end, or to the pause that begins with that record. */
+static int run_from(struct agent *a, struct tracee *t, size_t entry, struct batch *b, int pause,
+		    struct error *err)
+{
+	int count = b->records.count, resume = append_stop(a, b);
+
+	if (b->overflow)
+		return error_set(err, ERROR_FAILED, 0, "task %d: a batch of %d calls is too large",
+				 t->tid, count);
+	/* After an earlier batch it stands in the middle of what is written now. */
+	if (t->hijacked && !a->puppet && lead_home(a, t, err))
+		return -1;
+	if (write_batch(a, t, b, resume, err) || start(a, t, entry, err))
+		return -1;
+	return come_to_stop(a, t, b, pause < 0 ? resume : pause, count, err);
+}
+
 int agent_run(struct agent *a, struct tracee *t, struct batch *b, struct error *err)
 {
-	return run_from(a, t, 0, b, err);
+	return run_from(a, t, 0, b, -1, err);
+}
+
+int agent_run_to_pause(struct agent *a, struct tracee *t, struct batch *b, int pause,
+		       struct error *err)
+{
+	return run_from(a, t, 0, b, pause, err);
+}
+
+/* The batch lies in the process with the records that end it, behind its own. */
+int agent_run_on(struct agent *a, struct tracee *t, struct batch *b, struct error *err)
+{
+	int count = b->records.count;
+
+	if (tracee_continue(t, 0, err))
+		return -1;
+	return come_to_stop(a, t, b, count, count, err);
 }
 
 int agent_expand_state(struct agent *a, struct tracee *t, struct error *err)
@@ -269,7 +302,7 @@ int agent_expand_state(struct agent *a, struct tracee *t, struct error *err)
 	_cleanup_batch_ struct batch b = { 0 };
 
 	batch_start(&b, a);
-	return run_from(a, t, arch_agent_expand_offset(), &b, err);
+	return run_from(a, t, arch_agent_expand_offset(), &b, -1, err);
 }
 
 void agent_release(struct agent *a)

@@ -128,6 +128,16 @@ void agent_write_code(void *area);
  * the agent's registers; tracee_restore() gives it its own. A failed BATCH_MUST call makes
  * ERROR_TARGET that names the system call and its errno (err->os_error). */
 int agent_run(struct agent *a, struct tracee *t, struct batch *b, struct error *err);
+/*
+ * The same in two parts, for what has to be taken out of the process in the middle (a descriptor
+ * that the batch opens and closes): untraced, it runs through. agent_pause() appends a stop and
+ * returns it for agent_run_to_pause(), after which the results of all before it are there;
+ * agent_run_on() runs the rest. Nothing before the stop is BATCH_MUST.
+ */
+int agent_pause(const struct agent *a, struct batch *b);
+int agent_run_to_pause(struct agent *a, struct tracee *t, struct batch *b, int pause,
+		       struct error *err);
+int agent_run_on(struct agent *a, struct tracee *t, struct batch *b, struct error *err);
 /* Has a puppet's thread use the extended state that is given on demand (AMX tiles), so that
  * tracee_set_xstate() finds room for it. Its process has the permission already. */
 int agent_expand_state(struct agent *a, struct tracee *t, struct error *err);

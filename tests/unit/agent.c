@@ -137,6 +137,34 @@ static void runs_calls(void **state)
 	finish(&h, 'G');
 }
 
+/* What a batch opens and closes can be had in between. */
+static void pauses_in_a_batch(void **state)
+{
+	_cleanup_error_ struct error err = { 0 };
+	_cleanup_batch_ struct batch b = { 0 };
+	char path[64], link[64];
+	struct held h;
+	int pid, opened, pause;
+
+	hold(&h);
+	batch_start(&b, &h.agent);
+	opened = batch_call(&b, SYS_eventfd2, 0, O_CLOEXEC);
+	pause = agent_pause(&h.agent, &b);
+	batch_from(&b, batch_must(&b, SYS_close), 0, opened);
+	pid = batch_must(&b, SYS_getpid);
+	if (agent_run_to_pause(&h.agent, &h.tracee, &b, pause, &err))
+		fail_msg("%s", err.message);
+	assert_int_equal(batch_result(&b, pid), 0);
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", h.pid, (int)batch_result(&b, opened));
+	assert_true(readlink(path, link, sizeof(link)) > 0);
+	if (agent_run_on(&h.agent, &h.tracee, &b, &err))
+		fail_msg("%s", err.message);
+	assert_int_equal(batch_result(&b, pid), h.pid);
+	assert_int_equal(readlink(path, link, sizeof(link)), -1);
+	let_go(&h);
+	finish(&h, 'G');
+}
+
 static void names_the_failed_call(void **state)
 {
 	_cleanup_error_ struct error err = { 0 };
@@ -244,6 +272,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(runs_calls),
+		cmocka_unit_test(pauses_in_a_batch),
 		cmocka_unit_test(names_the_failed_call),
 		cmocka_unit_test(leaves_the_maps_as_they_were),
 		cmocka_unit_test(copies_a_process),
