@@ -123,18 +123,24 @@ static int output_open(struct output *out, const char *path, struct error *err)
 	return 0;
 }
 
-/* linkat() replaces nothing. */
+static int rename_part(struct output *out)
+{
+	return renameat(out->dir_fd, out->part, out->dir_fd, out->name);
+}
+
+/* linkat() replaces nothing: only where a file is replaced is there another name for a moment. */
 static int give_name(struct output *out)
 {
 	char link[32];
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", out->fd);
-	if (unlinkat(out->dir_fd, out->part, 0) && errno != ENOENT)
-		return -1;
-	if (linkat(AT_FDCWD, link, out->dir_fd, out->part, AT_SYMLINK_FOLLOW))
+	if (!linkat(AT_FDCWD, link, out->dir_fd, out->name, AT_SYMLINK_FOLLOW))
+		return 0;
+	if (errno != EEXIST || (unlinkat(out->dir_fd, out->part, 0) && errno != ENOENT) ||
+	    linkat(AT_FDCWD, link, out->dir_fd, out->part, AT_SYMLINK_FOLLOW))
 		return -1;
 	out->nameless = false;
-	return 0;
+	return rename_part(out);
 }
 
 static int publish(void *context, struct error *err)
@@ -143,8 +149,7 @@ static int publish(void *context, struct error *err)
 
 	if (!out->path || !out->part[0])
 		return 0;
-	if ((out->nameless && give_name(out)) ||
-	    renameat(out->dir_fd, out->part, out->dir_fd, out->name) || fsync(out->dir_fd))
+	if ((out->nameless ? give_name(out) : rename_part(out)) || fsync(out->dir_fd))
 		return error_set(err, ERROR_FAILED, errno, "%s", out->path);
 	out->part[0] = '\0';
 	return 0;
