@@ -127,9 +127,12 @@ static int return_signal(struct agent *a, struct tracee *t, struct error *err)
 	return 0;
 }
 
+/* The code goes to the data, too, before there is a place for it: by that, what is left of us is
+ * known should nobody live to put it where it belongs. */
 static int map_area(struct agent *a, struct tracee *t, struct error *err)
 {
 	const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+	const size_t size = arch_agent_end - arch_agent_begin;
 	int64_t area = -1, code = -1;
 
 	if (a->note) {
@@ -140,13 +143,15 @@ static int map_area(struct agent *a, struct tracee *t, struct error *err)
 		     flags | MAP_FIXED_NOREPLACE, -1, 0))
 		return -1;
 	a->mapped = area == (int64_t)a->address;
-	if (a->mapped && net_call(a, t, &code, err, SYS_mmap, a->address, AGENT_CODE_SIZE,
-				  PROT_READ | PROT_EXEC, flags | MAP_FIXED, -1, 0))
+	if (a->mapped &&
+	    (tracee_write(t, a->address + AGENT_CODE_SIZE, arch_agent_begin, size, err) ||
+	     net_call(a, t, &code, err, SYS_mmap, a->address, AGENT_CODE_SIZE,
+		      PROT_READ | PROT_EXEC, flags | MAP_FIXED, -1, 0)))
 		return -1;
 	if (!a->mapped || code != area)
 		return error_set(err, ERROR_TARGET, area < 0 ? -area : -code,
 				 "process %d: cannot map %d KiB in it", t->tgid, AGENT_SIZE / 1024);
-	return tracee_poke(t, a->address, arch_agent_begin, arch_agent_end - arch_agent_begin, err);
+	return tracee_poke(t, a->address, arch_agent_begin, size, err);
 }
 
 static int unmap_area(struct agent *a, struct tracee *t, struct error *err)

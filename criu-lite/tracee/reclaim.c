@@ -96,21 +96,40 @@ static bool is_area(const struct vma *v, uint64_t start, uint64_t end, int prot)
 	return v->start == start && v->end == end && v->prot == prot && !v->inode && !v->shared;
 }
 
-/* The two areas that an agent makes, with its code or none yet. */
-static bool is_agent(const struct vma *v, const struct tracee *t, const struct vma_list *maps,
-		     bool with_code)
+/* The two areas that an agent makes. */
+static bool are_areas(const struct vma *v, const struct vma_list *maps)
+{
+	uint64_t code_end = v->start + AGENT_CODE_SIZE, end = v->start + AGENT_SIZE;
+
+	return is_area(v, v->start, code_end, PROT_READ | PROT_EXEC) &&
+	       v + 1 != maps->vmas.items + maps->vmas.count &&
+	       is_area(v + 1, code_end, end, PROT_READ | PROT_WRITE);
+}
+
+static bool has_code(const struct tracee *t, uint64_t address)
 {
 	const size_t size = arch_agent_end - arch_agent_begin;
-	uint64_t code_end = v->start + AGENT_CODE_SIZE, end = v->start + AGENT_SIZE;
 	char code[AGENT_CODE_SIZE];
 
-	if (!is_area(v, v->start, code_end, PROT_READ | PROT_EXEC) ||
-	    v + 1 == maps->vmas.items + maps->vmas.count ||
-	    !is_area(v + 1, code_end, end, PROT_READ | PROT_WRITE) ||
-	    tracee_peek(t, v->start, code, sizeof(code)))
-		return false;
-	return !memcmp(code, arch_agent_begin, size) ||
-	       (!with_code && !code[0] && !memcmp(code, code + 1, sizeof(code) - 1));
+	return !tracee_peek(t, address, code, size) && !memcmp(code, arch_agent_begin, size);
+}
+
+static bool is_empty(const struct tracee *t, uint64_t address)
+{
+	char code[AGENT_CODE_SIZE];
+
+	return !tracee_peek(t, address, code, sizeof(code)) && !code[0] &&
+	       !memcmp(code, code + 1, sizeof(code) - 1);
+}
+
+/* Whether that is one beyond doubt. */
+static bool is_agent(const struct vma *v, const struct tracee *t, const struct vma_list *maps)
+{
+	if (is_area(v, v->start, v->start + AGENT_SIZE, PROT_READ | PROT_WRITE))
+		return has_code(t, v->start + AGENT_CODE_SIZE) && is_empty(t, v->start);
+	return are_areas(v, maps) &&
+	       (has_code(t, v->start) ||
+		(has_code(t, v->start + AGENT_CODE_SIZE) && is_empty(t, v->start)));
 }
 
 uint64_t agent_find_left(const struct vma_list *maps, const struct tracee *t)
@@ -118,12 +137,12 @@ uint64_t agent_find_left(const struct vma_list *maps, const struct tracee *t)
 	const struct vma *v;
 
 	array_for(v, &maps->vmas)
-		if (is_agent(v, t, maps, true))
+		if (is_agent(v, t, maps))
 			return v->start;
 	return 0;
 }
 
-/* Whether the area is there, perhaps not complete yet. */
+/* Whether the area that is noted is there, perhaps not complete yet. */
 static bool area_left(const struct agent_note *note, const struct tracee *t,
 		      const struct vma_list *maps)
 {
@@ -131,7 +150,7 @@ static bool area_left(const struct agent_note *note, const struct tracee *t,
 
 	return v && v->start == note->address &&
 	       (is_area(v, v->start, v->start + AGENT_SIZE, PROT_READ | PROT_WRITE) ||
-		is_agent(v, t, maps, false));
+		(are_areas(v, maps) && (has_code(t, v->start) || is_empty(t, v->start))));
 }
 
 int agent_reclaim(struct agent_note *note, struct tracee *threads, size_t count,
