@@ -154,6 +154,9 @@ static int look_around(struct preflight *p, struct pid_list *tree, pid_t root, s
 			error_clear(&gone);
 			continue;
 		}
+		if (!s && i == 0)
+			return error_set(err, ERROR_DIED, 0,
+					 "process %d has ended, and nothing of it is left", root);
 		if (!s)
 			continue;
 		slot = array_add(&p->tasks);

@@ -37,6 +37,16 @@ is 'which is said' "$(cat "$SCRATCH/out")" "process $PID and all below it can be
 is 'also in JSON' "$("$CRIU_LITE" check -t $PID --json | field can_be_saved)" True
 kill_tree $PID
 
+start python3 -c "import os, time
+if os.fork() == 0: os._exit(0)
+time.sleep(1000)"
+wait_until "ps --ppid $PID -o stat= | grep -q Z" || bail 'no zombie'
+zombie=$(ps --ppid $PID -o pid=)
+is 'a zombie cannot' "$(status "$CRIU_LITE" check -t $zombie)" 4
+is 'nor is it saved' "$(status "$CRIU_LITE" checkpoint -t $zombie -o "$SCRATCH/image")" 4
+is 'which is said, too' "$(grep -c 'has ended' "$SCRATCH/err")" 1
+kill_tree $PID
+
 cat >"$SCRATCH/blocked.py" <<'END'
 import fcntl, os, sys, time
 os.chdir(sys.argv[1])

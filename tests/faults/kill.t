@@ -234,6 +234,9 @@ def checkpoint_whole(victim, way):
     controller = start(victim, way)
     text = controller.stderr.read().decode()
     if controller.wait() != (0 if way == "running" else 1):
+        if victim.process.poll() is not None:
+            text += f"the program has ended, {victim.process.returncode}: " + \
+                    str(harness.read_text(victim.file("result")))
         raise Harmed(f"checkpoint {way}: exit status {controller.returncode}: {text}")
     return text
 
