@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the runners share: adopting and ending processes, and criu-lite itself."""
+"""What tests in Python share: adopting and ending processes, criu-lite itself, and saying how a
+check went."""
 
 import ctypes
 import fcntl
@@ -7,6 +8,7 @@ import os
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import time
 
@@ -27,6 +29,7 @@ def become_subreaper():
 
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWNET = 0x20000, 0x8000000, 0x40000000
+CLONE_NEWUSER = 0x10000000
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 
@@ -73,6 +76,52 @@ def read_text(path):
         return None
 
 
+def lines(path):
+    """Those of a file that a test program writes to; none while it is not there."""
+    return (read_text(path) or "").splitlines()
+
+
+def wait_for(condition, seconds=10):
+    """Polls it. Returns whether it has come true."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
+
+
+def wait_for_more(path, count):
+    """A file's lines, once there are so many or no more come."""
+    wait_for(lambda: len(lines(path)) >= count, 20)
+    return lines(path)
+
+
+def criu_lite(*words, fault=None):
+    """Runs it with these arguments, and with a fault where one is named."""
+    environment = dict(os.environ, CRIU_LITE_FAULT=fault) if fault else None
+    return subprocess.run([CRIU_LITE, *words], stdin=subprocess.DEVNULL, timeout=60,
+                          capture_output=True, text=True, env=environment)
+
+
+class Checks:
+    """Says how checks went, in TAP: check(passed, what, note...), in the end check.plan()."""
+
+    def __init__(self):
+        self.count = self.failed = 0
+
+    def __call__(self, passed, what, *notes):
+        self.count += 1
+        self.failed += not passed
+        print(f"{'ok' if passed else 'not ok'} {self.count} - {what}", flush=True)
+        if not passed:
+            text = "\n".join(str(note) for note in notes)
+            print("\n".join(f"# {line}" for line in text.splitlines()), file=sys.stderr,
+                  flush=True)
+        return passed
+
+    def plan(self):
+        print(f"1..{self.count}", flush=True)
+
+
 def children(pid):
     """The pids of the children of all threads of a process."""
     found = []
@@ -98,6 +147,41 @@ def start_time(pid):
     there is no such process."""
     text = read_text(f"/proc/{pid}/stat")
     return text.rpartition(")")[2].split()[19] if text else None
+
+
+def start_in_namespaces(flags, program, *arguments):
+    """Runs a Python program as the first process of new namespaces; in a user namespace, 100000 is
+    its root. Returns the pid of its mother, which ends with it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    ready, mapped = os.pipe(), os.pipe()
+    mother = os.fork()
+    if mother == 0:
+        if libc.unshare(flags):
+            os._exit(1)
+        os.write(ready[1], b"x")
+        os.read(mapped[0], 1)
+        child = os.fork()
+        if child == 0:
+            os.setresgid(0, 0, 0)
+            os.setresuid(0, 0, 0)
+            if not flags & CLONE_NEWUSER:
+                libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+            libc.mount(b"proc", b"/proc", b"proc", 0, None)
+            null = os.open("/dev/null", os.O_RDWR)
+            for number in range(3):
+                os.dup2(null, number)
+            os.closerange(3, 1024)
+            reset_signals()
+            os.execv(sys.executable, [sys.executable, "-c", program, *arguments])
+        os.waitpid(child, 0)
+        os._exit(0)
+    os.read(ready[0], 1)
+    if flags & CLONE_NEWUSER:
+        for file in ("uid_map", "gid_map"):
+            with open(f"/proc/{mother}/{file}", "w") as text:
+                text.write("0 100000 65536\n")
+    os.write(mapped[1], b"x")
+    return mother
 
 
 def reap(statuses):

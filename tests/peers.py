@@ -311,18 +311,11 @@ class Program:
 
 # ---- tests ----
 
-number = failures = 0
+checks = harness.Checks()
 
 
 def test(name, good, *notes):
-    global number, failures
-    number += 1
-    failures += not good
-    print(f"{'ok' if good else 'not ok'} {number} - {name}", flush=True)
-    if not good:
-        for note in notes:
-            print("\n".join("# " + line for line in str(note).splitlines()), file=sys.stderr)
-    return good
+    return checks(good, name, *notes)
 
 
 class Stream:
@@ -368,5 +361,5 @@ def main(run):
     finally:
         harness.kill_descendants()
         shutil.rmtree(scratch)
-    print(f"1..{number}")
-    return 1 if failures else 0
+    checks.plan()
+    return 1 if checks.failed else 0

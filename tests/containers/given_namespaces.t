@@ -7,23 +7,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import harness
-
-
-def criu_lite(*arguments):
-    return subprocess.run([harness.CRIU_LITE, *arguments], stdin=subprocess.DEVNULL, timeout=60,
-                          capture_output=True, text=True)
-
-
-def check(ok, what, detail=""):
-    global number
-    number += 1
-    print(f"{'ok' if ok else 'not ok'} {number} - {what}")
-    if not ok:
-        print(f"# {detail}")
+from harness import criu_lite, wait_for
 
 
 def start(*words):
@@ -32,18 +19,12 @@ def start(*words):
     return subprocess.Popen(words, preexec_fn=harness.reset_signals, **quiet)
 
 
-def wait_for(condition):
-    deadline = time.monotonic() + 10
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-
-
 def inode(pid, name):
     return os.stat(f"/proc/{pid}/ns/{name}").st_ino
 
 
 harness.become_subreaper()
-number = 0
+check = harness.Checks()
 with tempfile.TemporaryDirectory() as scratch:
     image, pidfile = f"{scratch}/image", f"{scratch}/pid"
     holder = start("unshare", "-n", "-u", "sleep", "1000")
@@ -78,4 +59,4 @@ with tempfile.TemporaryDirectory() as scratch:
     for one in (pid, holder.pid):
         os.kill(one, signal.SIGKILL)
         os.waitpid(one, 0)
-    print(f"1..{number}")
+    check.plan()

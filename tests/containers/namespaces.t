@@ -12,6 +12,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import harness
+from harness import criu_lite, lines, wait_for_more
 
 INSIDE = r"""
 import os, socket, sys, time
@@ -42,37 +43,12 @@ while True:
 """
 
 
-def lines(path):
-    return (harness.read_text(path) or "").splitlines()
-
-
-def wait_for_more(path, count):
-    deadline = time.monotonic() + 20
-    while len(lines(path)) < count and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return lines(path)
-
-
-def criu_lite(*arguments, fault=None):
-    environment = dict(os.environ, CRIU_LITE_FAULT=fault) if fault else None
-    return subprocess.run([harness.CRIU_LITE, *arguments], stdin=subprocess.DEVNULL, timeout=60,
-                          capture_output=True, text=True, env=environment)
-
-
-def check(ok, what, detail=""):
-    global number
-    number += 1
-    print(f"{'ok' if ok else 'not ok'} {number} - {what}")
-    if not ok:
-        print(f"# {detail}")
-
-
 def first_of(pid):
     return harness.children(pid)[0]
 
 
 harness.become_subreaper()
-number = 0
+check = harness.Checks()
 with tempfile.TemporaryDirectory() as scratch:
     out, image, pidfile = f"{scratch}/out", f"{scratch}/image", f"{scratch}/pid"
     starter = subprocess.Popen(
@@ -147,4 +123,4 @@ with tempfile.TemporaryDirectory() as scratch:
                   done.stderr + str(harness.children(os.getpid())))
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    print(f"1..{number}")
+    check.plan()

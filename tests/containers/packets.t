@@ -15,6 +15,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import harness
+from harness import lines, wait_for
 
 INSIDE = r"""
 import os, socket, sys
@@ -32,17 +33,6 @@ MAC = "02:00:00:00:00:42"
 ETH_P_ARP = 0x806
 
 
-def lines(path):
-    return (harness.read_text(path) or "").splitlines()
-
-
-def wait_for(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return condition()
-
-
 def command(*words):
     return subprocess.run(words, stdin=subprocess.DEVNULL, timeout=60, capture_output=True,
                           text=True)
@@ -50,14 +40,6 @@ def command(*words):
 
 def shell(text):
     subprocess.run(text, shell=True, check=True, stdin=subprocess.DEVNULL)
-
-
-def check(ok, what, detail=""):
-    global number
-    number += 1
-    print(f"{'ok' if ok else 'not ok'} {number} - {what}")
-    if not ok:
-        print(f"# {detail}")
 
 
 class Listener(threading.Thread):
@@ -114,7 +96,7 @@ def save(pid, image, datagrams, fault=""):
 
 harness.become_subreaper()
 harness.own(["network"])
-number = 0
+check = harness.Checks()
 with tempfile.TemporaryDirectory() as scratch:
     out, image, pidfile = f"{scratch}/out", f"{scratch}/image", f"{scratch}/pid"
     starter, pid = start(scratch)
@@ -157,4 +139,4 @@ with tempfile.TemporaryDirectory() as scratch:
           "whoever did that is gone", str(harness.children(os.getpid())))
     os.kill(int(harness.read_text(pidfile)), signal.SIGKILL)
     os.wait()
-    print(f"1..{number}")
+    check.plan()

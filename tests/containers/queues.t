@@ -4,18 +4,15 @@
 """POSIX message queues of a tree's own IPC namespace are carried, whether or not anybody has them
 open."""
 
-import ctypes
 import os
 import signal
-import subprocess
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import harness
+from harness import criu_lite, lines, wait_for
 
-NEWUSER = 0x10000000
 NAMESPACES = 0x20000000 | 0x20000 | 0x8000000
 INSIDE = r"""
 import ctypes, os, resource, signal, sys
@@ -84,82 +81,29 @@ while True:
 """
 
 
-def start(out, flags):
-    """The first process of new namespaces; in a user namespace 100000 is root."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    ready, mapped = os.pipe(), os.pipe()
-    mother = os.fork()
-    if mother == 0:
-        if libc.unshare(flags):
-            os._exit(1)
-        os.write(ready[1], b"x")
-        os.read(mapped[0], 1)
-        child = os.fork()
-        if child == 0:
-            os.setresgid(0, 0, 0)
-            os.setresuid(0, 0, 0)
-            libc.mount(b"none", b"/", None, 0x44000, None)
-            libc.mount(b"proc", b"/proc", b"proc", 0, None)
-            null = os.open("/dev/null", os.O_RDWR)
-            for number in range(3):
-                os.dup2(null, number)
-            os.closerange(3, 1024)
-            harness.reset_signals()
-            os.execv(sys.executable, [sys.executable, "-c", INSIDE, out])
-        os.waitpid(child, 0)
-        os._exit(0)
-    os.read(ready[0], 1)
-    if flags & NEWUSER:
-        for file in ("uid_map", "gid_map"):
-            with open(f"/proc/{mother}/{file}", "w") as text:
-                text.write("0 100000 65536\n")
-    os.write(mapped[1], b"x")
-    return mother
-
-
-def lines(path):
-    return (harness.read_text(path) or "").splitlines()
-
-
 def answer(pid, number):
     """What the program writes when it gets this signal."""
     count = len(lines(out))
     if pid:
         os.kill(pid, number)
-    deadline = time.monotonic() + 10
-    while len(lines(out)) == count and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for(lambda: len(lines(out)) > count)
     return lines(out)[count:]
-
-
-def criu_lite(*arguments, fault=None):
-    environment = dict(os.environ, CRIU_LITE_FAULT=fault) if fault else None
-    return subprocess.run([harness.CRIU_LITE, *arguments], stdin=subprocess.DEVNULL, timeout=60,
-                          capture_output=True, text=True, env=environment)
-
-
-def check(ok, what, detail=""):
-    global number
-    number += 1
-    print(f"{'ok' if ok else 'not ok'} {number} - {what}")
-    if not ok:
-        print(f"# {detail}")
 
 
 def look(pid, what):
     now = answer(pid, signal.SIGUSR1)
-    check(now == before, what, f"{before}\n# {now}")
+    check(now == before, what, before, now)
 
 
 harness.become_subreaper()
-number = 0
-for flags in (NAMESPACES, NAMESPACES | NEWUSER):
+check = harness.Checks()
+for flags in (NAMESPACES, NAMESPACES | harness.CLONE_NEWUSER):
     with tempfile.TemporaryDirectory() as scratch:
         os.chmod(scratch, 0o755)
         out, image, pidfile = f"{scratch}/out", f"{scratch}/image", f"{scratch}/pid"
         with open(out, "w"):
             os.chmod(out, 0o666)
-        mother = start(out, flags)
+        mother = harness.start_in_namespaces(flags, INSIDE, out)
         before = answer(0, 0)
         pid = harness.children(mother)[0]
         done = criu_lite("checkpoint", "-t", str(pid), "-o", image, "--leave-running")
@@ -178,7 +122,7 @@ for flags in (NAMESPACES, NAMESPACES | NEWUSER):
             look(pid, "with its queues")
         check(os.path.realpath(f"/proc/{pid}/ns/ipc") != os.path.realpath("/proc/self/ns/ipc"),
               "which are not ours")
-        if not flags & NEWUSER:
+        if not flags & harness.CLONE_NEWUSER:
             made = answer(pid, signal.SIGUSR2) == ["large"]
             done = criu_lite("check", "-t", str(pid))
             check(not made or done.returncode != 0 and "/large" in done.stdout + done.stderr,
@@ -186,4 +130,4 @@ for flags in (NAMESPACES, NAMESPACES | NEWUSER):
                   done.stdout + done.stderr)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-print(f"1..{number}")
+check.plan()

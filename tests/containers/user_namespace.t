@@ -3,16 +3,14 @@
 # test: kinds=user_namespace
 """A tree in a user namespace of its own comes back with the same ids, inside and outside."""
 
-import ctypes
 import os
 import signal
-import subprocess
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import harness
+from harness import criu_lite, lines, wait_for_more
 
 NAMESPACES = 0x10000000 | 0x20000000 | 0x20000 | 0x4000000 | 0x8000000 | 0x40000000
 INSIDE = r"""
@@ -46,69 +44,14 @@ while True:
 """
 
 
-def start(out):
-    """The first process of new namespaces, in which 100000 is root."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    ready, mapped = os.pipe(), os.pipe()
-    mother = os.fork()
-    if mother == 0:
-        if libc.unshare(NAMESPACES):
-            os._exit(1)
-        os.write(ready[1], b"x")
-        os.read(mapped[0], 1)
-        child = os.fork()
-        if child == 0:
-            os.setresgid(0, 0, 0)
-            os.setresuid(0, 0, 0)
-            libc.mount(b"proc", b"/proc", b"proc", 0, None)
-            null = os.open("/dev/null", os.O_RDWR)
-            for number in range(3):
-                os.dup2(null, number)
-            os.closerange(3, 1024)
-            harness.reset_signals()
-            os.execv(sys.executable, [sys.executable, "-c", INSIDE, out])
-        os.waitpid(child, 0)
-        os._exit(0)
-    os.read(ready[0], 1)
-    for file in ("uid_map", "gid_map"):
-        with open(f"/proc/{mother}/{file}", "w") as text:
-            text.write("0 100000 65536\n")
-    os.write(mapped[1], b"x")
-    return mother
-
-
-def lines(path):
-    return (harness.read_text(path) or "").splitlines()
-
-
-def wait_for_more(path, count):
-    deadline = time.monotonic() + 20
-    while len(lines(path)) < count and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return lines(path)
-
-
-def criu_lite(*arguments):
-    return subprocess.run([harness.CRIU_LITE, *arguments], stdin=subprocess.DEVNULL, timeout=60,
-                          capture_output=True, text=True)
-
-
-def check(ok, what, detail=""):
-    global number
-    number += 1
-    print(f"{'ok' if ok else 'not ok'} {number} - {what}")
-    if not ok:
-        print(f"# {detail}")
-
-
 harness.become_subreaper()
-number = 0
+check = harness.Checks()
 with tempfile.TemporaryDirectory() as scratch:
     os.chmod(scratch, 0o755)
     out, image, pidfile = f"{scratch}/out", f"{scratch}/image", f"{scratch}/pid"
     with open(out, "w"):
         os.chmod(out, 0o666)
-    mother = start(out)
+    mother = harness.start_in_namespaces(NAMESPACES, INSIDE, out)
     wait_for_more(out, 5)
     pid = harness.children(mother)[0]
     for turn in range(2):
@@ -120,10 +63,10 @@ with tempfile.TemporaryDirectory() as scratch:
         check(done.returncode == 0, "it comes back", done.stderr)
         after = wait_for_more(out, count + 5)
         check(len(after) >= count + 5 and len(set(after)) == 1, "all ids are as they were",
-              "\n# ".join([after[0], after[-1]]))
+              after[0], after[-1])
         pid = int(harness.read_text(pidfile) or 0)
         check(not turn or "100000" in (harness.read_text(f"/proc/{pid}/status") or ""),
               "outside, too")
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    print(f"1..{number}")
+    check.plan()

@@ -133,39 +133,29 @@ def change_row(records, pick):
     return f"record {at} of kind {old.kind:#x}: another message"
 
 
-class Results:
-    number = failed = 0
+def test(forger, checks, pick, options):
+    def tell(wrong, what):
+        checks(not wrong, what, wrong)
 
-    def tell(self, wrong, what):
-        self.number += 1
-        self.failed += bool(wrong)
-        print(f"{'not ok' if wrong else 'ok'} {self.number} - {what}", flush=True)
-        if wrong:
-            print("# " + wrong.replace("\n", "\n# "), file=sys.stderr, flush=True)
-
-
-def test(forger, results, pick, options):
     forger.save(options)
     words = " ".join(options)
     code, said = criu_lite("verify", forger.image)
-    results.tell(said if code else forger.attempt(forger.records(), {1}),
-                 f"the whole image {words}")
-    results.tell(forger.attempt([record for record in forger.records()
-                                 if record.kind != NAMESPACES], {DAMAGED}),
-                 f"no namespaces at all {words}")
+    tell(said if code else forger.attempt(forger.records(), {1}), f"the whole image {words}")
+    tell(forger.attempt([record for record in forger.records() if record.kind != NAMESPACES],
+                        {DAMAGED}), f"no namespaces at all {words}")
     for name, bit in (("mount", 0x20000), ("network", 0x40000000), ("UTS", 0x4000000),
                       ("IPC", 0x8000000), ("pid", 0x20000000), ("all", 0x7e020000)):
-        results.tell(forger.attempt(without(forger.records(), bit),
-                                    REFUSALS if name == "pid" else {DAMAGED}),
-                     f"no {name} namespace {words}")
+        tell(forger.attempt(without(forger.records(), bit),
+                            REFUSALS if name == "pid" else {DAMAGED}),
+             f"no {name} namespace {words}")
     for kind in sorted({record.kind for record in forger.records() if is_row(record)}):
         kept = [record for record in forger.records() if record.kind != kind]
-        results.tell(forger.attempt(kept), f"without records {kind:#x} {words}")
+        tell(forger.attempt(kept), f"without records {kind:#x} {words}")
         last = [at for at, record in enumerate(forger.records()) if record.kind == kind][-1]
         kept = forger.records()
         del kept[last]
         if options:
-            results.tell(forger.attempt(kept), f"without the last record {kind:#x} {words}")
+            tell(forger.attempt(kept), f"without the last record {kind:#x} {words}")
     wrong = ""
     for number in range(FORGERIES):
         records = forger.records()
@@ -173,7 +163,7 @@ def test(forger, results, pick, options):
         found = forger.attempt(records)
         if found:
             wrong += f"forgery {number}, {what}: {found}\n"
-    results.tell(wrong.strip(), f"{FORGERIES} forgeries {words}")
+    tell(wrong.strip(), f"{FORGERIES} forgeries {words}")
 
 
 def main():
@@ -187,13 +177,13 @@ def main():
                                seed], check=False).returncode
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
     harness.become_subreaper()
-    results, pick = Results(), random.Random(int(sys.argv[2]))
+    checks, pick = harness.Checks(), random.Random(int(sys.argv[2]))
     print(f"# seed {sys.argv[2]}")
     for options in ([], ["--pre-copy"]):
         with tempfile.TemporaryDirectory() as scratch:
-            test(Forger(scratch), results, pick, options)
-    print(f"1..{results.number}")
-    return bool(results.failed)
+            test(Forger(scratch), checks, pick, options)
+    checks.plan()
+    return checks.failed != 0
 
 
 sys.exit(main())

@@ -6,30 +6,17 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import harness
 
 COPIER = "while read -r line; do echo \"copy of $line\"; done; echo end"
-count = failures = 0
+checks = harness.Checks()
 
 
-def ok(name, good, detail=""):
-    global count, failures
-    count += 1
-    failures += not good
-    print(f"{'ok' if good else 'not ok'} {count} - {name}", flush=True)
-    if not good:
-        print(f"# {detail}", file=sys.stderr, flush=True)
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 20
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return condition()
+def ok(name, good, *notes):
+    checks(good, name, *notes)
 
 
 def criu_lite(name, *words, **streams):
@@ -47,7 +34,7 @@ def restore(name, image, *more, **streams):
 
 
 def wait_for_end(pid):
-    return wait_until(lambda: harness.reap({}) or not os.path.exists(f"/proc/{pid}"))
+    return harness.wait_for(lambda: harness.reap({}) or not os.path.exists(f"/proc/{pid}"), 20)
 
 
 def main():
@@ -83,8 +70,8 @@ def main():
         pid = restore("null: restore", image, "--stdio", "null")
         ok("null: it reads nothing and ends", wait_for_end(pid))
         harness.kill_descendants()
-    print(f"1..{count}")
-    return failures != 0
+    checks.plan()
+    return checks.failed != 0
 
 
 sys.exit(main())
