@@ -83,6 +83,18 @@ $(tail -n 60 "$SCRATCH/.ok")"
 	return $((status != 0))
 }
 
+# fails STATUS WORDS COMMAND…: for ok: it ends with that status and says so.
+fails() {
+	local status=0
+
+	"${@:3}" >"$SCRATCH/.said" 2>&1 || status=$?
+	[ $status = "$1" ] && grep -q -- "$2" "$SCRATCH/.said" || {
+		echo "exit status $status:"
+		cat "$SCRATCH/.said"
+		false
+	}
+}
+
 # is NAME GOT WANTED
 is() {
 	local same=0

@@ -40,18 +40,6 @@ save() {
 	"$CRIU_LITE" checkpoint --cgroup "$1" -o "$IMAGE" "${@:2}"
 }
 
-# fails STATUS WORDS COMMAND…: it ends with that status and says so.
-fails() {
-	local status=0
-
-	"${@:3}" >"$SCRATCH/said" 2>&1 || status=$?
-	[ $status = "$1" ] && grep -q -- "$2" "$SCRATCH/said" || {
-		echo "exit status $status:"
-		cat "$SCRATCH/said"
-		false
-	}
-}
-
 place() {
 	sed -n "s/^[0-9]*:$2://p" "/proc/$1/cgroup"
 }

@@ -42,18 +42,6 @@ save() {
 	"$CRIU_LITE" checkpoint --container "$TARGET" -o "$IMAGE" "$@"
 }
 
-# fails STATUS WORDS COMMAND…: it ends with that status and says so.
-fails() {
-	local status=0
-
-	"${@:3}" >"$SCRATCH/said" 2>&1 || status=$?
-	[ $status = "$1" ] && grep -q -- "$2" "$SCRATCH/said" || {
-		echo "exit status $status:"
-		cat "$SCRATCH/said"
-		false
-	}
-}
-
 # All that is set of its cgroups, and what it sees of them.
 looks() {
 	local directory name
