@@ -16,11 +16,10 @@
 #include "cmd/report.h"
 #include "steps/target.h"
 
-enum { JOBS_MAX = 64, MAX_DOWNTIME_MS = 100, MAX_ROUNDS = 10 };
-
 struct arguments {
 	struct target_name target;
-	int jobs, max_downtime, max_rounds;
+	struct rounds_arguments rounds;
+	int jobs;
 	const char *output, *compress, *tcp;
 	struct option_list externals;
 	bool leave_running, leave_stopped, pre_copy, stats;
@@ -167,16 +166,10 @@ static void output_close(struct output *out)
 
 static int run(int argc, char **argv, struct error *err)
 {
-	struct arguments a = { .max_downtime = MAX_DOWNTIME_MS, .max_rounds = MAX_ROUNDS };
+	struct arguments a = { .rounds = ROUNDS_ARGUMENTS_INIT };
 	struct precopy_options precopy = { 0 };
 	const struct option_row rows[] = {
-		{ "t", OPTION_NUMBER, "PID", "the process to save, with everything below it",
-		  &a.target.pid, 1, INT_MAX },
-		{ "cgroup", OPTION_TEXT, "PATH", "the cgroup to save, with every process in it",
-		  &a.target.cgroup, 0, 0 },
-		{ "container", OPTION_TEXT, "RUNTIME:ID",
-		  "the container to save: runc:ID, or runc@DIRECTORY:ID", &a.target.container, 0,
-		  0 },
+		TARGET_ROWS(&a.target, "save"),
 		{ "o", OPTION_TEXT, "FILE", "the image; - writes to standard output", &a.output, 0,
 		  0 },
 		{ "leave-running", OPTION_FLAG, NULL, "let the program go on afterwards",
@@ -186,20 +179,11 @@ static int run(int argc, char **argv, struct error *err)
 		{ "pre-copy", OPTION_FLAG, NULL,
 		  "save memory while the program runs, and frozen only what it wrote to since",
 		  &a.pre_copy, 0, 0 },
-		{ "max-downtime", OPTION_NUMBER, "MS",
-		  "freeze when that is expected to take no longer (default: 100)", &a.max_downtime,
-		  1, INT_MAX },
-		{ "max-rounds", OPTION_NUMBER, "N",
-		  "freeze after so many rounds at the latest (default: 10)", &a.max_rounds, 0,
-		  1000 },
+		ROUNDS_ROWS(&a.rounds),
 		EXTERNAL_ROW(&a.externals),
-		{ "tcp", OPTION_TEXT, "POLICY",
-		  "connections with peers outside of the tree: keep (default) or close", &a.tcp, 0,
-		  0 },
-		{ "compress", OPTION_TEXT, "CODEC", "none (default), zstd or zstd:LEVEL",
-		  &a.compress, 0, 0 },
-		{ "jobs", OPTION_NUMBER, "N", "worker threads (default: one for each processor)",
-		  &a.jobs, 1, JOBS_MAX },
+		TCP_ROW(&a.tcp),
+		COMPRESS_ROW(&a.compress),
+		JOBS_ROW(&a.jobs),
 		{ "stats", OPTION_FLAG, NULL, "print the time of each step, bytes and counts",
 		  &a.stats, 0, 0 },
 		{ 0 },
@@ -224,8 +208,8 @@ static int run(int argc, char **argv, struct error *err)
 	options.pid = target.pid;
 	options.target = &target;
 	options.output = out.fd;
-	precopy.max_downtime_ms = a.max_downtime;
-	precopy.max_rounds = a.max_rounds;
+	precopy.max_downtime_ms = a.rounds.max_downtime;
+	precopy.max_rounds = a.rounds.max_rounds;
 	options.precopy = a.pre_copy ? &precopy : NULL;
 	options.publish = publish;
 	options.publish_context = &out;

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,20 +17,15 @@
 #include "migrate/source.h"
 #include "steps/target.h"
 
-enum {
-	JOBS_MAX = 64,
-	NS_PER_US = 1000,
-	MAX_DOWNTIME_MS = 100,
-	MAX_ROUNDS = 10,
-	PAGE_KIB = 4,
-};
+enum { NS_PER_US = 1000, PAGE_KIB = 4 };
 
 struct arguments {
 	struct target_name target;
 	struct transport_arguments transport;
 	const char *where, *state_directory, *compress, *resolve, *force_resume, *tcp, *rootfs;
 	struct option_list externals;
-	int jobs, max_downtime, max_rounds;
+	struct rounds_arguments rounds;
+	int jobs;
 	bool json, stats, stop_and_copy;
 };
 
@@ -138,8 +132,8 @@ static int move_tree(const struct arguments *a, struct error *err)
 		.externals = externals,
 		.externals_count = a->externals.count,
 		.stop_and_copy = a->stop_and_copy,
-		.max_downtime_ms = a->max_downtime,
-		.max_rounds = a->max_rounds,
+		.max_downtime_ms = a->rounds.max_downtime,
+		.max_rounds = a->rounds.max_rounds,
 		.progress = isatty(STDERR_FILENO) ? show_progress : NULL,
 		.round = isatty(STDERR_FILENO) ? show_round : NULL,
 	};
@@ -227,40 +221,24 @@ static int run(int argc, char **argv, struct error *err)
 {
 	struct arguments a = {
 		.transport = TRANSPORT_ARGUMENTS_INIT,
-		.max_downtime = MAX_DOWNTIME_MS,
-		.max_rounds = MAX_ROUNDS,
+		.rounds = ROUNDS_ARGUMENTS_INIT,
 	};
 	const struct option_row rows[] = {
-		{ "t", OPTION_NUMBER, "PID", "the process to move, with everything below it",
-		  &a.target.pid, 1, INT_MAX },
-		{ "cgroup", OPTION_TEXT, "PATH", "the cgroup to move, with every process in it",
-		  &a.target.cgroup, 0, 0 },
-		{ "container", OPTION_TEXT, "RUNTIME:ID",
-		  "the container to move: runc:ID, or runc@DIRECTORY:ID", &a.target.container, 0,
-		  0 },
+		TARGET_ROWS(&a.target, "move"),
 		TRANSPORT_ROWS(&a.transport),
 		{ "via", OPTION_TEXT, "COMMAND",
 		  "connect by this command: ssh HOST criu-lite receive --stdio", &a.transport.via,
 		  0, 0 },
-		{ "max-downtime", OPTION_NUMBER, "MS",
-		  "freeze when that is expected to take no longer (default: 100)", &a.max_downtime,
-		  1, INT_MAX },
-		{ "max-rounds", OPTION_NUMBER, "N",
-		  "freeze after so many rounds at the latest (default: 10)", &a.max_rounds, 0,
-		  1000 },
+		ROUNDS_ROWS(&a.rounds),
 		{ "stop-and-copy", OPTION_FLAG, NULL, "no rounds: freeze at once", &a.stop_and_copy,
 		  0, 0 },
 		EXTERNAL_ROW(&a.externals),
 		{ "rootfs", OPTION_TEXT, "POLICY",
 		  "the container's root file system: shared (default) or sync, which copies it",
 		  &a.rootfs, 0, 0 },
-		{ "tcp", OPTION_TEXT, "POLICY",
-		  "connections with peers outside of the tree: keep (default) or close", &a.tcp, 0,
-		  0 },
-		{ "compress", OPTION_TEXT, "CODEC", "none (default), zstd or zstd:LEVEL",
-		  &a.compress, 0, 0 },
-		{ "jobs", OPTION_NUMBER, "N", "worker threads (default: one for each processor)",
-		  &a.jobs, 1, JOBS_MAX },
+		TCP_ROW(&a.tcp),
+		COMPRESS_ROW(&a.compress),
+		JOBS_ROW(&a.jobs),
 		{ "state-dir", OPTION_TEXT, "DIR",
 		  "where migrations are recorded (" RECORD_DIRECTORY ")", &a.state_directory, 0,
 		  0 },

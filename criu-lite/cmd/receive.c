@@ -15,7 +15,7 @@
 #include "migrate/resolve.h"
 #include "migrate/server.h"
 
-enum { JOBS_MAX = 64, CONNECTIONS = 16, CONNECTIONS_MAX = 1024 };
+enum { CONNECTIONS = 16, CONNECTIONS_MAX = 1024 };
 
 struct arguments {
 	const char *listen, *state_directory, *stdio, *resolve;
@@ -168,8 +168,7 @@ static int run(int argc, char **argv, struct error *err)
 		  &a.connections, 1, CONNECTIONS_MAX },
 		{ "program-stdio", OPTION_TEXT, "WHERE",
 		  "standard descriptors that led outside: inherit, null or a file", &a.stdio, 0, 0 },
-		{ "jobs", OPTION_NUMBER, "N", "worker threads (default: one for each processor)",
-		  &a.jobs, 1, JOBS_MAX },
+		JOBS_ROW(&a.jobs),
 		{ "state-dir", OPTION_TEXT, "DIR",
 		  "where migrations are recorded (" RECORD_DIRECTORY ")", &a.state_directory, 0, 0 },
 		{ "resolve", OPTION_TEXT, "ID",

@@ -12,8 +12,6 @@
 #include "cmd/foreground.h"
 #include "cmd/report.h"
 
-enum { JOBS_MAX = 64 };
-
 struct arguments {
 	bool detach, stats;
 	const char *pidfile, *stdio, *image, *root;
@@ -62,8 +60,7 @@ static int run(int argc, char **argv, struct error *err)
 		{ "root", OPTION_TEXT, "DIRECTORY", "the root file system of a container, as it is here",
 		  &a.root, 0, 0 },
 		EXTERNAL_ROW(&a.externals),
-		{ "jobs", OPTION_NUMBER, "N", "worker threads (default: one for each processor)",
-		  &a.jobs, 1, JOBS_MAX },
+		JOBS_ROW(&a.jobs),
 		{ "stats", OPTION_FLAG, NULL, "print the time of each step", &a.stats, 0, 0 },
 		{ 0 },
 	};

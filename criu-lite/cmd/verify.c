@@ -8,18 +8,16 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "cmd/arguments.h"
 #include "cmd/command.h"
 #include "cmd/report.h"
-
-enum { JOBS_MAX = 64 };
 
 static int run(int argc, char **argv, struct error *err)
 {
 	const char *image;
 	int jobs = default_jobs(), count;
 	const struct option_row rows[] = {
-		{ "jobs", OPTION_NUMBER, "N", "worker threads (default: one for each processor)", &jobs,
-		  1, JOBS_MAX },
+		JOBS_ROW(&jobs),
 		{ 0 },
 	};
 	struct verify_report report;
