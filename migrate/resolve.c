@@ -2,6 +2,7 @@
 #include "migrate/resolve.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -9,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "images/migration.pb-c.h"
+#include "kernel-compat/calls.h"
 #include "migrate/hello.h"
 #include "migrate/silence.h"
 #include "network/lock.h"
@@ -16,7 +18,7 @@
 #include "proc/tasks.h"
 #include "runtime/runtime.h"
 
-enum { FIRST_PAUSE_MS = 200 };
+enum { FIRST_PAUSE_MS = 200, END_TIMEOUT_MS = 10000 };
 
 /* The network that the processes of a cell are in; -1 without any. */
 static int network_of(const struct cell *cell)
@@ -44,6 +46,17 @@ static int unlock(const struct record_file *r, int network, struct error *err)
 	return netns_leave(&back, err) || failed ? -1 : 0;
 }
 
+/* Nobody is in its cgroups any more, but its first process may still be about to end. */
+static bool has_ended(const struct runtime_container *container)
+{
+	_cleanup_fd_ int pidfd = sys_pidfd_open(container->pid, 0);
+	struct pollfd ended = { .fd = pidfd, .events = POLLIN };
+
+	if (pidfd >= 0 && runtime_runs(container))
+		poll(&ended, 1, END_TIMEOUT_MS);
+	return !runtime_runs(container);
+}
+
 /* The tree runs elsewhere: none of its connections may be told that it ends here. */
 static int end_here(struct record_file *r, struct error *err)
 {
@@ -66,7 +79,7 @@ static int end_here(struct record_file *r, struct error *err)
 	if (unlock(r, network, err))
 		return -1;
 	/* Whoever died may have ended it, and not have told its runtime. */
-	if (known && !runtime_runs(&container) && runtime_forget(&container, err))
+	if (known && has_ended(&container) && runtime_forget(&container, err))
 		return -1;
 	return record_remove(r, err);
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -26,7 +27,9 @@ enum {
 	ID_MAX_LENGTH = 1024,
 	ENTRIES_MAX = 64,	/* cgroups, namespaces */
 	PID_MAX_EVER = 1 << 22,
+	END_PAUSE_NS = 2 * 1000 * 1000,
 };
+#define END_TIMEOUT_NS 2000000000ull	/* for threads that end */
 
 static const char default_root[] = "/run/runc";
 
@@ -316,11 +319,45 @@ static int find(struct runtime_container *ret, const char *root, const char *id,
 	return 0;
 }
 
-/* Cgroups below that of the container are its own, too. Those with processes in them stay. */
-static void remove_cgroup(const char *path)
+/* Whether no process is listed in it. One that ends is not listed any more while some of its
+ * threads are still there, and keep the cgroup for a moment. */
+static bool is_deserted(const char *path)
+{
+	_cleanup_buffer_ struct buffer listed = { 0 };
+	_cleanup_free_ char *file = NULL;
+
+	if (asprintf(&file, "%s/cgroup.procs", path) < 0) {
+		file = NULL;
+		return false;
+	}
+	return !read_file_at(AT_FDCWD, file, &listed) && !listed.size;
+}
+
+/* Returns 0 or errno. */
+static int remove_deserted(const char *path)
+{
+	const uint64_t deadline = now_ns() + END_TIMEOUT_NS;
+	int failed;
+
+	while (rmdir(path)) {
+		failed = errno;
+		if (failed == ENOENT)
+			return 0;
+		if (failed != EBUSY || now_ns() > deadline || !is_deserted(path))
+			return failed;
+		nanosleep(&(struct timespec){ .tv_nsec = END_PAUSE_NS }, NULL);
+	}
+	return 0;
+}
+
+/* Cgroups below that of the container are its own, too. Those with processes in them stay, and so
+ * does what is above them. False when any does. */
+static bool remove_cgroup(const char *path)
 {
 	_cleanup_dir_ DIR *stream = opendir(path);
 	const struct dirent *entry;
+	bool empty = true;
+	int failed;
 
 	while (stream && (entry = readdir(stream))) {
 		_cleanup_free_ char *below = NULL;
@@ -329,11 +366,12 @@ static void remove_cgroup(const char *path)
 			continue;
 		if (asprintf(&below, "%s/%s", path, entry->d_name) < 0)
 			below = NULL;
-		else
-			remove_cgroup(below);
+		empty = below && remove_cgroup(below) && empty;
 	}
-	if (rmdir(path) && errno != ENOENT)
-		log_info("%s: %s", path, strerror(errno));
+	failed = empty ? remove_deserted(path) : EBUSY;
+	if (failed)
+		log_info("%s: %s", path, strerror(failed));
+	return !failed;
 }
 
 /* A container without one of its own is in that of others: the top of a hierarchy. */

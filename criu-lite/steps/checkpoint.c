@@ -51,6 +51,7 @@ struct checkpoint_run {
 	uint64_t seized_ns;
 	bool pages_begun;	/* there is no way back in the stream */
 	bool released;
+	bool taken;	/* whoever it was offered to runs it: it must not go on here */
 	bool *done;
 };
 
@@ -453,13 +454,22 @@ static int offer(void *context, struct error *err)
 		return 0;
 	if (parting_begin(&parting, &run->dump, err))
 		return -1;
-	if (!o->offer(o->offer_context, &parting, err))
+	run->taken = !o->offer(o->offer_context, &parting, err);
+	if (run->taken)
 		return 0;
 	if (parting.unknown) {
 		parting_leave(&parting);
 		run->released = true;
 	}
 	return -1;
+}
+
+static void end_taken(void *context)
+{
+	struct checkpoint_run *run = context;
+
+	if (run->taken)
+		release_tree(run);
 }
 
 static int release(void *context, struct error *err)
@@ -497,7 +507,7 @@ static const struct step steps[] = {
 	{ "seal", seal, NULL },
 	{ "keep-locked", keep_locked, forget_lock },
 	{ "publish", publish, NULL },
-	{ "offer", offer, NULL },
+	{ "offer", offer, end_taken },
 	{ "release", release, NULL },
 };
 

@@ -65,7 +65,21 @@ class Scene:
         self.container = services.redis(world, self.places[0])
         self.root = f"{world.scratch}/redis"
         self.processes = len(self.places[0].processes())
-        self.client = clients.Client(world.host("client"), "counter", self.container.address4, 6379)
+        self.watch = world.host("client")
+        self.client = clients.Client(self.watch, "counter", self.container.address4, 6379)
+        # The kernel ignores those that do not quite fit, so the program would not hear of them.
+        self.watch.run(["nft", "-f", "-"], input="""table inet watch {
+            counter resets { }
+            chain input {
+                type filter hook input priority -400;
+                tcp sport 6379 tcp flags & rst == rst counter name resets
+            }
+        }""")
+
+    def resets(self):
+        """How many have come to the client."""
+        said = self.watch.run(["nft", "list", "counter", "inet", "watch", "resets"])
+        return int(said.split("packets ")[1].split()[0])
 
     @staticmethod
     def links_of(host):
@@ -139,6 +153,7 @@ class Scene:
             raise AssertionError("no host has it")
         self.container.host = home
         self.client.moves(20)
+        same("resets that came to the client", self.resets(), 0)
         for host in self.places:
             hosts.wait_for(lambda: not self.traces(host, home),
                            lambda: f"{host.name} has {self.traces(host, home)}", 10)

@@ -13,15 +13,16 @@ from worlds import Failed, Receiver, Scene, harness, migrate, wait_for
 RUNS = 100 if os.environ.get("SOAK") else 5	# at each point
 SOURCE = ["migrate-connect", "migrate-hello", "migrate-requirements", "migrate-cell",
           "migrate-image", "hold", "pages", "migrate-sealed", "migrate-ready",
-          "migrate-recorded", "migrate-bound", "migrate-committed", "migrate-running"]
+          "migrate-recorded", "migrate-bound", "migrate-committed", "migrate-running", "release"]
 DESTINATION = ["receive-hello", "receive-verdict", "receive-image", "puppets", "seal",
                "receive-cell", "receive-complete", "receive-ready", "receive-commit",
                "receive-decide", "decide:after", "receive-went", "receive-running"]
 KINDS = [":kill", ":reset", ":cut", ""]
 # Steps know only two kinds of faults.
-STEPS = {"migrate-connect", "migrate-cell", "hold", "pages", "puppets", "seal", "decide:after"}
+STEPS = {"migrate-connect", "migrate-cell", "hold", "pages", "release", "puppets", "seal",
+         "decide:after"}
 # Here the tree has moved, and the source may well know.
-OVER = {"migrate-running", "decide:after", "receive-went", "receive-running"}
+OVER = {"migrate-running", "release", "decide:after", "receive-went", "receive-running"}
 
 
 def runs_in(scene):
