@@ -78,8 +78,8 @@ struct state_ops {
 struct file_ops {
 	bool (*recognise)(const struct fd_look *look);
 	/* Whether its other end (of a pipe, socket or terminal) is held by somebody outside of the
-	 * tree. Then a standard descriptor becomes kind "external", and anything else is a blocker.
-	 * May be NULL: such a kind has no other end. */
+	 * tree, or it is a file that the tree cannot reach. Then a standard descriptor becomes kind
+	 * "external", and anything else is a blocker. May be NULL: such a kind is never outside. */
 	bool (*outside)(const struct fd_scan *scan, const struct fd_look *look);
 	/* Who that is, for people: "process 12 (sshd)"; malloc'ed, NULL when it is not known. May
 	 * be NULL. */

@@ -6,8 +6,10 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../hosts"))
-import clients
 import scenery
+import clients
+import containers
+import hosts
 import services
 
 
@@ -101,4 +103,41 @@ def user_namespace(world):
                  os.stat(a.path(f"/proc/{container.processes()[0]}")).st_uid, 100000)
 
 
-scenery.run(redis, nginx, postgresql, everything, user_namespace)
+def logged(world):
+    """Output of a container into a file of the host goes where --stdio says; any other is refused"""
+    a = world.host("a")
+    root = containers.make_rootfs(f"{world.scratch}/rootfs")
+    count = "n=0; while :; do n=$((n + 1)); echo $n; sleep 0.01; done"
+    first, second = (f"{world.scratch}/{name}" for name in ("first", "second"))
+    image = f"{world.scratch}/image"
+
+    def last_number(path):
+        return int(open(path).read().split()[-1])
+
+    def start(identity, **how):
+        containers.make_bundle(f"{world.scratch}/{identity}", root, ["sh", "-c", count], identity)
+        with open(first, "w") as log:
+            container = containers.Container(a, identity, f"{world.scratch}/{identity}").start(
+                stdout=log, **how)
+        hosts.wait_for(lambda: os.path.getsize(first), "it writes nothing")
+        return container
+
+    container = start("logged")
+    scenery.checkpoint(container, image)
+    scenery.restore(container, image, "--stdio", second)
+    hosts.wait_for(lambda: os.path.exists(second) and os.path.getsize(second), "it does not go on")
+    scenery.same("the next number", int(open(second).readline()), last_number(first) + 1)
+    container.delete()
+
+    container = start("tied", third=f"{world.scratch}/third")
+    code, text = a.run([scenery.harness.CRIU_LITE, "check", "--container", "runc:tied"],
+                       check=False)
+    scenery.same("exit code", code, 3)
+    scenery.contains("what check says", text, "descriptor 3")
+    scenery.contains("what check says", text, "none of the mounts")
+    scenery.same("descriptors", text.count("descriptor "), 1)
+    before = last_number(first)
+    hosts.wait_for(lambda: last_number(first) > before, "it is not left alone")
+
+
+scenery.run(redis, nginx, postgresql, everything, user_namespace, logged)

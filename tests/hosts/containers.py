@@ -121,11 +121,14 @@ class Container:
     def runc(self, *words, **how):
         return self.host.run(["runc", "--log", "/run/runc.log", *words], **how)
 
-    def create(self):
-        """Its standard descriptors are its own /dev/null: an open file of the host would tie it."""
+    def create(self, stdout=None, third=None):
+        """Its standard descriptors are its own /dev/null, but for a file that is given; descriptor
+        3 can be another file of the host, by path."""
         log = "/run/runc.log"
-        process = self.host.start(["runc", "--log", log, "create", "--bundle", self.bundle,
-                                   self.identity])
+        words = ["runc", "--log", log, "create", "--bundle", self.bundle, self.identity]
+        if third:
+            words = ["sh", "-c", 'exec 3>>"$0"; exec "$@"', third, *words, "--preserve-fds", "1"]
+        process = self.host.start(words, stdout=stdout)
         if process.wait():
             raise hosts.CommandFailed(f"runc create: {harness.read_text(self.host.path(log))}")
         pid = self.state()["pid"]
@@ -137,9 +140,9 @@ class Container:
             address add {self.address6}/64 dev eth0 nodad
             """)
 
-    def start(self):
+    def start(self, **how):
         """Creates and starts it."""
-        self.create()
+        self.create(**how)
         self.runc("start", self.identity)
         return self
 

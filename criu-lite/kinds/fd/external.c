@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A standard descriptor whose other end somebody outside of the tree holds: the terminal or pipe
- * that the program was started with. It cannot be brought back; restore --stdio says what takes
- * its place.
+ * A standard descriptor whose other end somebody outside of the tree holds, or a file that is not
+ * on its mounts: the terminal, pipe or log that the program was started with. It cannot be brought
+ * back; restore --stdio says what takes its place.
  */
 #include <errno.h>
 #include <fcntl.h>

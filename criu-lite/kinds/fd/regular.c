@@ -5,12 +5,17 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "images/regular.pb-c.h"
+#include "kinds/fd_scan.h"
 #include "kinds/files.h"
 #include "kinds/objects.h"
+#include "proc/mountinfo.h"
 
 static bool regular_recognise(const struct fd_look *look)
 {
@@ -22,10 +27,45 @@ static bool regular_recognise(const struct fd_look *look)
 	return objects_recognise(&object) != NULL;
 }
 
+/* Whether the process itself finds it under that name. */
+static bool finds_it(const struct fd_look *look)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	return snprintf(path, sizeof(path), "root%s", look->link) < (int)sizeof(path) &&
+	       !fstatat(look->proc_fd, path, &st, 0) && st.st_dev == look->st.st_dev &&
+	       st.st_ino == look->st.st_ino;
+}
+
+/* On a mount that is none of the process's: a file of whoever has started the container. */
+static bool is_elsewhere(const struct fd_look *look)
+{
+	_cleanup_proc_mounts_ struct proc_mounts mounts = { 0 };
+	_cleanup_error_ struct error unknown = ERROR_INIT;
+
+	return look->link[0] == '/' && !finds_it(look) &&
+	       !proc_read_mountinfo(look->proc_fd, &mounts, &unknown) &&
+	       !proc_mounts_find(&mounts, look->info.mnt_id);
+}
+
+static bool regular_outside(const struct fd_scan *scan, const struct fd_look *look)
+{
+	return fd_scan_standard(scan, fd_file_of_look(look)) >= 0 && is_elsewhere(look);
+}
+
 static int regular_check(const struct fd_look *look, struct blockers *blockers, struct error *err)
 {
 	struct object_look object;
 
+	if (is_elsewhere(look)) {
+		if (blockers_add(blockers, look->pid, "it is on none of the mounts of the process",
+				 "let the program close it; only standard descriptors can be "
+				 "replaced",
+				 "descriptor %d (%s)", look->number, look->link))
+			return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
+		return 0;
+	}
 	object_look_fd(&object, look);
 	return objects_check(&object, blockers, err);
 }
@@ -75,6 +115,7 @@ static int regular_create(struct restore_files *r, struct restore_file *f, struc
 
 static const struct file_ops regular_file = {
 	.recognise = regular_recognise,
+	.outside = regular_outside,
 	.check = regular_check,
 	.dump = regular_dump,
 	.verify = regular_verify,
