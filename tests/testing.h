@@ -160,10 +160,10 @@ TEST_UNUSED static int64_t test_now_ms(void)
 	return now.tv_sec * 1000ll + now.tv_nsec / 1000000;
 }
 
-/* Waits until the condition holds, at most ten seconds, then fails with the message. */
+/* Waits until the condition holds, at most half a minute, then fails with the message. */
 #define test_wait_until(condition, ...)                                              \
 	do {                                                                         \
-		int64_t _deadline = test_now_ms() + 10000;                           \
+		int64_t _deadline = test_now_ms() + 30000;                           \
 		while (!(condition)) {                                               \
 			if (test_now_ms() > _deadline)                               \
 				test_fail_at(__FILE__, __LINE__, __VA_ARGS__);       \
@@ -171,10 +171,22 @@ TEST_UNUSED static int64_t test_now_ms(void)
 		}                                                                    \
 	} while (0)
 
+/* For the other processes of a test: says that this point is reached, by a file of that name in the
+ * scratch directory. Whoever sees it must not see an open descriptor of it. */
+TEST_UNUSED static void test_reach(const char *name)
+{
+	test_check(!mkfifo(test_path(name), 0666), "cannot create %s", test_path(name));
+}
+
+/* Waits until another process has reached that point. */
+TEST_UNUSED static void test_await(const char *name)
+{
+	test_wait_until(!access(test_path(name), F_OK), "nobody has come to '%s'", name);
+	errno = 0;
+}
+
 /* How long test_checkpoint_here() was held up, all pauses together; a timeout may be so late. */
 static int64_t test_pause_ms;
-/* And how many pauses there were. */
-static int test_pauses;
 
 /*
  * Says that the state is ready ("ready" appears in the scratch directory) and waits until the
@@ -186,15 +198,12 @@ TEST_UNUSED static void test_checkpoint_here(void)
 	static const struct timespec moment = { .tv_nsec = 2000000 };
 	int64_t before = test_now_ms(), now;
 
-	/* Whoever sees it must not see an open descriptor of it. */
-	test_check(!mkfifo(test_path("ready"), 0666), "cannot create %s", test_path("ready"));
+	test_reach("ready");
 	while (access(test_path("go"), F_OK)) {
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &moment, NULL);
 		now = test_now_ms();
-		if (now - before > 20) {
+		if (now - before > 20)
 			test_pause_ms += now - before;
-			test_pauses++;
-		}
 		before = now;
 	}
 	errno = 0;
@@ -216,6 +225,9 @@ TEST_UNUSED static pid_t test_child(const char *name, void (*make)(void), void (
 {
 	pid_t pid = fork();
 	struct stat st;
+	char path[64];
+	FILE *made;
+	int fd;
 
 	test_must(pid >= 0);
 	if (!pid) {
@@ -223,13 +235,18 @@ TEST_UNUSED static pid_t test_child(const char *name, void (*make)(void), void (
 
 		test_check(made >= 0, "cannot create %s", name);
 		make();
-		test_must(write(made, "made", 4) == 4);
+		test_must(dprintf(made, "%d\n", made) > 0);
 		close(made);
 		test_wait_for_go();
 		check();
 		_exit(0);
 	}
 	test_wait_until(!stat(test_path(name), &st) && st.st_size, "child %s is not ready", name);
+	test_must((made = fopen(test_path(name), "re")) && fscanf(made, "%d", &fd) == 1);
+	fclose(made);
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
+	test_wait_until(access(path, F_OK), "child %s keeps its file open", name);
+	errno = 0;
 	return pid;
 }
 

@@ -68,10 +68,15 @@ static void frames(pid_t pid, uint64_t numbers[PAGES])
 
 static void check_sharing(const pid_t pids[3])
 {
-	static uint64_t numbers[3][PAGES];
+	static uint64_t numbers[3][PAGES], again[3][PAGES];
 
-	for (int member = 0; member < 3; member++)
-		frames(pids[member], numbers[member]);
+	/* The kernel may move pages while we look. */
+	do {
+		for (int member = 0; member < 3; member++)
+			frames(pids[member], numbers[member]);
+		for (int member = 0; member < 3; member++)
+			frames(pids[member], again[member]);
+	} while (memcmp(numbers, again, sizeof(numbers)));
 	for (int i = 0; i < PAGES; i++)
 		for (int a = 0; a < 3; a++)
 			for (int b = a + 1; b < 3; b++) {
@@ -89,7 +94,7 @@ static void reach(const char *point, int member)
 	char name[32];
 
 	snprintf(name, sizeof(name), "%s%d", point, member);
-	close(open(test_path(name), O_WRONLY | O_CREAT | O_CLOEXEC, 0666));
+	test_reach(name);
 }
 
 static void await(const char *point, int member)
@@ -97,8 +102,7 @@ static void await(const char *point, int member)
 	char name[32];
 
 	snprintf(name, sizeof(name), "%s%d", point, member);
-	test_wait_until(!access(test_path(name), F_OK), "member %d did not come to '%s'", member,
-			point);
+	test_await(name);
 }
 
 static void stay(int member)

@@ -166,13 +166,13 @@ int main(int argc, char **argv)
 		int moved = dup(family);
 
 		close(family);
-		test_must(!close(open(test_path("child is up"), O_CREAT | O_WRONLY, 0600)));
+		test_reach("child is up");
 		test_wait_for_go();
 		test_wait_until(ready(epolls[7], 11) == EPOLLIN, "child: not ready");
 		drain(moved);
 		_exit(0);
 	}
-	test_wait_until(!access(test_path("child is up"), F_OK), "no child");
+	test_await("child is up");
 
 	test_checkpoint_here();
 

@@ -19,7 +19,8 @@ static void make_stranger(int keep, int also_keep)
 
 	test_must(pid >= 0);
 	if (!pid) {
-		if (fork())
+		/* Not in the tree's session, whose id would be taken for as long as it lives. */
+		if (setsid() < 0 || fork())
 			_exit(0);
 		for (int fd = 0; fd < 64; fd++)
 			if (fd != keep && fd != also_keep)

@@ -144,13 +144,13 @@ int main(int argc, char **argv)
 	test_must(child >= 0);
 	if (!child) {
 		close(fd);
-		close(open(test_path("child"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+		test_reach("child");
 		test_wait_for_go();
 		test_wait_until(writable[5 * PAGE] == 'w',
 				"the child does not see what is written");
 		_exit(0);
 	}
-	test_wait_until(!access(test_path("child"), F_OK), "no child");
+	test_await("child");
 	fd = make_memfd("lonely", 0);
 	lonely = mmap(NULL, PAGES * PAGE, RW, MAP_SHARED, fd, 0);
 	test_must(lonely != MAP_FAILED && !close(fd));

@@ -19,12 +19,12 @@ static void be_grandchild(void)
 	int signal = 0;
 
 	test_must(!prctl(PR_SET_PDEATHSIG, SIGUSR1));
-	close(open(test_path("armed"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	test_reach("armed");
 	test_wait_for_go();
 	test_must(!prctl(PR_GET_PDEATHSIG, &signal));
 	test_check(signal == SIGUSR1, "parent-death signal is %d", signal);
 	test_check(!parent_died, "parent-death signal came before the parent's death");
-	close(open(test_path("checked"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	test_reach("checked");
 	test_wait_until(parent_died, "parent-death signal does not come");
 	test_check(parent_died == 1, "parent-death signal came %d times", parent_died);
 	_exit(44);
@@ -45,13 +45,13 @@ int main(int argc, char **argv)
 		test_must(!sigaction(SIGUSR1, &action, NULL));
 		if (!fork())
 			be_grandchild();
-		test_wait_until(!access(test_path("armed"), F_OK), "no grandchild");
-		close(open(test_path("forked"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+		test_await("armed");
+		test_reach("forked");
 		test_wait_for_go();
-		test_wait_until(!access(test_path("checked"), F_OK), "grandchild does not come on");
+		test_await("checked");
 		_exit(0);
 	}
-	test_wait_until(!access(test_path("forked"), F_OK), "no child");
+	test_await("forked");
 
 	test_checkpoint_here();
 

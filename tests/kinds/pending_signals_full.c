@@ -26,18 +26,13 @@ static void limit_to(rlim_t count)
 	test_must(!setrlimit(RLIMIT_SIGPENDING, &limit));
 }
 
-static void tell(const char *name)
-{
-	test_must(close(open(test_path(name), O_WRONLY | O_CREAT | O_CLOEXEC, 0666)) == 0);
-}
-
 /* None may be queued, and all signals that mean nothing have a handler. */
 static void without_room(void)
 {
 	for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
 		signal(harmless[i], handler);
 	limit_to(0);
-	tell("without_room");
+	test_reach("without_room");
 	test_wait_for_go();
 	test_check(handled == 0, "%d signals came by themselves", handled);
 	raise(SIGURG);
@@ -62,7 +57,7 @@ static void with_a_full_queue(void)
 		test_must(!sigqueue(getpid(), SIGRTMIN, (union sigval){ .sival_int = i }));
 	limit_to(QUEUED);
 	sigpending(&before);
-	tell("with_a_full_queue");
+	test_reach("with_a_full_queue");
 	test_wait_for_go();
 	sigpending(&after);
 	for (int s = 1; s <= SIGRTMAX; s++)
@@ -85,7 +80,7 @@ static pid_t start(void (*run)(void), const char *name)
 	test_must(pid >= 0);
 	if (!pid)
 		run();
-	test_wait_until(!access(test_path(name), F_OK), "%s does not come up", name);
+	test_await(name);
 	return pid;
 }
 

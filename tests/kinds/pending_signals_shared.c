@@ -30,7 +30,7 @@ static void queue(int signal, int value)
 
 static void make_signals(void)
 {
-	siginfo_t forged = { .si_code = SI_ASYNCNL, .si_pid = 4711, .si_uid = 815 };
+	siginfo_t info, forged = { .si_code = SI_ASYNCNL, .si_pid = 4711, .si_uid = 815 };
 
 	for (int i = 0; i < MANY; i++)
 		queue(SIGRTMIN + i % 2, i);
@@ -46,7 +46,7 @@ static void make_signals(void)
 	test_must(child >= 0);
 	if (!child)
 		_exit(5);
-	test_sleep_ms(20);
+	test_must(!waitid(P_PID, child, &info, WEXITED | WNOWAIT));
 	test_must(!kill(getpid(), SIGTSTP));
 }
 

@@ -84,7 +84,7 @@ static void note_flags(struct flags *flags, int fd)
 /* Holds the only writing end of a pipe: its end is the end of file for the parent. */
 static void child(int writer)
 {
-	test_must(!close(open(test_path("child is up"), O_CREAT | O_WRONLY, 0600)));
+	test_reach("child is up");
 	test_wait_for_go();
 	test_must(write(writer, "from the child", 14) == 14);
 	_exit(0);
@@ -138,7 +138,7 @@ int main(int argc, char **argv)
 		child(family[1]);
 	}
 	close(family[1]);
-	test_wait_until(!access(test_path("child is up"), F_OK), "no child");
+	test_await("child is up");
 	note_flags(&flags[0], bulk[0]);
 	note_flags(&flags[1], bulk[1]);
 	note_flags(&flags[2], packets[0]);

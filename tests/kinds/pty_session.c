@@ -15,7 +15,7 @@
 struct report {
 	volatile pid_t shell, job, background, stray;
 	volatile int interrupts_job, interrupts_background, interrupts_shell, hangups;
-	volatile int job_has_terminal, stray_has_terminal, group_from_job;
+	volatile int job_has_terminal, stray_has_terminal, background_answers, group_from_job;
 	volatile int ask;
 };
 
@@ -49,7 +49,7 @@ static int has_terminal(void)
 /* Sits in its own group and answers questions. */
 static void member(volatile int *terminal)
 {
-	int asked = report->ask;
+	int asked = 0;
 
 	for (;;) {
 		if (asked != report->ask) {
@@ -84,7 +84,6 @@ static pid_t start_member(volatile pid_t *own, volatile int *terminal, bool give
 
 static void shell(int index)
 {
-	static volatile int unused;
 	char path[32];
 	int fd;
 
@@ -97,7 +96,7 @@ static void shell(int index)
 	signal(SIGINT, on_interrupt);
 	signal(SIGHUP, on_hangup);
 	signal(SIGTTOU, SIG_IGN);
-	start_member(&report->background, &unused, false);
+	start_member(&report->background, &report->background_answers, false);
 	start_member(&report->stray, &report->stray_has_terminal, true);
 	start_member(&report->job, &report->job_has_terminal, false);
 	test_wait_until(report->background && report->stray && report->job, "members are missing");
@@ -108,9 +107,10 @@ static void shell(int index)
 
 static void ask(void)
 {
-	report->job_has_terminal = report->stray_has_terminal = 0;
+	report->job_has_terminal = report->stray_has_terminal = report->background_answers = 0;
 	report->ask++;
-	test_wait_until(report->job_has_terminal && report->stray_has_terminal, "no answer");
+	test_wait_until(report->job_has_terminal && report->stray_has_terminal &&
+				report->background_answers, "no answer");
 	test_check(report->job_has_terminal == 3, "the job has no terminal");
 	test_check(report->group_from_job == report->job,
 		   "the foreground is group %d instead of %d", report->group_from_job, report->job);

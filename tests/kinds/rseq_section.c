@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A restartable sequence that is underway is aborted, and the thread starts it again. */
+/* test: modes=restore,running,snapshot,twice,precopy */
 /* build: -pthread */
 #include <pthread.h>
 #include <sys/rseq.h>
@@ -67,9 +68,7 @@ int main(int argc, char **argv)
 
 	__atomic_store_n(&release, 1, __ATOMIC_SEQ_CST);
 	test_must(!pthread_join(thread, NULL));
-	if (test_pauses)
-		test_check(aborts > 0 && committed > entered,
-			   "a sequence from before commits, %d were aborted", aborts);
-	test_check(committed, "no sequence has committed");
+	test_check(aborts > 0 && committed > entered,
+		   "a sequence from before commits, %d were aborted", aborts);
 	test_pass();
 }

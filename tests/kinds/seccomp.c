@@ -12,7 +12,7 @@
 #include "testing.h"
 
 static bool ready;
-static volatile bool *strict_go;
+static volatile bool *strict_go, *is_strict;
 
 /* From now on this call fails with that error. */
 static void forbid(long number, int error)
@@ -96,6 +96,7 @@ static pid_t strict_child(void)
 	test_must(pid >= 0);
 	if (!pid) {
 		test_must(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT));
+		*is_strict = true;
 		while (!*strict_go)
 			__builtin_ia32_pause();
 		syscall(SYS_getppid);
@@ -113,12 +114,13 @@ int main(int argc, char **argv)
 	test_init(argc, argv);
 	strict_go = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	test_must(strict_go != MAP_FAILED);
+	is_strict = strict_go + 1;
 	children[0] = test_child("unprivileged", make_unprivileged, check_unprivileged);
 	children[1] = test_child("many", make_new_privs, check_new_privs);
 	strict = strict_child();
 	test_must(!pthread_create(&thread, NULL, run, NULL));
 	test_wait_until(__atomic_load_n(&ready, __ATOMIC_SEQ_CST), "no thread");
-	test_sleep_ms(10);
+	test_wait_until(*is_strict, "no child in strict mode");
 
 	test_checkpoint_here();
 

@@ -24,13 +24,14 @@ static uint64_t stack_start(void)
 
 /* Waits for a file with the stack pointer at the lowest words of the stack, which it fills, and
  * returns how many of them have changed. Nothing is pushed meanwhile. */
-static long wait_low(uint64_t lowest, const char *path)
+static long wait_low(uint64_t lowest, const char *path, const char *here)
 {
 	static const struct timespec moment = { .tv_nsec = PATIENCE_NS };
 	volatile uint64_t *words = (uint64_t *)lowest;
 	uint64_t sp = lowest + WORDS * 8;
 	long result, changed = 0;
 
+	test_reach(here);
 	for (int i = 0; i < WORDS; i++)
 		words[i] = i * 0x9e3779b9ull;
 	asm volatile("mov %%rsp, %%r12\n"
@@ -65,12 +66,12 @@ int main(int argc, char **argv)
 	child = fork();
 	test_must(child >= 0);
 	if (!child) {
-		long changed = wait_low(stack_start(), test_path("go"));
+		long changed = wait_low(stack_start(), test_path("go"), "child");
 
 		test_check(!changed, "%ld words of the stack have changed", changed);
 		_exit(0);
 	}
-	test_sleep_ms(20);
+	test_await("child");
 
 	test_checkpoint_here();
 

@@ -8,9 +8,9 @@
 
 #include "testing.h"
 
-enum { TIMEOUT_MS = 700, BEFORE_MS = 100 };
+enum { TIMEOUT_MS = 1500, BEFORE_MS = 100 };
 
-static const struct timespec timeout = { .tv_nsec = TIMEOUT_MS * 1000000l };
+static const struct timespec timeout = { TIMEOUT_MS / 1000, TIMEOUT_MS % 1000 * 1000000l };
 
 static long call_nanosleep(void)
 {

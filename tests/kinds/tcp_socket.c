@@ -293,12 +293,22 @@ static void check_full(void)
 
 static int waits_at, waiting[2];
 
+static int count_of_waiting(int fd)
+{
+	struct tcp_info info;
+	socklen_t size = sizeof(info);
+
+	test_must(!getsockopt(fd, SOL_TCP, TCP_INFO, &info, &size));
+	return info.tcpi_unacked;
+}
+
 static void make_waiting(void)
 {
 	waits_at = listener(AF_INET, 5);
 	waiting[0] = client_of(waits_at, AF_INET);
 	waiting[1] = client_of(waits_at, AF_INET);
 	test_must(!shutdown(waiting[1], SHUT_WR));
+	test_wait_until(count_of_waiting(waits_at) == 2, "nobody waits");
 }
 
 static void check_waiting(void)
@@ -341,6 +351,9 @@ static void make_closed(void)
 	read_shut[0] = client_of(plain, AF_INET);
 	read_shut[1] = accept(plain, NULL, NULL);
 	test_must(!shutdown(read_shut[0], SHUT_RD));
+	test_wait_until(state_of(half[1]) == TCP_CLOSE_WAIT && state_of(half[0]) == TCP_FIN_WAIT2 &&
+				state_of(orphan) == TCP_CLOSE_WAIT && state_of(reset) == TCP_CLOSE,
+			"what was sent does not arrive");
 }
 
 static void check_closed(void)

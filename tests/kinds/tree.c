@@ -103,7 +103,12 @@ static pid_t start_chain(void)
 		chain(1);
 		_exit(0);
 	}
-	announced("deep4");
+	for (int depth = 1; depth <= DEEP; depth++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "deep%d", depth);
+		announced(name);
+	}
 	return pid;
 }
 

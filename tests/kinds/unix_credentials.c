@@ -53,16 +53,6 @@ static void become_root(void)
 static struct sockaddr_un name;
 static const gid_t server_groups[] = { 5, 6, 7 }, client_groups[] = { 8 };
 
-static void wait_for(const char *step)
-{
-	test_wait_until(!access(test_path(step), F_OK), "%s does not come", step);
-}
-
-static void tell(const char *step)
-{
-	close(open(test_path(step), O_CREAT | O_WRONLY, 0666));
-}
-
 /* The server: listens under one uid and then takes another one. */
 static void server(void)
 {
@@ -75,7 +65,7 @@ static void server(void)
 	test_must(!socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair));
 	become_root();
 	test_must(!chmod(name.sun_path, 0777));
-	tell("listening");
+	test_reach("listening");
 	for (int i = 0; i < 2; i++)
 		test_must((accepted[i] = accept(listener, NULL, NULL)) >= 0);
 	client = peer_of(accepted[0]).pid;
@@ -84,8 +74,8 @@ static void server(void)
 	test_must(!setgroups(0, NULL) && !setresgid(NOW_UID, NOW_UID, NOW_UID) &&
 		  !setresuid(NOW_UID, NOW_UID, NOW_UID));
 	prctl(PR_SET_DUMPABLE, 1);
-	tell("server.ready");
-	wait_for("go");
+	test_reach("server.ready");
+	test_await("go");
 	expect_peer(accepted[0], client, CLIENT_UID, "accepted");
 	expect_groups(accepted[0], client_groups, 1, "accepted");
 	expect_peer(accepted[1], client, 0, "accepted from root");
@@ -94,7 +84,7 @@ static void server(void)
 	expect_peer(pair[0], getpid(), SERVER_UID, "pair");
 	expect_peer(pair[1], getpid(), SERVER_UID, "pair");
 	test_check(getuid() == NOW_UID && geteuid() == NOW_UID, "uid %d", getuid());
-	tell("server.done");
+	test_reach("server.done");
 	_exit(0);
 }
 
@@ -102,17 +92,17 @@ static void client(pid_t server_pid)
 {
 	int by_user = socket(AF_UNIX, SOCK_STREAM, 0), by_root = socket(AF_UNIX, SOCK_STREAM, 0);
 
-	wait_for("listening");
+	test_await("listening");
 	become(CLIENT_UID, client_groups, 1);
 	test_must(!connect(by_user, (void *)&name, sizeof(name)));
 	become_root();
 	test_must(!connect(by_root, (void *)&name, sizeof(name)));
-	tell("client.ready");
-	wait_for("go");
+	test_reach("client.ready");
+	test_await("go");
 	expect_peer(by_user, server_pid, SERVER_UID, "client");
 	expect_groups(by_user, server_groups, 3, "client");
 	expect_peer(by_root, server_pid, SERVER_UID, "client");
-	tell("client.done");
+	test_reach("client.done");
 	_exit(0);
 }
 
@@ -172,8 +162,8 @@ int main(int argc, char **argv)
 	case 0:
 		client(server_pid);
 	}
-	wait_for("server.ready");
-	wait_for("client.ready");
+	test_await("server.ready");
+	test_await("client.ready");
 
 	test_checkpoint_here();
 
@@ -184,8 +174,8 @@ int main(int argc, char **argv)
 		   "datagram");
 	none = peer_of(unconnected);
 	test_check(none.pid == 0 && none.uid == (uid_t)-1, "an unconnected socket has a peer");
-	wait_for("server.done");
-	wait_for("client.done");
+	test_await("server.done");
+	test_await("client.done");
 	while (wait(NULL) > 0)
 		;
 	test_pass();
