@@ -28,7 +28,8 @@ import harness
 import looks
 
 MODES = ["none", "restore", "running", "snapshot", "twice", "precopy"]
-TIMEOUT = 20
+TIMEOUT = 60
+MOMENT = 10	# in which a tree comes to rest
 AT_ONCE = 2
 DIAGNOSTICS = 40	# lines of a failed case that are shown
 
@@ -170,10 +171,19 @@ class Case:
     def look(self):
         return {} if "unsteady" in self.wishes else looks.look(self.pid)
 
+    def steady_look(self):
+        """Threads and children may be on their way yet to where they wait."""
+        deadline = time.monotonic() + MOMENT
+        before, now = None, self.look()
+        while looks.difference(before or {}, now) and time.monotonic() < deadline:
+            time.sleep(0.02)
+            before, now = now, self.look()
+        return now
+
     def compare(self, before):
         """Keeps what looks otherwise now; told when the program itself has found nothing. Threads
         may need a moment to get back into their calls, some of which change the signal mask."""
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + MOMENT
         while True:
             changes = looks.difference(before, self.look(),
                                        self.wishes.get("ignore", "").split(","))
@@ -183,23 +193,23 @@ class Case:
         self.changes += changes
 
     def run_none(self):
-        before = self.look()
+        before = self.steady_look()
         time.sleep(0.05)
         self.compare(before)
 
     def run_restore(self):
-        before = self.look()
+        before = self.steady_look()
         self.checkpoint()
         self.restore()
         self.compare(before)
 
     def run_running(self):
-        before = self.look()
+        before = self.steady_look()
         self.checkpoint("--leave-running")
         self.compare(before)
 
     def run_snapshot(self):
-        before = self.look()
+        before = self.steady_look()
         self.checkpoint("--leave-running")
         self.kill_tree()
         self.restore()
@@ -211,7 +221,7 @@ class Case:
         self.run_restore()
 
     def run_precopy(self):
-        before = self.look()
+        before = self.steady_look()
         self.checkpoint("--pre-copy")
         self.restore()
         self.compare(before)

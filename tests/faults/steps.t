@@ -16,7 +16,6 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import faults
 import harness
-import looks
 from faults import kinds, machine
 
 PROGRAMS = ["tree", "threads", "tcp_socket", "unix_socket", "sysv_ipc", "sysv_ipc_gone", "sysv_shm",
@@ -46,9 +45,10 @@ class FaultCase(faults.Case):
 
     def expect_unharmed(self, before, files):
         self.settle()
-        changes = looks.difference(before, self.look())
-        if changes:
-            raise kinds.Failed("the tree looks otherwise: " + "\n".join(changes))
+        self.changes = []
+        self.compare(before)
+        if self.changes:
+            raise kinds.Failed("the tree looks otherwise: " + "\n".join(self.changes))
         left = [name for name in self.files() if name not in files]
         if left and left != ["image.part"]:
             raise kinds.Failed(f"files stay behind: {left}")
@@ -91,7 +91,7 @@ class FaultCase(faults.Case):
         self.expect_nothing(files, outside)
 
     def run_faults(self):
-        before = self.look()
+        before = self.steady_look()
         for step in self.steps("checkpoint", *self.target(), "-o", self.image,
                                "--leave-running"):
             if os.path.exists(self.image):
