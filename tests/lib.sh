@@ -116,7 +116,7 @@ done_testing() {
 
 # wait_until 'SHELL TEXT' [SECONDS]: polls until the text succeeds.
 wait_until() {
-	local deadline=$((SECONDS + ${2:-20}))
+	local deadline=$((SECONDS + ${2:-60}))
 
 	until eval "$1" >/dev/null 2>&1; do
 		[ $SECONDS -lt $deadline ] || return 1
@@ -128,10 +128,12 @@ wait_until() {
 # $SCRATCH/output.PID, as a child of the reaper. Sets PID.
 start() {
 	rm -f "$SCRATCH/.pid"
-	(setsid /bin/sh -c 'echo $$ >"$0/.pid.new"; exec >"$0/output.$$" 2>&1
-		mv "$0/.pid.new" "$0/.pid"; exec "$@"' "$SCRATCH" "$@" </dev/null >/dev/null 2>&1 &)
+	(setsid /bin/sh -c 'exec 2>"$0/output.$$" >"$0/.pid"; echo $$; exec >&2 "$@"' \
+		"$SCRATCH" "$@" </dev/null >/dev/null 2>&1 &)
 	wait_until "test -s '$SCRATCH/.pid'" || bail "cannot start $*"
 	PID=$(cat "$SCRATCH/.pid")
+	# The shell has become the command, or that has ended.
+	wait_until "! grep -qs 'output[.][$][$]' /proc/$PID/cmdline" || bail "cannot start $*"
 }
 
 # tree PID: the pids of a process and all its descendants.

@@ -103,7 +103,7 @@ in_cgroups() {
 # run SECONDS [CGROUP]: starts the vforker; PID.
 run() {
 	start "$BUILD/tests/faults/vforker" "$1"
-	[ "$1" = 0 ] || wait_until "grep -q . /proc/$PID/task/$PID/children"
+	[ "$1" = 0 ] || wait_until "grep -q . /proc/$PID/task/$PID/children" || bail "no child"
 	[ -z "${2-}" ] || tree $PID | while read -r pid; do
 		echo "$pid" >"$2/cgroup.procs"
 	done 2>/dev/null
