@@ -11,6 +11,8 @@ snapshots 'the transaction commits and the balance is right' ask
 
 ok 'the server shuts down in order' kill -INT "$(head -n 1 "$SCRATCH/data/postmaster.pid")"
 ok 'its log says so' wait_until "grep -q 'database system is shut down' '$SCRATCH'/output.*"
-is 'nothing went wrong in the server' "$(grep -E 'PANIC|corrupt|ERROR' "$SCRATCH"/output.*)" ''
+# A vacuum that is in the way of others gives up, as an error.
+is 'nothing went wrong in the server' "$(grep -E 'PANIC|corrupt|ERROR' "$SCRATCH"/output.* |
+	grep -v 'canceling autovacuum task')" ''
 kill_tree "$PID"
 done_testing

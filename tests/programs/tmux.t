@@ -17,6 +17,10 @@ shows() {
 	screen "$1"
 	return 1
 }
+# The program that has the terminal of the shell's window.
+foreground() {
+	t display-message -p -t main:shell '#{pane_current_command}'
+}
 # type PANE TEXT: as a person would, with Enter at the end.
 type() {
 	t send-keys -t "$1" -l -- "$2" && t send-keys -t "$1" Enter
@@ -34,7 +38,7 @@ type main:shell "PS1='> ' HISTFILE=; clear"
 type main:shell 'count() { local n=0; while :; do n=$((n + 1)); echo $n; sleep 0.01; done; }'
 type main:shell "count >'$log' &"
 type main:shell "sleep 1000"
-sleep 0.2
+wait_until '[ "$(foreground)" = sleep ]' || bail "$(screen main:shell)"
 t send-keys -t main:shell C-z
 wait_until "screen main:shell | grep -q Stopped" || bail "$(screen main:shell)"
 type main:shell 'kept="still here"'
@@ -60,7 +64,7 @@ ok 'jobs and panes are right' check
 cycles 'jobs and panes are right' check
 snapshots 'jobs and panes are right' check
 type main:shell 'fg'
-shows main:shell 'sleep 1000'
+wait_until '[ "$(foreground)" = sleep ]'
 t send-keys -t main:shell C-c
 type main:shell 'clear; echo "jobs: $(jobs -s)"'
 ok 'the stopped job goes on and is interrupted' shows main:shell 'jobs:'
