@@ -54,7 +54,7 @@ def machine():
 
 def criu_lite(*words, **environment):
     """Its exit status and words."""
-    done = subprocess.run([harness.CRIU_LITE, *words], stdin=subprocess.DEVNULL, timeout=60,
+    done = subprocess.run([harness.CRIU_LITE, *words], stdin=subprocess.DEVNULL, timeout=120,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace",
                           env={**os.environ, **environment}, check=False)
     return done.returncode, done.stdout
@@ -71,7 +71,7 @@ class Forger:
                                       "-C", "sh", "-c", CONTAINER, "sh", ready],
                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                      stderr=subprocess.DEVNULL, preexec_fn=harness.reset_signals)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not os.path.exists(ready) and time.monotonic() < deadline:
             time.sleep(0.01)
         code, said = criu_lite("checkpoint", "-t", str(harness.children(container.pid)[0]), "-o",

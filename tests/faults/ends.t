@@ -18,7 +18,7 @@ save() {
 
 # status COMMAND…: of a restore in the foreground by that command.
 status() {
-	timeout -s KILL 20 "$@" "$CRIU_LITE" restore "$IMAGE" </dev/null >"$SCRATCH/log" 2>&1
+	timeout -s KILL 60 "$@" "$CRIU_LITE" restore "$IMAGE" </dev/null >"$SCRATCH/log" 2>&1
 	echo $?
 }
 
@@ -35,16 +35,16 @@ is 'one whose end nobody was told of' "$(status env)" 9
 # Standard descriptors that are closed: nothing else takes their numbers.
 for number in 0 1 2; do
 	save hangup
-	ok "without descriptor $number: restore" timeout -s KILL 20 /bin/sh -c "exec \"\$@\" $number>&-" \
+	ok "without descriptor $number: restore" timeout -s KILL 60 /bin/sh -c "exec \"\$@\" $number>&-" \
 		sh "$CRIU_LITE" restore "$IMAGE" --detach --pidfile "$SCRATCH/pid"
 	PID=$(cat "$SCRATCH/pid")
-	timeout -s KILL 20 "$CRIU_LITE" -vv checkpoint -t "$PID" -o "$IMAGE" --stats <&- >&- 2>&-
+	timeout -s KILL 60 "$CRIU_LITE" -vv checkpoint -t "$PID" -o "$IMAGE" --stats <&- >&- 2>&-
 	is "without descriptors: checkpoint" $? 0
 	ok 'without descriptors: the image is whole' "$CRIU_LITE" verify "$IMAGE"
 done
 
 # nohup
-timeout -s KILL 20 /bin/sh -c 'trap "" HUP; echo $$ >"$0"; exec "$@"' "$SCRATCH/pid" \
+timeout -s KILL 60 /bin/sh -c 'trap "" HUP; echo $$ >"$0"; exec "$@"' "$SCRATCH/pid" \
 	"$CRIU_LITE" restore "$IMAGE" --stdio null </dev/null >"$SCRATCH/log" 2>&1 &
 wait_until "test \"\$(tr '\0' ' ' </proc/$PID/cmdline)\" = '$BUILD/tests/faults/ends hangup $SCRATCH/ready '"
 sleep 0.2

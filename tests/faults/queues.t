@@ -23,7 +23,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import harness
 
 PROGRAMS = ["pty", "mqueue"]
-PATIENCE = 20
+PATIENCE = 60
 
 
 def wait_for(condition):

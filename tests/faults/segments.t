@@ -38,7 +38,7 @@ for step in files pages registers; do
 	CRIU_LITE_FAULT=$step "$CRIU_LITE" restore "$IMAGE" --detach >"$SCRATCH/log" 2>&1
 	is "failure in step $step: exit status" $? 1
 	is "failure in step $step: segments left" "$(ours)" ""
-	ok "failure in step $step: no process is left" test ! -e "/proc/$PID"
+	ok "failure in step $step: no process is left" gone "$PID"
 done
 
 # One that is still there, with another size, is not taken over.

@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import harness
 
 STOPS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
-SECONDS = 20
+SECONDS = 60
 MOMENT = 0.1		# in which a stop would have taken effect
 PROGRAM = "import sys, time; data = bytearray(16 << 20); open(sys.argv[1], 'w'); time.sleep(1000)"
 PLAIN, NAMESPACES = [], ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
@@ -38,6 +38,13 @@ def wait_for(what, condition):
 def state(pid):
     text = harness.read_text(f"/proc/{pid}/stat")
     return text.rpartition(")")[2].split()[0] if text else None
+
+
+def group(pid):
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
 
 
 def is_held(pid):
@@ -68,8 +75,7 @@ def stop(process):
     for number in STOPS:
         os.killpg(process.pid, number)
     time.sleep(MOMENT)
-    states = {pid: state(pid) for pid in harness.tree(process.pid)
-              if os.path.exists(f"/proc/{pid}") and os.getpgid(pid) == process.pid}
+    states = {pid: state(pid) for pid in harness.tree(process.pid) if group(pid) == process.pid}
     if "T" in states.values() or process.pid not in states:
         raise Failed(f"it is stopped: {states}")
 
