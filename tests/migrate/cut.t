@@ -206,6 +206,7 @@ class Moving:
         self.migration = scenery.Migration(scene.container, self.destination, options, SECONDS,
                                            f"{scene.middle.address4}:{PORT}", once=False)
         self.receiver, self.sender = self.migration.receiver, self.migration.sender
+        self.resolved = ""
         if not self.link.reached(10):
             raise AssertionError(f"the relay has nothing to stop: {self.said()}")
 
@@ -235,7 +236,7 @@ class Moving:
         return wanted in (harness.read_text(f"/proc/{self.destination.pid}/net/tcp") or "")
 
     def resolve_command(self, identity, where):
-        return [harness.CRIU_LITE, "migrate", "--resolve", identity, where, "--psk-file",
+        return [harness.CRIU_LITE, "-v", "migrate", "--resolve", identity, where, "--psk-file",
                 self.migration.key, *SECONDS]
 
     def resolve(self):
@@ -243,12 +244,13 @@ class Moving:
         until then."""
         for identity in self.scene.records(self.source, "source"):
             self.listen_again()
-            self.source.run(self.resolve_command(
+            self.resolved += self.source.run(self.resolve_command(
                 identity, f"{self.destination.address4}:{scenery.PORT}"))
         hosts.wait_for(lambda: not self.serves(), "receive still serves", 20)
         end(self.receiver)
         for identity in self.scene.records(self.destination, "destination"):
-            self.destination.run([harness.CRIU_LITE, "receive", "--resolve", identity])
+            self.resolved += self.destination.run([harness.CRIU_LITE, "-v", "receive",
+                                                   "--resolve", identity])
         # The source knows, or it would have asked: it could not say so.
         for identity in self.scene.records(self.destination, "destination"):
             self.scene.container.host = self.destination
@@ -262,7 +264,7 @@ class Moving:
 
     def said(self):
         return f"migrate says: {self.migration.text(1)}{self.migration.text(2)}\n" \
-            f"receive says: {self.migration.text(0)}"
+            f"receive says: {self.migration.text(0)}\nresolve says: {self.resolved}"
 
 
 def cut_moving(scene, state, fault):
