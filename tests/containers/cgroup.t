@@ -40,6 +40,13 @@ save() {
 	"$CRIU_LITE" checkpoint --cgroup "$1" -o "$IMAGE" "${@:2}"
 }
 
+# stranger: starts a program of which we are not the parent. Sets STRANGER.
+stranger() {
+	(sleep 1000 & echo $! >"$SCRATCH/stranger")
+	STRANGER=$(cat "$SCRATCH/stranger")
+	wait_until "grep -qx sleep /proc/$STRANGER/comm" || bail 'no stranger'
+}
+
 place() {
 	sed -n "s/^[0-9]*:$2://p" "/proc/$1/cgroup"
 }
@@ -60,8 +67,7 @@ ok 'a relative path' fails 2 'absolute' save "$ONE" --leave-running
 ok 'the whole machine' fails 4 'whole machine' save "$FREEZER" --leave-running
 ok 'a directory of something else' fails 4 'No such file' save "$SCRATCH" --leave-running
 
-(sleep 1000 & echo $! >"$SCRATCH/stranger")
-STRANGER=$(cat "$SCRATCH/stranger")
+stranger
 echo $STRANGER >"$PIDS/$ONE/cgroup.procs"
 ok 'a process that came from outside' fails 3 "process $STRANGER: sleep: entered" \
 	save "/$ONE" --leave-running
@@ -77,8 +83,7 @@ wait_until "! [ -e /proc/$PID ] && ! [ -e /proc/$CHILD ]" || bail 'it is still t
 
 TWO=$NAME-two
 mkdir "$FREEZER/$TWO"
-(sleep 1000 & echo $! >"$SCRATCH/stranger")
-STRANGER=$(cat "$SCRATCH/stranger")
+stranger
 echo $STRANGER >"$FREEZER/$TWO/cgroup.procs"
 ok 'there is somebody' fails 3 "with process $STRANGER in it" \
 	"$CRIU_LITE" restore "$IMAGE" --detach --external "cgroup[/$ONE]=/$TWO"
@@ -100,8 +105,11 @@ done
 remove_cgroups
 
 FORKS=$NAME-forks
-start /bin/sh -c 'while :; do /bin/true & /bin/true; wait; done'
+# It forks once it is inside: what was born before would be outside.
+start /bin/sh -c 'until [ -e "$0" ]; do :; done; while :; do /bin/true & /bin/true; wait; done' \
+	"$SCRATCH/inside"
 enter "$FORKS" $PID
+touch "$SCRATCH/inside"
 ok 'whatever is born meanwhile' save "/$FORKS" --leave-running
 ok 'it goes on' wait_until "grep -q '^State:.*[SRD] ' /proc/$PID/status"
 ok 'and is ended' save "/$FORKS"

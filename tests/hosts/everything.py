@@ -92,8 +92,8 @@ def eventfd(n):
 def timerfd(n):
     timer = call(libc.timerfd_create, time.CLOCK_MONOTONIC, 0)
     given = struct.pack("4q", 0, 0, 3600 * (n + 1), 0)
-    call(libc.timerfd_settime, timer, 0, given, None)
     began = time.monotonic()
+    call(libc.timerfd_settime, timer, 0, given, None)
 
     def look():
         left = ctypes.create_string_buffer(32)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whatever comes to its port, a receiver says nothing to strangers, lives on, and still serves."""
 
+import contextlib
 import os
 import random
 import socket
@@ -13,6 +14,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from worlds import Failed, Receiver, Scene, harness, migrate, run
 
+NOBODY = 65534
 TRIES = 2000 if os.environ.get("SOAK") else 150
 
 
@@ -33,8 +35,24 @@ def answer_to(where, data):
                 if not more:
                     return answer
                 answer += more
-        except ConnectionError:
+        except TimeoutError:
+            raise
+        except OSError:     # it has been reset, at any of these
             return answer
+
+
+def as_nobody(work):
+    """Starts a process of another user; its exit status is what the work returns."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+        os._exit(work())
+    except BaseException as trouble:
+        print(f"# {trouble!r}", file=sys.stderr, flush=True)
+    finally:
+        os._exit(99)
 
 
 def record_words(world, pid):
@@ -97,38 +115,35 @@ def out_of_phase():
 
 def other_users():
     """Another user of the machine gets no answer, and no tree is sent to one."""
-    nobody = 65534
     with Scene() as scene:
         here, there = scene.worlds
         hello = record_words(here, scene.counter.pid)
         with Receiver(there) as listens:
-            for closes in (False, True):
-                child = os.fork()
-                if child == 0:
-                    os.setresuid(nobody, nobody, nobody)
-                    if closes:
-                        with connect(listens.where) as peer:
-                            peer.sendall(hello)
-                        os._exit(0)
-                    os._exit(len(answer_to(listens.where, hello)) != 0)
-                if os.waitpid(child, 0)[1]:
+            def says_and_goes():
+                with connect(listens.where) as peer, contextlib.suppress(ConnectionError):
+                    peer.sendall(hello)
+                return 0
+
+            for work in (lambda: len(answer_to(listens.where, hello)) != 0, says_and_goes):
+                if os.waitpid(as_nobody(work), 0)[1]:
                     raise Failed("it answers another user")
             if len(answer_to(listens.where, hello)) < 32:
                 raise Failed("root gets no answer")
             welcome = answer_to(listens.where, hello)
-        os.seteuid(nobody)
+        os.seteuid(NOBODY)
         listener = socket.create_server(("127.0.0.1", 0))
         os.seteuid(0)
         with listener:
-            child = os.fork()
-            if child == 0:
-                os.setresuid(nobody, nobody, nobody)
+            def listen():
                 peer, _ = listener.accept()
                 heard = peer.recv(65536)
-                peer.sendall(welcome)
-                while more := peer.recv(65536):
-                    heard += more
-                os._exit(len(heard) > len(hello) + 1024)
+                with contextlib.suppress(ConnectionError):
+                    peer.sendall(welcome)
+                    while more := peer.recv(65536):
+                        heard += more
+                return len(heard) > len(hello) + 1024
+
+            child = as_nobody(listen)
             said = migrate(here, "-t", scene.counter.pid,
                            f"127.0.0.1:{listener.getsockname()[1]}", expect=6)
             if os.waitpid(child, 0)[1]:
