@@ -31,6 +31,7 @@ struct destination {
 	struct receive_report *report;
 	struct link link;
 	struct record_file record;
+	char record_name[RECORD_NAME];
 	int state_directory;
 	uint8_t name[ID_SIZE];
 	char cell_name[CELL_NAME_SIZE];
@@ -99,6 +100,19 @@ static int decide(void *context, struct error *err)
 	if (rootfs_target_keep(d->target, err))
 		return -1;
 	return record_write(&d->record, RECORD_COMMITTED, err);
+}
+
+static void where(void *context, struct guard_decision *ret)
+{
+	struct destination *d = context;
+
+	record_file_name(&d->record, d->record_name);
+	*ret = (struct guard_decision){
+		.dir = d->record.directory_fd,
+		.file = d->record_name,
+		.word = RECORD_COMMITTED_WORD,
+		.lock = d->record.lock_fd,
+	};
 }
 
 static bool was_decided(void *context)
@@ -176,6 +190,7 @@ static int restore_tree(struct destination *d, struct error *err)
 		.cell_name = d->cell_name,
 		.found = found_cell,
 		.decide = decide,
+		.where = where,
 		.was_decided = was_decided,
 		.went = went,
 		.packets = packets,

@@ -305,6 +305,8 @@ int link_fault(struct link *l, const char *point, struct error *err)
 		return 0;
 	if (!strcmp(wish, ":kill"))
 		kill(getpid(), SIGKILL);
+	if (!strcmp(wish, ":stop"))
+		kill(getpid(), SIGSTOP);
 	if (!strcmp(wish, ":reset")) {
 		reset(l);
 		return 0;

@@ -55,7 +55,8 @@ void link_release(struct link *l);
 
 /*
  * A point at which tests inject faults (CRIU_LITE_FAULT, steps/steps.h): fails, ":kill" ends this
- * process, ":reset" resets the connection and goes on, ":cut" ends it without a word and goes on.
+ * process, ":stop" stops it, ":reset" resets the connection and goes on, ":cut" ends it without a
+ * word and goes on.
  */
 int link_fault(struct link *l, const char *point, struct error *err);
 

@@ -18,7 +18,6 @@
 #include "base/io.h"
 
 enum {
-	NAME_SIZE = 64,
 	BOOT_ID_SIZE = 37,
 	RECORD_MAX = 64 << 10,
 	LOCK_PAUSE_NS = 20 * 1000 * 1000,
@@ -94,7 +93,7 @@ int record_directory(const char *path, struct error *err)
 static int replace_file(int directory, const char *name, const void *data, size_t size,
 			struct error *err)
 {
-	char part[NAME_SIZE + 8];
+	char part[RECORD_NAME + 8];
 	_cleanup_fd_ int fd = -1;
 
 	snprintf(part, sizeof(part), "%s.part", name);
@@ -122,19 +121,19 @@ int record_destination_name(int directory, uint8_t ret[ID_SIZE], struct error *e
 	return replace_file(directory, name, ret, ID_SIZE, err);
 }
 
-static void name_of(const struct record_file *r, const char *suffix, char ret[NAME_SIZE])
+static void name_of(const struct record_file *r, const char *suffix, char ret[RECORD_NAME])
 {
 	char id[RECORD_ID_TEXT];
 
 	record_id_text(r->id, id);
-	snprintf(ret, NAME_SIZE, "%s.%s.%s", id, r->side == SIDE_SOURCE ? "source" : "destination",
+	snprintf(ret, RECORD_NAME, "%s.%s.%s", id, r->side == SIDE_SOURCE ? "source" : "destination",
 		 suffix);
 }
 
 /* The lock file goes with the record: what was locked must still be what has the name. */
 static int try_lock(struct record_file *r)
 {
-	char name[NAME_SIZE];
+	char name[RECORD_NAME];
 	struct stat ours, named;
 	_cleanup_fd_ int fd = -1;
 
@@ -229,7 +228,7 @@ static int parse(struct record_file *r, const char *text, size_t size, struct er
 static int read_record(struct record_file *r, struct error *err)
 {
 	_cleanup_buffer_ struct buffer text = { 0 };
-	char name[NAME_SIZE];
+	char name[RECORD_NAME];
 	_cleanup_fd_ int fd = -1;
 
 	name_of(r, "json", name);
@@ -241,6 +240,11 @@ static int read_record(struct record_file *r, struct error *err)
 	return parse(r, text.data, text.size, err) ? -1 : 1;
 }
 
+void record_file_name(const struct record_file *r, char ret[RECORD_NAME])
+{
+	name_of(r, "json", ret);
+}
+
 int record_refresh(struct record_file *r, struct error *err)
 {
 	return read_record(r, err) < 0 ? -1 : 0;
@@ -249,7 +253,7 @@ int record_refresh(struct record_file *r, struct error *err)
 int record_load(struct record_file *r, int directory, enum side side, const uint8_t id[ID_SIZE],
 		int timeout_ms, struct error *err)
 {
-	char name[NAME_SIZE];
+	char name[RECORD_NAME];
 	int there;
 
 	init(r, directory, side, id);
@@ -283,7 +287,7 @@ int record_write(struct record_file *r, enum record_phase phase, struct error *e
 	char id[RECORD_ID_TEXT], destination[RECORD_ID_TEXT], boot[BOOT_ID_SIZE];
 	_cleanup_json_ json_t *all = NULL;
 	_cleanup_free_ char *text = NULL;
-	char name[NAME_SIZE];
+	char name[RECORD_NAME];
 
 	record_id_text(r->id, id);
 	record_id_text(r->destination, destination);
@@ -308,7 +312,7 @@ int record_write(struct record_file *r, enum record_phase phase, struct error *e
 int record_begin(struct record_file *r, int directory, enum side side, const uint8_t id[ID_SIZE],
 		 struct error *err)
 {
-	char name[NAME_SIZE];
+	char name[RECORD_NAME];
 
 	init(r, directory, side, id);
 	if (lock(r, 0, err))
@@ -324,7 +328,7 @@ int record_remove(struct record_file *r, struct error *err)
 	/* The record goes last, so that none of the others can stay without it. Who comes between
 	 * finds one that has nothing to do any more. */
 	static const char *const suffixes[] = { "json.part", "lock", "json" };
-	char name[NAME_SIZE];
+	char name[RECORD_NAME];
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(suffixes); i++) {

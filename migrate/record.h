@@ -19,7 +19,7 @@
 #define RECORD_DIRECTORY "/var/lib/criu-lite/migrations"
 #define RECORD_ID_TEXT (2 * ID_SIZE + 1)
 
-enum { RECORD_TEXT = 4096 };
+enum { RECORD_TEXT = 4096, RECORD_NAME = 64 };
 
 enum record_phase {
 	RECORD_PREPARING,	/* nothing was decided */
@@ -60,6 +60,10 @@ int record_load(struct record_file *r, int directory_fd, enum side side,
 int record_note_cell(struct record_file *r, const struct cell *cell, struct error *err);
 /* Writes it with this phase; returns once it would survive a loss of power. */
 int record_write(struct record_file *r, enum record_phase phase, struct error *err);
+/* Where who cannot read a record finds out whether it is COMMITTED: the name of its file, and a
+ * word that is in it then. */
+void record_file_name(const struct record_file *r, char ret[RECORD_NAME]);
+#define RECORD_COMMITTED_WORD "\"committed\""
 /* Learns from the file what phase it has come to, if another process of ours has died writing. */
 int record_refresh(struct record_file *r, struct error *err);
 /* Nobody will ask any more. Keeps the lock. */

@@ -15,6 +15,7 @@ enum {
 	BOARD_PATH = PATH_MAX,
 	BOARD_FILE = 32,
 	BOARD_WORD = 16,
+	BOARD_NAME = 256,
 	BOARD_THINGS = 1 << 16,
 	BOARD_NOTES = 1 << 19,	/* address space only: a page is there once it is written */
 };
@@ -34,6 +35,8 @@ struct board {
 	bool ending;		/* what is watched is to die */
 	bool going;		/* what was restored is to live */
 	char lock[BOARD_PATH];	/* while going: a packet lock to be removed, or empty */
+	bool asks;		/* all this only if a file says so … */
+	char decision[BOARD_NAME], word[BOARD_WORD];	/* … of this name, by this word */
 	bool done;		/* the controller has nothing outside any more */
 	uint32_t dropped;	/* how many orders to close sockets were carried out */
 	uint32_t note_count, thing_count;
@@ -45,7 +48,7 @@ struct board {
 /* A message on the socket; with all but the last comes a descriptor. */
 struct board_message {
 	enum { MESSAGE_SOCKET, MESSAGE_PROCESS, MESSAGE_FREEZER, MESSAGE_OPEN,
-	       MESSAGE_DROP_SOCKETS } what;
+	       MESSAGE_DECISION, MESSAGE_WRITER, MESSAGE_DROP_SOCKETS } what;
 	struct guard_socket socket;
 	int slot;	/* of the freezer */
 };
@@ -55,6 +58,8 @@ struct kept {
 	ARRAY_OF(struct guard_socket) sockets;
 	ARRAY_OF(int) processes;	/* pidfds */
 	int freezers[GUARD_FREEZERS];	/* their directories, or -1 */
+	int decision;	/* directory of what says whether it was decided; -1 */
+	int writer;	/* pidfd of who writes that; -1 */
 };
 
 /* The guard's process: never returns. It owns the descriptors; `keep` (or -1) stays

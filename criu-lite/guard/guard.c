@@ -282,6 +282,24 @@ int guard_will_go(struct guard *g, const char *lock, struct error *err)
 	return 0;
 }
 
+int guard_will_ask(struct guard *g, const struct guard_decision *d, struct error *err)
+{
+	const struct board_message lock = { .what = MESSAGE_OPEN };
+	const struct board_message dir = { .what = MESSAGE_DECISION };
+	const struct board_message writer = { .what = MESSAGE_WRITER };
+
+	if (!g)
+		return 0;
+	if (strlcpy(g->board->decision, d->file, BOARD_NAME) >= BOARD_NAME ||
+	    strlcpy(g->board->word, d->word, BOARD_WORD) >= BOARD_WORD)
+		return error_set(err, ERROR_FAILED, ENAMETOOLONG, "%s", d->file);
+	if (send_message(g, &lock, d->lock, err) || send_message(g, &dir, d->dir, err) ||
+	    send_message(g, &writer, d->writer, err))
+		return -1;
+	__atomic_store_n(&g->board->asks, true, __ATOMIC_RELEASE);
+	return 0;
+}
+
 int guard_keep_open(struct guard *g, int fd, struct error *err)
 {
 	const struct board_message word = { .what = MESSAGE_OPEN };

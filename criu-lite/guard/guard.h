@@ -80,6 +80,19 @@ void guard_will_end(struct guard *g);
 /* The tree that was restored runs on from now on, also if we die: then the guard takes nothing back
  * but repair mode of sockets and the packet lock of this name (or NULL). */
 int guard_will_go(struct guard *g, const char *lock, struct error *err);
+
+/* Where it is written down that the tree is not to be ended any more. */
+struct guard_decision {
+	int dir;		/* a directory, … */
+	const char *file;	/* … and a file in there, which is replaced as a whole: … */
+	const char *word;	/* … it was decided if this is in it */
+	int writer;		/* pidfd of who writes it */
+	int lock;		/* a descriptor that keeps others off: stays open in the guard */
+};
+/* If we die, the guard waits for the end of the writer and reads. If it was not decided it takes
+ * everything back; if it was, or that cannot be known, it does what guard_will_go() says if that
+ * was called, else nothing. */
+int guard_will_ask(struct guard *g, const struct guard_decision *d, struct error *err);
 /* Anything that shall stay open while the guard lives. */
 int guard_keep_open(struct guard *g, int fd, struct error *err);
 

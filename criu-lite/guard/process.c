@@ -74,6 +74,10 @@ static void keep(struct kept *kept, const struct board_message *word, int fd)
 	}
 	if (word->what == MESSAGE_OPEN)
 		return;
+	if (word->what == MESSAGE_DECISION || word->what == MESSAGE_WRITER) {
+		*(word->what == MESSAGE_WRITER ? &kept->writer : &kept->decision) = fd;
+		return;
+	}
 	if (word->what == MESSAGE_PROCESS) {
 		pidfd = array_add(&kept->processes);
 		if (pidfd)
@@ -119,7 +123,7 @@ static bool take_message(int socket, struct kept *kept, struct board *board)
 
 void guard_run(struct board *board, int controller, int socket, int keep)
 {
-	struct kept kept = { .freezers = { -1, -1 } };
+	struct kept kept = { .freezers = { -1, -1 }, .decision = -1, .writer = -1 };
 
 	keep_descriptors(&controller, &socket, keep);
 	settle();

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -318,8 +319,28 @@ static void end_watched(const struct board *board, const struct kept *kept)
 	thaw(board, kept, true);
 }
 
+/* Nobody else comes in between: we keep what locks the file. */
+static bool is_not_decided(const struct board *board, const struct kept *kept)
+{
+	struct pollfd writer = { .fd = kept->writer, .events = POLLIN };
+	_cleanup_buffer_ struct buffer text = { 0 };
+
+	if (!board->asks || kept->decision < 0 || kept->writer < 0)
+		return false;
+	while (poll(&writer, 1, -1) < 0 && errno == EINTR)
+		;
+	return !read_file_at(kept->decision, board->decision, &text) &&
+	       !strstr(text.data, board->word);
+}
+
 void guard_repair(struct board *board, const struct kept *kept)
 {
+	if (is_not_decided(board, kept)) {
+		take_back(board, kept);
+		return;
+	}
+	if (board->asks && !board->going)
+		return;
 	if (board->ending) {
 		end_watched(board, kept);
 		return;

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "guard/guard.h"
+#include "kernel-compat/calls.h"
 #include "kinds/cgroup/cgroup.h"
 #include "kinds/memory.h"
 #include "kinds/net/held_packets.h"
@@ -144,6 +145,24 @@ static int spare(struct restore_run *run, struct error *err)
 	return 0;
 }
 
+/* If we die before it was decided, all that was made goes with us. */
+static int make_guards_ask(const struct restore_run *run, struct error *err)
+{
+	const struct waiting_room *room = run->options->waiting_room;
+	_cleanup_fd_ int ourselves = sys_pidfd_open(getpid(), 0);
+	struct guard_decision decision;
+
+	if (ourselves < 0)
+		return error_set(err, ERROR_FAILED, errno, "cannot open ourselves");
+	room->where(room->context, &decision);
+	decision.writer = ourselves;
+	return guard_will_ask(run->outer_guard, &decision, err) ||
+			       guard_will_ask(run->r.guard, &decision, err) ||
+			       guard_will_go(run->r.guard, run->r.image_lock, err) ?
+		       -1 :
+		       0;
+}
+
 /* A signal that ends us must not meet us between the decision and the tree's going. */
 static int decide(void *context, struct error *err)
 {
@@ -155,14 +174,14 @@ static int decide(void *context, struct error *err)
 		return spare(run, err);
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
-	/* What was made is the tree's from now on, also if we die. */
-	guard_dismiss(run->outer_guard);
-	if (guard_will_go(run->r.guard, run->r.image_lock, err))
+	if (make_guards_ask(run, err))
 		return -1;
 	/* If we die in the middle, it is up to who waits for us to find out. */
 	*run->decided = true;
-	if (!room->decide(room->context, err))
+	if (!room->decide(room->context, err)) {
+		guard_dismiss(run->outer_guard);
 		return 0;
+	}
 	*run->decided = false;
 	return -1;
 }

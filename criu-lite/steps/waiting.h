@@ -3,23 +3,26 @@
 #define CL_STEPS_WAITING_H
 
 #include "freeze/cell.h"
+#include "guard/guard.h"
 #include "images/held_packets.pb-c.h"
 #include "images/tree.pb-c.h"
 #include "kinds/restore.h"
 
 /*
  * A restored tree that waits for word from elsewhere before it may run: complete, let go by us, and
- * frozen in its cell. Until the guard is ended it dies with us; from then on it waits on by itself,
- * and one write lets it run.
+ * frozen in its cell. Until it was decided that it runs it dies with us; from then on it waits on
+ * by itself, and one write lets it run.
  */
 struct waiting_room {
 	const char *cell_name;	/* of the cgroup that is made for a tree that has none of its own */
 	/* The cell is known, and about to be made if it is ->made. Called where paths are those of
 	 * the machine, as nothing else of this. */
 	int (*found)(void *context, const struct cell *cell, struct error *err);
-	/* restore_options.ready() has succeeded, and the guard is ended: makes the decision last,
-	 * whatever becomes of us. When it fails the tree is ended. */
+	/* restore_options.ready() has succeeded: makes the decision last, whatever becomes of us.
+	 * When it fails the tree is ended. */
 	int (*decide)(void *context, struct error *err);
+	/* Where that writes it down, but for .writer. */
+	void (*where)(void *context, struct guard_decision *ret);
 	/* Whoever called that may have died in it: whether the decision was made. Called where
 	 * paths are those of the machine. */
 	bool (*was_decided)(void *context);

@@ -5,6 +5,7 @@ for a moment on both, and the other side has no trace of it."""
 
 import os
 import random
+import signal
 import sys
 import time
 
@@ -26,7 +27,8 @@ USUAL = [("source", "migrate-ready:kill"), ("source", "migrate-bound:kill"),
          ("source", "release:kill"), ("source", "release"), ("destination", "puppets"),
          ("destination", "cell:kill"),
          ("destination", "receive-ready"), ("destination", "receive-ready:kill"),
-         ("destination", "receive-decide:kill"), ("destination", "decide:after:kill"),
+         ("destination", "receive-decide:kill"), ("destination", "receive-decide:stop"),
+         ("destination", "receive-went:stop"), ("destination", "decide:after:kill"),
          ("destination", "receive-went:cut")]
 # It forks without pause, and says where it is; numbers that come twice were two of it.
 PROGRAM = """n=0; sleep 1000 & sleep 1000 | sleep 1000 &
@@ -36,7 +38,8 @@ while :; do n=$((n+1)); echo $n $(cat /tmp/word) >>/data/log; done"""
 def all_faults():
     found = [(side, point + kind) for side, points in (("source", SOURCE), ("destination", DESTINATION))
              for point in points
-             for kind in ((":kill", "") if point in STEPS else (":kill", ":reset", ":cut", ""))]
+             for kind in ((":kill", "") if point in STEPS else (":kill", ":reset", ":cut", "")) +
+             ((":stop",) if side == "destination" and point not in STEPS else ())]
     random.shuffle(found)
     return found
 
@@ -73,6 +76,18 @@ class Scene:
             self.checked += 1
         return self.checked
 
+    @staticmethod
+    def end_receiver(host, receiver):
+        """All of it at once, where one of its processes has stopped."""
+        def ours():
+            status = {pid: harness.read_text(f"/proc/{pid}/status") or "" for pid in host.processes()}
+            return {pid: text for pid, text in status.items() if text.startswith("Name:\tcriu-lite\n")}
+        hosts.wait_for(lambda: [text for text in ours().values() if "State:\tT (stopped)" in text],
+                       "the fault does not happen", 10)
+        for pid in ours():
+            os.kill(pid, signal.SIGKILL)
+        receiver.wait()
+
     def migrate(self, side, fault):
         """With a fault on one side. Returns what both have said."""
         source = self.container.host
@@ -85,6 +100,8 @@ class Scene:
                                           ["--timeout", "2"])
         finally:
             del at.start
+        if fault.endswith(":stop"):
+            self.end_receiver(destination, migration.receiver)
         migration.sender.wait()
         migration.receiver_code()
         for identity in self.records(source, ".source.json"):
