@@ -38,13 +38,22 @@ static bool finds_it(const struct fd_look *look)
 	       st.st_ino == look->st.st_ino;
 }
 
+/* Made by a call such as memfd_create(2), on a mount of the kernel's own. */
+static bool is_nameless(const struct fd_look *look)
+{
+	struct object_look object;
+
+	object_look_fd(&object, look);
+	return look->st.st_dev == object_shmem_device() || !object_can_be_made(&object);
+}
+
 /* On a mount that is none of the process's: a file of whoever has started the container. */
 static bool is_elsewhere(const struct fd_look *look)
 {
 	_cleanup_proc_mounts_ struct proc_mounts mounts = { 0 };
 	_cleanup_error_ struct error unknown = ERROR_INIT;
 
-	return look->link[0] == '/' && !finds_it(look) &&
+	return look->link[0] == '/' && !finds_it(look) && !is_nameless(look) &&
 	       !proc_read_mountinfo(look->proc_fd, &mounts, &unknown) &&
 	       !proc_mounts_find(&mounts, look->info.mnt_id);
 }
