@@ -220,8 +220,10 @@ static void measure(struct precopy_run *run, struct measured *m, uint64_t begin,
 					   p->bytes_per_second;
 	p->untracked = is_untracked(run->rounds);
 	m->bytes = bytes;
-	log_info("round %u: %llu pages in %llu ms, %llu written to meanwhile, %llu MB/s", p->round,
+	log_info("round %u: %llu pages in %llu ms, %llu us of them held, %llu written to meanwhile, "
+		 "%llu MB/s", p->round,
 		 (unsigned long long)p->pages, (unsigned long long)took / 1000000,
+		 (unsigned long long)held_ns / 1000,
 		 (unsigned long long)p->dirty_pages,
 		 (unsigned long long)p->bytes_per_second / 1000000);
 }
