@@ -245,9 +245,9 @@ def download(report, address, port, path, sha256, kib):
         data = client.body(min(left, 16384))
         sum_.update(data)
         left -= len(data)
+        report.more["left"] = left
         report.replied(len(data))
         due += len(data) / (int(kib) * 1024)
-        report.more["left"] = left
         if not report.finished.is_set():
             report.finished.wait(max(due - time.monotonic(), 0))
     if sum_.hexdigest() != sha256:

@@ -15,6 +15,7 @@ As a program: hosts.py [--hosts N] [COMMAND…] makes a world of N hosts (2 unle
 the command (a shell) on the first. There $HOST_B, … are the addresses of the others."""
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -181,7 +182,12 @@ class Host:
         if self.starter.returncode is not None:
             return
         os.kill(self.pid, signal.SIGKILL)
-        self.starter.wait()
+
+        def ended():
+            for cgroup in self.cgroups:
+                thaw(cgroup["directory"])
+            return self.starter.poll() is not None
+        wait_for(ended, f"host {self.name} does not end")
         self.control.close()
 
 
@@ -212,7 +218,16 @@ def cgroup_mounts():
     return found
 
 
-def remove_cgroup(directory):
+def thaw(directory):
+    """Who was killed while it was frozen ends once it is thawed."""
+    for root, _, files in os.walk(directory):
+        for name, word in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
+            if name in files:
+                with contextlib.suppress(OSError), open(f"{root}/{name}", "w") as file:
+                    file.write(word)
+
+
+def remove_cgroup(directory, seconds=20):
     """Removes a group and those below it; what has just died may need a moment."""
     for root, directories, _ in os.walk(directory, topdown=False):
         def gone():
@@ -223,7 +238,7 @@ def remove_cgroup(directory):
             except OSError:
                 return False
             return True
-        wait_for(gone, f"{root} cannot be removed", 10)
+        wait_for(gone, f"{root} cannot be removed", seconds)
 
 
 def remove_stale_cgroups(directory):
@@ -231,10 +246,10 @@ def remove_stale_cgroups(directory):
     for name in os.listdir(directory):
         if name.startswith(CGROUP_PREFIX) and not os.path.exists(
                 "/proc/" + name[len(CGROUP_PREFIX):].split("-")[0]):
-            try:
-                remove_cgroup(os.path.join(directory, name))
-            except AssertionError:
-                pass
+            stale = os.path.join(directory, name)
+            thaw(stale)
+            with contextlib.suppress(AssertionError):
+                remove_cgroup(stale, 1)
 
 
 class World:

@@ -14,10 +14,11 @@ import services
 
 
 def traces_on_machine():
-    """What a world could leave: cgroups, links, mounts, processes, files."""
-    return [sorted(glob.glob("/sys/fs/cgroup/**/*criu-lite-hosts*", recursive=True)),
+    """What a world of ours could leave: cgroups, links, mounts, processes, files."""
+    ours = f"/sys/fs/cgroup/**/{hosts.CGROUP_PREFIX}{os.getpid()}-*"
+    return [sorted(glob.glob(ours, recursive=True)),
             sorted(os.listdir("/sys/class/net")), hosts.harness.read_text("/proc/self/mountinfo"),
-            hosts.harness.tree(os.getpid()), sorted(glob.glob("/tmp/criu-lite-hosts-*")),
+            hosts.harness.tree(os.getpid()),
             sorted(os.listdir("/var/lib")), sorted(glob.glob("/run/runc/*"))]
 
 
@@ -111,9 +112,10 @@ def wrong_answers(world):
     c.run([*ask, "client", "kill", "addr", ended_address(c, redis)])
     c.run([*ask, "eval", "for _, key in ipairs(redis.call('keys', 'counter:*')) do "
            "redis.call('incr', key) end for n = 1, 500 do redis.call('del', 'key:' .. n) end", "0"])
+    # It writes on, and in the end it has written each of them again.
+    scenery.contains("trouble with lost keys", trouble(load), "key:")
     for client, word in (*((client, "INCR") for client in counters), (ended, "ended")):
         scenery.contains("trouble of a counter", trouble(client), word)
-    scenery.contains("trouble with lost keys", trouble(load), "key:")
 
 
 def ended_address(host, redis):
@@ -149,7 +151,7 @@ def relays(world):
         for word, problem in ("go", None), ("reset", "ConnectionResetError"), ("close", "ended"):
             link = relay.Relay(middle, 7000, redis.address4, 6379, side, 50)
             client = clients.Client(c, "counter", middle.address4, 7000)
-            scenery.same("the record comes", link.reached(5), True)
+            scenery.same("the record comes", link.reached(20), True)
             link.tell(word)
             if problem:
                 scenery.contains("trouble of the client", trouble(client), problem)
@@ -161,7 +163,8 @@ def relays(world):
 
 
 def machine(world):
-    """A world that ends leaves nothing on the machine, though programs and containers run"""
+    """A world that ends leaves nothing on the machine, though programs and containers run or are
+    frozen"""
     before = traces_on_machine()
     with hosts.World() as inner:
         a = inner.host("a")
@@ -169,7 +172,9 @@ def machine(world):
         scenery.same("running", redis.status(), "running")
         a.start(["sleep", "1000"])
         scenery.same("it is seen meanwhile", traces_on_machine() != before, True)
+        redis.runc("pause", redis.identity)
     scenery.same("the machine is as it was", traces_on_machine(), before)
+    scenery.same("its files are gone", os.path.exists(inner.scratch), False)
 
 
 def postgresql(world):
