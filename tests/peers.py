@@ -21,6 +21,7 @@ TIMEOUT = 20
 CLONE_NEWNET = 0x40000000
 ETH_P_ALL = 3
 TH_RST = 4
+PF_EXITING, SIGKILL_BIT = 4, 1 << (signal.SIGKILL - 1)
 SERVER4, CLIENT4 = "10.77.0.1", "10.77.0.2"
 SERVER6, CLIENT6 = "fd77::1", "fd77::2"
 PATTERN = bytes((i * i >> 3 ^ i) & 255 for i in range(65521))
@@ -30,7 +31,7 @@ LONG = PATTERN * (2 + PIECE // len(PATTERN))
 
 # The program: what it does with a connection, its peer says in the first line.
 PROGRAM = r"""
-import os, socket, sys, threading, time
+import os, select, socket, sys, threading, time
 sys.path.insert(0, sys.argv[1])
 import peers
 directory, port = sys.argv[2], int(sys.argv[3])
@@ -69,11 +70,12 @@ def serve(connection, words):
         while words[2:] and connection.recv(1):	# and those come after the peer's
             pass
         connection.setblocking(False)
-        try:
-            while sender.send(peers.PIECE):
+        # There is room again while what was sent is still on its way.
+        while select.select([], [connection], [], 0.3)[1]:
+            try:
+                sender.send(peers.PIECE)
+            except BlockingIOError:
                 pass
-        except BlockingIOError:
-            pass
         connection.setblocking(True)
         connection.shutdown(socket.SHUT_WR)
         tell(name + ".said", str(sender.count))
@@ -299,8 +301,16 @@ class Program:
                         **more) == 0
 
     def alive(self):
-        state = harness.read_text(f"/proc/{self.pid}/stat")
-        return bool(state) and state.rpartition(")")[2].split()[0] not in "ZX"
+        """Whether it is there and has not been killed, though it may not have ended yet."""
+        stat = harness.read_text(f"/proc/{self.pid}/stat")
+        status = harness.read_text(f"/proc/{self.pid}/status")
+        if not stat or not status:
+            return False
+        state, *_, flags = stat.rpartition(")")[2].split()[:7]
+        pending = [int(line.split()[1], 16) for line in status.splitlines()
+                   if line.startswith(("SigPnd:", "ShdPnd:"))]
+        return state not in "ZX" and not int(flags) & PF_EXITING and \
+            not any(set_ & SIGKILL_BIT for set_ in pending)
 
     def end(self):
         try:

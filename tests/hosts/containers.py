@@ -169,7 +169,7 @@ class Container:
     def gone_from(self, host):
         """Nothing of it may be left; a network namespace and its cables take a moment to go."""
         hosts.wait_for(lambda: not self.traces(host),
-                       lambda: f"{host.name} still has {self.traces(host)}", 5)
+                       lambda: f"{host.name} still has {self.traces(host)}", 20)
 
     def traces(self, host):
         """What a host still has of it: a list of words, which should be empty where it is not."""

@@ -88,7 +88,7 @@ class Migration:
     def receiver_code(self):
         """None when it still waits for a source."""
         try:
-            return self.receiver.wait(15)
+            return self.receiver.wait(30)
         except TimeoutError:
             self.receiver.kill()
             return None
@@ -123,7 +123,7 @@ def checkpoint(container, image, *options):
     host.run([harness.CRIU_LITE, "verify", image])
     if "--leave-running" not in options:
         hosts.wait_for(lambda: not [pid for pid in pids if os.path.exists(host.path(f"/proc/{pid}"))],
-                       "processes are left", 5)
+                       "processes are left", 20)
 
 
 def restore(container, image, *options):

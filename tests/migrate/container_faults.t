@@ -108,7 +108,7 @@ class Scene:
             receiver = destination.start(
                 [harness.CRIU_LITE, "receive", "--listen", f"{destination.address4}:7401",
                  "--psk-file", migration.key])
-            hosts.wait_for(lambda: source.reaches(destination.address4, 7401), "no receiver", 5)
+            hosts.wait_for(lambda: source.reaches(destination.address4, 7401), "no receiver", 20)
             source.run([harness.CRIU_LITE, "migrate", "--resolve", identity,
                         f"{destination.address4}:7401", "--psk-file", migration.key])
             receiver.kill()
@@ -130,17 +130,17 @@ class Scene:
             return [host for host in self.hosts if self.container.identity in
                     host.run(["runc", "list", "--quiet"]).split()]
         hosts.wait_for(lambda: len(runs_in()) == 1,
-                       lambda: f"it is on {[host.name for host in runs_in()]}", 5)
+                       lambda: f"it is on {[host.name for host in runs_in()]}", 20)
         self.container.host = home = runs_in()[0]
         before = self.lines()
-        hosts.wait_for(lambda: self.lines() > before + 10, "it does not run", 5)
+        hosts.wait_for(lambda: self.lines() > before + 10, "it does not run", 20)
         scenery.same("status", self.container.status(), "running")
         other = self.hosts[self.hosts[0] is home]
         hosts.wait_for(lambda: not self.left(other),
-                       lambda: f"left on {other.name}: {self.left(other)}", 5)
+                       lambda: f"left on {other.name}: {self.left(other)}", 20)
         hosts.wait_for(lambda: not [pid for pid in home.processes() if "criu-lite" in
                                     (harness.read_text(f"/proc/{pid}/cmdline") or "")],
-                       "criu-lite is left where it runs", 5)
+                       "criu-lite is left where it runs", 20)
         scenery.same("locks", home.run(["nsenter", "-t", str(self.container.state()["pid"]), "-n",
                                         "nft", "list", "ruleset"]), "")
 

@@ -156,7 +156,7 @@ class Scene:
         same("resets that came to the client", self.resets(), 0)
         for host in self.places:
             hosts.wait_for(lambda: not self.traces(host, home),
-                           lambda: f"{host.name} has {self.traces(host, home)}", 10)
+                           lambda: f"{host.name} has {self.traces(host, home)}", 20)
         pid = self.container.state()["pid"]
         same("nft tables of the container",
              home.run(["nsenter", "-t", pid, "-n", "nft", "list", "tables"]), "")
@@ -207,7 +207,7 @@ class Moving:
                                            f"{scene.middle.address4}:{PORT}", once=False)
         self.receiver, self.sender = self.migration.receiver, self.migration.sender
         self.resolved = ""
-        if not self.link.reached(10):
+        if not self.link.reached(20):
             raise AssertionError(f"the relay has nothing to stop: {self.said()}")
 
     def end_link(self):
@@ -218,9 +218,9 @@ class Moving:
         """Both programs come to an end by themselves, but for a receiver that listens."""
         self.scene.wait_for(lambda: self.sender.poll() is not None, "migrate does not end", 60)
         self.end_link()
-        self.scene.wait_for(lambda: not self.serves(), "receive still serves", 20)
+        self.scene.wait_for(lambda: not self.serves(), "receive still serves", 40)
         names = lambda: [harness.read_text(f"/proc/{pid}/comm") for pid in self.source.processes()]
-        self.scene.wait_for(lambda: "criu-lite\n" not in names(), "a part of migrate is left", 10)
+        self.scene.wait_for(lambda: "criu-lite\n" not in names(), "a part of migrate is left", 20)
 
     def listen_again(self):
         """With the receiver that listens, or a new one."""
@@ -229,7 +229,7 @@ class Moving:
         self.receiver = self.destination.start(
             [harness.CRIU_LITE, "receive", "--listen", f"{self.destination.address4}:{scenery.PORT}",
              "--psk-file", self.migration.key, *SECONDS])
-        hosts.wait_for(self.listens, "receive does not listen again", 5)
+        hosts.wait_for(self.listens, "receive does not listen again", 20)
 
     def listens(self):
         wanted = f":{scenery.PORT:04X} 00000000:0000 0A"
@@ -246,7 +246,7 @@ class Moving:
             self.listen_again()
             self.resolved += self.source.run(self.resolve_command(
                 identity, f"{self.destination.address4}:{scenery.PORT}"))
-        hosts.wait_for(lambda: not self.serves(), "receive still serves", 20)
+        hosts.wait_for(lambda: not self.serves(), "receive still serves", 40)
         end(self.receiver)
         for identity in self.scene.records(self.destination, "destination"):
             self.resolved += self.destination.run([harness.CRIU_LITE, "-v", "receive",
@@ -292,7 +292,7 @@ def cut_asking(scene, state, fault):
                                   *ASKING[state])
         asking = moving.source.start(
             moving.resolve_command(records[0], f"{scene.middle.address4}:{PORT}"))
-        same("the record comes", moving.link.reached(10), True)
+        same("the record comes", moving.link.reached(20), True)
         disturb(fault, moving.link, scene, moving.source, asking, moving.receiver)
         asking.wait()
         moving.end_link()

@@ -152,7 +152,7 @@ def faults():
                 for name in container.records():
                     os.unlink(os.path.join(container.states["destination" in name], name))
         try:
-            wait_for("", lambda: set(cells()) <= container.cells, 5)
+            wait_for("", lambda: set(cells()) <= container.cells)
         except Failed:
             raise Failed(f"cgroups stay: {set(cells()) - container.cells}") from None
         harness.kill_descendants()

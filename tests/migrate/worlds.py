@@ -222,9 +222,9 @@ class Scene:
 
     def expect_clean(self):
         """No record and no cgroup is left."""
-        wait_for("records stay", lambda: not any(world.records() for world in self.worlds), 5)
+        wait_for("records stay", lambda: not any(world.records() for world in self.worlds))
         try:
-            wait_for("", lambda: set(cells()) <= self.cells, 5)
+            wait_for("", lambda: set(cells()) <= self.cells)
         except Failed:
             raise Failed(f"cgroups stay: {set(cells()) - self.cells}") from None
 

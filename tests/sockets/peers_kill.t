@@ -69,8 +69,6 @@ def settled(program):
         time.sleep(0.002)
     else:
         raise TimeoutError("a guard stays")
-    # What it has killed is about to end.
-    time.sleep(0.02)
     harness.reap({})
     return program.alive()
 
