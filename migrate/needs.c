@@ -184,11 +184,8 @@ static void add_memory(MigrateRequirements *m, const struct pid_list *tree)
 	array_for(pid, &tree->pids) {
 		_cleanup_proc_status_ struct proc_status status = { 0 };
 		_cleanup_error_ struct error ended = ERROR_INIT;
-		_cleanup_fd_ int dir = -1;
-		char path[32];
+		_cleanup_fd_ int dir = proc_open(*pid);
 
-		snprintf(path, sizeof(path), "/proc/%d", *pid);
-		dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (dir < 0 || proc_read_status(dir, &status, &ended))
 			continue;
 		own += status.rss_anon + status.vm_swap;

@@ -30,14 +30,6 @@ static int no_memory(struct error *err)
 	return error_set(err, ERROR_FAILED, ENOMEM, "requirements");
 }
 
-static int open_proc(pid_t pid)
-{
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/%d", pid);
-	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-}
-
 /* ---- at the source ---- */
 
 static int add_id(MigrateRequirements *m, uint32_t id, struct error *err)
@@ -130,7 +122,7 @@ static int collect(MigrateRequirements *m, const struct pid_list *tree, uint64_t
 		return no_memory(err);
 	array_for(pid, &tree->pids) {
 		_cleanup_error_ struct error ended = ERROR_INIT;
-		_cleanup_fd_ int dir = open_proc(*pid);
+		_cleanup_fd_ int dir = proc_open(*pid);
 
 		if (dir < 0)
 			continue;
@@ -211,13 +203,11 @@ static int check_ids(const MigrateRequirements *m, struct blockers *blockers, st
 	for (i = 0; i < m->n_ids && blockers->list.count < BLOCKERS_MAX; i++) {
 		_cleanup_error_ struct error gone = ERROR_INIT;
 		struct proc_stat stat = { .comm = "another program" };
-		_cleanup_fd_ int dir = -1;
 		pid_t id = m->ids[i];
 
 		if (id > 0 && !is_taken(id))
 			continue;
-		dir = id > 0 ? open_proc(id) : -1;
-		if (dir >= 0 && proc_read_stat(dir, &stat, &gone))
+		if (id > 0 && proc_stat_of(id, &stat, &gone))
 			error_clear(&gone);
 		if (blockers_add(blockers, 0, "taken",
 				 "end that process, or receive in a pid namespace of its own",

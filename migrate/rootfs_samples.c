@@ -267,12 +267,9 @@ static int take_programs(MigrateSamples__Place *place, int root, const struct pi
 	for (i = 0; i < tree->pids.count && i < TASKS_MAX; i++) {
 		_cleanup_error_ struct error ended = ERROR_INIT;
 		_cleanup_vma_list_ struct vma_list maps = { 0 };
-		_cleanup_fd_ int dir = -1;
+		_cleanup_fd_ int dir = proc_open(tree->pids.items[i]);
 		const struct vma *v;
-		char path[32];
 
-		snprintf(path, sizeof(path), "/proc/%d", tree->pids.items[i]);
-		dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (dir < 0 || proc_read_maps(dir, &maps, &ended))
 			continue;
 		array_for(v, &maps.vmas)

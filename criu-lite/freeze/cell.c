@@ -58,11 +58,8 @@ static char *path_of(pid_t pid, enum freezer_kind kind, struct error *err)
 {
 	_cleanup_proc_cgroups_ struct proc_cgroups cgroups = { 0 };
 	const struct proc_cgroup *c;
-	_cleanup_fd_ int dir = -1;
-	char path[32];
+	_cleanup_fd_ int dir = proc_open(pid);
 
-	snprintf(path, sizeof(path), "/proc/%d", pid);
-	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0) {
 		error_set(err, ERROR_DIED, errno, "process %d", pid);
 		return NULL;
@@ -220,13 +217,10 @@ static int extend(struct pid_list *list, struct error *err)
 	for (i = 0; i < list->pids.count; i++) {
 		_cleanup_pid_list_ struct pid_list children = { 0 };
 		_cleanup_error_ struct error ended = ERROR_INIT;
-		_cleanup_fd_ int dir = -1;
+		_cleanup_fd_ int dir = proc_open(list->pids.items[i]);
 		const pid_t *pid;
 		pid_t *place;
-		char path[32];
 
-		snprintf(path, sizeof(path), "/proc/%d", list->pids.items[i]);
-		dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (dir < 0 || proc_children(dir, &children, &ended))
 			continue;
 		array_for(pid, &children.pids) {

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -141,16 +140,15 @@ int freezers_find(struct freezers *ret, const struct pid_list *tree, const char 
 	_cleanup_proc_cgroups_ struct proc_cgroups cgroups = { 0 };
 	_cleanup_proc_mounts_ struct proc_mounts mounts = { 0 };
 	const struct search search = { &mounts, tree, whole };
+	const pid_t root_pid = tree->pids.items[0];
 	_cleanup_fd_ int root = -1, self = -1;
-	char path[32];
 	size_t i;
 
 	*ret = (struct freezers){ 0 };
-	snprintf(path, sizeof(path), "/proc/%d", tree->pids.items[0]);
-	root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	root = proc_open(root_pid);
 	self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0 || self < 0)
-		return error_set(err, ERROR_TARGET, errno, "%s", path);
+		return error_set(err, ERROR_TARGET, errno, "process %d", root_pid);
 	if (proc_read_cgroups(root, &cgroups, err) || proc_read_mountinfo(self, &mounts, err))
 		return -1;
 	for (i = 0; i < ARRAY_SIZE(versions); i++) {

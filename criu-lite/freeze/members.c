@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -26,16 +25,12 @@ bool members_descends(pid_t pid, const struct pid_list *tree)
 
 	for (i = 0; i < GENERATIONS && pid > 0; i++) {
 		_cleanup_error_ struct error gone = ERROR_INIT;
-		_cleanup_fd_ int dir = -1;
 		struct proc_stat stat;
-		char path[32];
 
 		if (pid_list_has(tree, pid))
 			return true;
-		snprintf(path, sizeof(path), "/proc/%d", pid);
-		dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		/* One that has ended meanwhile does not matter. */
-		if (dir < 0 || proc_read_stat(dir, &stat, &gone))
+		if (proc_stat_of(pid, &stat, &gone))
 			return true;
 		pid = stat.ppid;
 	}

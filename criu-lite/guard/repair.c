@@ -7,7 +7,6 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -113,11 +112,8 @@ static void add_patient(struct ward *ward, struct agent_note *note)
 	_cleanup_error_ struct error ignored = ERROR_INIT;
 	struct proc_stat stat;
 	struct patient *p;
-	char path[32];
-	int fd;
+	int fd = proc_open(note->pid);
 
-	snprintf(path, sizeof(path), "/proc/%d", note->pid);
-	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return;
 	if (proc_read_stat(fd, &stat, &ignored) || stat.state == 'Z' ||
@@ -217,13 +213,9 @@ static bool reap_twin(const struct patient *p, const struct agent_site *site)
 	if (proc_children(p->proc_fd, &children, &failed))
 		return false;
 	array_for(pid, &children.pids) {
-		_cleanup_fd_ int fd = -1;
 		struct proc_stat stat;
-		char path[32];
 
-		snprintf(path, sizeof(path), "/proc/%d", *pid);
-		fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (fd < 0 || proc_read_stat(fd, &stat, &failed))
+		if (proc_stat_of(*pid, &stat, &failed))
 			return false;
 		if (p->note->twin ? *pid != p->note->twin : stat.exit_signal)
 			continue;
@@ -305,13 +297,10 @@ static void end_watched(const struct board *board, const struct kept *kept)
 	for (i = board->note_count; i-- > 0;) {
 		const struct agent_note *note = &board->notes[i];
 		_cleanup_error_ struct error ignored = ERROR_INIT;
-		_cleanup_fd_ int pidfd = sys_pidfd_open(note->pid, 0), proc_fd = -1;
+		_cleanup_fd_ int pidfd = sys_pidfd_open(note->pid, 0);
 		struct proc_stat stat;
-		char path[32];
 
-		snprintf(path, sizeof(path), "/proc/%d", note->pid);
-		proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (pidfd >= 0 && proc_fd >= 0 && !proc_read_stat(proc_fd, &stat, &ignored) &&
+		if (pidfd >= 0 && !proc_stat_of(note->pid, &stat, &ignored) &&
 		    stat.start_time == note->start_time)
 			sys_pidfd_send_signal(pidfd, SIGKILL);
 	}

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -320,10 +319,8 @@ static uint64_t estimate_task(struct round_task *t)
 	const struct map_area *a;
 	uint64_t pages = 0;
 	struct pagemap pm;
-	char path[32];
 
-	snprintf(path, sizeof(path), "/proc/%d", t->pid);
-	_cleanup_fd_ int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_fd_ int dir = proc_open(t->pid);
 	if (dir < 0 || pagemap_open(&pm, dir, &unknown)) {
 		error_clear(&unknown);
 		return 0;

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "proc/stat.h"
 
+#include <errno.h>
+
 #include "base/array.h"
+#include "base/cleanup.h"
 
 /* Fields 4 to 52 in the order of the line. */
 static const struct stat_field {
@@ -98,4 +101,14 @@ int proc_read_stat(int pid_dir, struct proc_stat *ret, struct error *err)
 	if (proc_read_text(pid_dir, "stat", &buf, err))
 		return -1;
 	return proc_parse_stat(buf.data, buf.size, ret, err) ? proc_blame(pid_dir, err) : 0;
+}
+
+int proc_stat_of(pid_t pid, struct proc_stat *ret, struct error *err)
+{
+	_cleanup_fd_ int dir = proc_open(pid);
+
+	if (dir < 0)
+		return error_set(err, errno == ENOENT ? ERROR_DIED : ERROR_TARGET, errno,
+				 "process %d", pid);
+	return proc_read_stat(dir, ret, err);
 }

@@ -61,5 +61,7 @@ bool proc_scan_comm(struct scan *s, const char *end, char ret[PROC_COMM_SIZE]);
 
 int proc_parse_stat(const char *text, size_t size, struct proc_stat *ret, struct error *err);
 int proc_read_stat(int pid_dir, struct proc_stat *ret, struct error *err);
+/* That of the process that has this id now. */
+int proc_stat_of(pid_t pid, struct proc_stat *ret, struct error *err);
 
 #endif

@@ -209,10 +209,8 @@ int proc_list_tree(pid_t root, struct pid_list *tree, struct error *err)
 	*first = root;
 	for (i = 0; i < tree->pids.count; i++) {
 		struct error gone = ERROR_INIT;
-		char path[32];
 
-		snprintf(path, sizeof(path), "/proc/%d", tree->pids.items[i]);
-		_cleanup_fd_ int proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		_cleanup_fd_ int proc = proc_open(tree->pids.items[i]);
 
 		if (proc >= 0 && proc_children(proc, tree, &gone) && gone.kind != ERROR_DIED) {
 			*err = gone;

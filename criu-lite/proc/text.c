@@ -42,6 +42,22 @@ static bool task_is_gone(int pid_dir)
 	return paren && (strncmp(paren, ") Z", 3) == 0 || strncmp(paren, ") X", 3) == 0);
 }
 
+int proc_open(pid_t pid)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+int proc_open_thread(pid_t pid, pid_t tid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d", pid, tid);
+	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
 int proc_read_text(int pid_dir, const char *name, struct buffer *buf, struct error *err)
 {
 	char path[PATH_MAX];

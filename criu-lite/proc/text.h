@@ -18,11 +18,16 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 #include "base/io.h"
 #include "proc/scan.h"
 
+/* An open /proc/PID, or /proc/PID/task/TID of one of its threads, O_PATH, which the caller closes;
+ * -1 and errno, ENOENT when there is none. */
+int proc_open(pid_t pid);
+int proc_open_thread(pid_t pid, pid_t tid);
 /* Reads `name` below pid_dir whole into *buf. */
 int proc_read_text(int pid_dir, const char *name, struct buffer *buf, struct error *err);
 /* Puts the path of pid_dir before the message of a parser. Returns -1. */

@@ -63,24 +63,12 @@ static int split_name(struct runtime_container *ret, const char *name, char **ro
 	return 0;
 }
 
-static int read_process(pid_t pid, struct proc_stat *ret, struct error *err)
-{
-	_cleanup_fd_ int dir = -1;
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/%d", pid);
-	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return error_set(err, errno == ENOENT ? ERROR_DIED : ERROR_TARGET, errno, "%s", path);
-	return proc_read_stat(dir, ret, err);
-}
-
 bool runtime_runs(const struct runtime_container *c)
 {
 	_cleanup_error_ struct error gone = ERROR_INIT;
 	struct proc_stat stat;
 
-	return !read_process(c->pid, &stat, &gone) && stat.start_time == c->start_time &&
+	return !proc_stat_of(c->pid, &stat, &gone) && stat.start_time == c->start_time &&
 	       stat.state != 'Z' && stat.state != 'X';
 }
 

@@ -2,7 +2,6 @@
 #include "steps/hold.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -39,17 +38,6 @@ static struct dump_task *find_task(const struct dump *d, pid_t pid)
 	return NULL;
 }
 
-static int open_proc(pid_t pid, pid_t tid)
-{
-	char path[64];
-
-	if (tid)
-		snprintf(path, sizeof(path), "/proc/%d/task/%d", pid, tid);
-	else
-		snprintf(path, sizeof(path), "/proc/%d", pid);
-	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-}
-
 static void task_free(struct dump_task *task)
 {
 	struct dump_thread *t;
@@ -81,7 +69,7 @@ static struct dump_task *add_task(struct dump *d, pid_t pid, struct error *err)
 		return NULL;
 	}
 	*task = (struct dump_task){ .dump = d, .pid = pid, .pidfd = -1, .twin_proc_fd = -1 };
-	task->proc_fd = open_proc(pid, 0);
+	task->proc_fd = proc_open(pid);
 	if (task->proc_fd < 0) {
 		error_set(err, errno == ENOENT ? ERROR_DIED : ERROR_TARGET, errno, "process %d",
 			  pid);
@@ -310,7 +298,7 @@ static int drop_those_who_left(struct dump *d, struct error *err)
 
 static int read_thread(struct dump_thread *t, struct error *err)
 {
-	t->proc_fd = open_proc(t->task->pid, t->tid);
+	t->proc_fd = proc_open_thread(t->task->pid, t->tid);
 	if (t->proc_fd < 0)
 		return error_set(err, ERROR_TARGET, errno, "task %d", t->tid);
 	interrupted_look(t);
@@ -338,7 +326,7 @@ static int look_past_leader(struct dump_task *task, struct error *err)
 	if (read_zombie(task, err))
 		return -1;
 	fd_close(&task->proc_fd);
-	task->proc_fd = open_proc(task->threads.items[0].tid, 0);
+	task->proc_fd = proc_open(task->threads.items[0].tid);
 	if (task->proc_fd < 0)
 		return error_set(err, ERROR_TARGET, errno, "process %d", task->pid);
 	if (proc_read_stat(task->proc_fd, &task->stat, err))

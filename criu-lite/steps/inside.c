@@ -88,11 +88,8 @@ void container_release(struct container *c)
 static pid_t inside_pid(pid_t pid, struct error *err)
 {
 	_cleanup_proc_status_ struct proc_status status = { 0 };
-	_cleanup_fd_ int dir = -1;
-	char path[32];
+	_cleanup_fd_ int dir = proc_open(pid);
 
-	snprintf(path, sizeof(path), "/proc/%d", pid);
-	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return error_set(err, errno == ENOENT ? ERROR_DIED : ERROR_TARGET, errno,
 				 "process %d", pid);

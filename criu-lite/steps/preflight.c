@@ -2,8 +2,6 @@
 #include "steps/preflight.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -44,11 +42,8 @@ static void task_free(struct preflight_task *s)
 
 static int open_proc(struct task_look *look, pid_t id, struct error *err)
 {
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/%d", id);
 	fd_close(&look->proc_fd);
-	look->proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	look->proc_fd = proc_open(id);
 	if (look->proc_fd < 0)
 		return error_set(err, errno == ENOENT ? ERROR_DIED : ERROR_TARGET, errno,
 				 "process %d", look->pid);

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The process that holds new namespaces. */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -73,14 +71,11 @@ static void bear(struct restore *r, int ourselves, struct told *told)
 /* In the tree's time namespace it would look otherwise. */
 static int read_start_time(struct container *c, struct error *err)
 {
-	_cleanup_fd_ int dir = -1;
+	_cleanup_fd_ int dir = proc_open(c->host_pid);
 	struct proc_stat stat;
-	char path[32];
 
-	snprintf(path, sizeof(path), "/proc/%d", c->host_pid);
-	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
-		return error_set(err, ERROR_FAILED, errno, "%s", path);
+		return error_set(err, ERROR_FAILED, errno, "process %d", c->host_pid);
 	if (proc_read_stat(dir, &stat, err))
 		return -1;
 	c->host_start_time = stat.start_time;

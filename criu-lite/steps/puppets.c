@@ -359,14 +359,12 @@ static void put_leader_last(struct restore_task *t)
 int puppet_exit_leader(struct restore_task *t, int wait_status, struct error *err)
 {
 	struct tracee *held = &t->threads.items[0]->tracee;
-	char path[64];
 	int tries;
 
 	/* Let go, since as our tracee its end would show to us instead of its parent. */
 	if (prepare_call(t, SYS_exit, wait_status >> 8 & 0xff, err) || tracee_detach(held, err))
 		return -1;
-	snprintf(path, sizeof(path), "/proc/%d/task/%d", held->tgid, held->tid);
-	_cleanup_fd_ int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_fd_ int dir = proc_open_thread(held->tgid, held->tid);
 	for (tries = 0; tries < STOP_TIMEOUT_MS * 10; tries++) {
 		struct proc_stat stat;
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "steps/snapshot.h"
 
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -63,15 +61,13 @@ bool snapshot_possible(const struct dump *d, const char **why)
 static int copy_task(struct dump_task *task, struct error *err)
 {
 	struct tracee *speaker = &task->threads.items[0].tracee;
-	char path[32];
 
 	if (dump_enter(task, err))
 		return -1;
 	if (agent_fork_twin(&task->agent, speaker, &task->twin, err) ||
 	    tracee_restore(speaker, err))
 		return -1;
-	snprintf(path, sizeof(path), "/proc/%d", task->twin.tid);
-	task->twin_proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	task->twin_proc_fd = proc_open(task->twin.tid);
 	if (task->twin_proc_fd < 0)
 		return error_set(err, ERROR_TARGET, 0, "process %d: its copy was lost", task->pid);
 	return agent_remove(&task->agent, speaker, err);

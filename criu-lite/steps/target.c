@@ -15,19 +15,6 @@
 #include "proc/stat.h"
 #include "proc/tasks.h"
 
-static int read_process(pid_t pid, struct proc_stat *ret, struct error *err)
-{
-	_cleanup_fd_ int dir = -1;
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/%d", pid);
-	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return error_set(err, errno == ENOENT ? ERROR_DIED : ERROR_TARGET, errno,
-				 "process %d", pid);
-	return proc_read_stat(dir, ret, err);
-}
-
 static bool is_cgroup(const char *directory)
 {
 	_cleanup_free_ char *file = NULL;
@@ -92,7 +79,7 @@ static int find_root(const struct pid_list *members, const char *name, pid_t *re
 		_cleanup_error_ struct error gone = ERROR_INIT;
 		struct proc_stat stat;
 
-		if (!*pid || read_process(*pid, &stat, &gone) ||
+		if (!*pid || proc_stat_of(*pid, &stat, &gone) ||
 		    pid_list_has(members, stat.ppid) || stat.start_time >= oldest)
 			continue;
 		oldest = stat.start_time;
@@ -198,9 +185,9 @@ static int add_stranger(const struct target *t, pid_t pid, struct blockers *bloc
 				    "is in it, and in a pid namespace that is not seen from here",
 				    "end it, or wait until it has ended", "a process in %s",
 				    t->cgroup);
-	if (read_process(pid, &stat, &gone))
+	if (proc_stat_of(pid, &stat, &gone))
 		return 0;
-	if (read_process(stat.ppid, &parent, &gone))
+	if (proc_stat_of(stat.ppid, &parent, &gone))
 		parent.comm[0] = '\0';
 	snprintf(reason, sizeof(reason),
 		 "entered the %s from outside, or was orphaned: its parent is process %d (%s)",

@@ -49,12 +49,10 @@ static int seize_error(const struct tracee *t, int os_error, struct error *err)
 	_cleanup_proc_status_ struct proc_status status = { 0 };
 	_cleanup_error_ struct error unknown = ERROR_INIT;
 	_cleanup_fd_ int dir = -1;
-	char path[64];
 
 	if (os_error != EPERM)
 		return tracee_error(t, os_error, err, "cannot attach");
-	snprintf(path, sizeof(path), "/proc/%d", t->tid);
-	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	dir = proc_open(t->tid);
 	if (proc_read_status(dir, &status, &unknown))
 		return tracee_error(t, unknown.kind == ERROR_DIED ? ESRCH : os_error, err,
 				    "cannot attach");

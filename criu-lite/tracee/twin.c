@@ -84,11 +84,8 @@ static pid_t inner_pid(pid_t pid)
 {
 	_cleanup_proc_status_ struct proc_status status = { 0 };
 	_cleanup_error_ struct error unknown = ERROR_INIT;
-	_cleanup_fd_ int dir = -1;
-	char path[64];
+	_cleanup_fd_ int dir = proc_open(pid);
 
-	snprintf(path, sizeof(path), "/proc/%d", pid);
-	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (proc_read_status(dir, &status, &unknown) || !status.ns_pid.count)
 		return 0;
 	return status.ns_pid.id[status.ns_pid.count - 1];

@@ -61,7 +61,6 @@ static void child(int result)
 static void hold(struct held *h)
 {
 	_cleanup_error_ struct error err = { 0 };
-	char path[64];
 	int ends[2];
 
 	memset(h, 0, sizeof(*h));
@@ -76,8 +75,7 @@ static void hold(struct held *h)
 	    tracee_interrupt(&h->tracee, &err) || tracee_wait_stopped(&h->tracee, 20000, &err) ||
 	    tracee_save(&h->tracee, &err))
 		fail_msg("%s", err.message);
-	snprintf(path, sizeof(path), "/proc/%d", h->pid);
-	_cleanup_fd_ int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_fd_ int dir = proc_open(h->pid);
 	if (proc_read_maps(dir, &h->maps, &err))
 		fail_msg("%s", err.message);
 	h->site = (struct agent_site){ .maps = &h->maps, .gadgets = &h->gadgets };
@@ -188,13 +186,11 @@ static void leaves_the_maps_as_they_were(void **state)
 {
 	_cleanup_error_ struct error err = { 0 };
 	struct vma_list after = { 0 };
-	char path[64];
 	struct held h;
 
 	hold(&h);
 	let_go(&h);
-	snprintf(path, sizeof(path), "/proc/%d", h.pid);
-	_cleanup_fd_ int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_fd_ int dir = proc_open(h.pid);
 	assert_int_equal(proc_read_maps(dir, &after, &err), 0);
 	assert_int_equal(after.vmas.count, h.maps.vmas.count);
 	vma_list_release(&after);

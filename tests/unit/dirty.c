@@ -18,6 +18,7 @@
 #include "kernel-compat/features.h"
 #include "memory/dirty.h"
 #include "memory/page_sets.h"
+#include "proc/text.h"
 
 enum { PAGE = PAGE_BYTES, PAGES = 64 };
 #define RW (PROT_READ | PROT_WRITE)
@@ -171,7 +172,6 @@ static void test_new_mapping(void **state)
 static void test_child_is_unknown(void **state)
 {
 	_cleanup_error_ struct error err = ERROR_INIT;
-	char path[32];
 	struct tracked t;
 	pid_t child;
 	int dir;
@@ -183,8 +183,7 @@ static void test_child_is_unknown(void **state)
 		for (;;)
 			pause();
 	fd_close(&t.pm.fd);
-	snprintf(path, sizeof(path), "/proc/%d", child);
-	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	dir = proc_open(child);
 	assert_int_equal(pagemap_open(&t.pm, dir, &err), 0);
 	assert_int_equal(look(&t, PAGES, false), -1);
 	kill(child, SIGKILL);

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,15 +122,13 @@ int cgroups_find(struct cgroups *ret, pid_t root, const char *const *given, size
 	struct search s = { .ret = ret, .given = given, .given_count = count };
 	_cleanup_fd_ int dir = -1, self = -1;
 	pid_t *first = array_add(&s.tree.pids);
-	char path[32];
 	int r;
 
 	*ret = (struct cgroups){ 0 };
 	if (!first)
 		return no_memory(err);
 	*first = root;
-	snprintf(path, sizeof(path), "/proc/%d", root);
-	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	dir = proc_open(root);
 	self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0 || self < 0)
 		r = error_set(err, ERROR_TARGET, errno, "process %d", root);

@@ -209,13 +209,11 @@ static int cgroup_of(const Mounts__FileSystem *fs, pid_t root, uint32_t levels, 
 {
 	_cleanup_proc_cgroups_ struct proc_cgroups cgroups = { 0 };
 	const struct proc_cgroup *line = NULL;
-	_cleanup_fd_ int dir = -1;
-	char proc[32], *end;
+	_cleanup_fd_ int dir = proc_open(root);
+	char *end;
 
-	snprintf(proc, sizeof(proc), "/proc/%d", root);
-	dir = open(proc, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
-		return error_set(err, ERROR_FAILED, errno, "%s", proc);
+		return error_set(err, ERROR_FAILED, errno, "process %d", root);
 	if (proc_read_cgroups(dir, &cgroups, err))
 		return -1;
 	if (!strcmp(fs->type, "cgroup2"))

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sched.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -210,12 +209,10 @@ int mounts_outside(const struct container *c, pid_t pid, struct mounts_outside *
 	_cleanup_looker_ struct looker l = { .root = -1 };
 	struct blockers blockers = { 0 };
 	_cleanup_fd_ int proc = -1;
-	char path[32];
 	int r;
 
 	*ret = (struct mounts_outside){ 0 };
-	snprintf(path, sizeof(path), "/proc/%d", pid);
-	proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	proc = proc_open(pid);
 	if (proc < 0)
 		return error_set(err, errno == ENOENT ? ERROR_DIED : ERROR_TARGET, errno,
 				 "process %d", pid);
@@ -359,11 +356,8 @@ static int finish_terminals(struct restore *r, const Mounts *m, struct mount_set
 			    struct error *err)
 {
 	pid_t pid = r->tasks.items[0]->threads.items[0]->tracee.tid;
-	_cleanup_fd_ int root = -1;
-	char path[32];
+	_cleanup_fd_ int root = proc_open(pid);
 
-	snprintf(path, sizeof(path), "/proc/%d", pid);
-	root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return error_set(err, ERROR_FAILED, errno, "process %d", pid);
 	return mounts_finish_terminals(m, set, root, err);

@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -87,11 +86,8 @@ static int credentials_take(struct dump_thread *t, const struct batch *b, const 
 
 static int read_puppet(const struct restore_thread *t, struct proc_status *ret, struct error *err)
 {
-	_cleanup_fd_ int proc_fd = -1;
-	char path[32];
+	_cleanup_fd_ int proc_fd = proc_open(t->tracee.tid);
 
-	snprintf(path, sizeof(path), "/proc/%d", t->tracee.tid);
-	proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (proc_fd < 0)
 		return error_set(err, ERROR_TARGET, errno, "task %d", t->tid);
 	return proc_read_status(proc_fd, ret, err);

@@ -2,10 +2,8 @@
 #include "kinds/task/interrupted.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -48,10 +46,8 @@ static bool needs_no_reader(int proc_dir)
 
 void interrupted_prepare(struct dump *d, pid_t root, bool alone)
 {
-	char path[32];
 
-	snprintf(path, sizeof(path), "/proc/%d", root);
-	_cleanup_fd_ int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_fd_ int dir = proc_open(root);
 	if (!alone || !needs_no_reader(dir))
 		restart_reader_open(&d->restarts);
 }

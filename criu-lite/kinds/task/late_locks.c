@@ -200,13 +200,11 @@ static int take_those_of(struct restore *r, struct owner *o, struct error *err)
 	const struct agent_site site = { .maps = &maps, .gadgets = &gadgets };
 	_cleanup_fd_ int proc = -1;
 	struct late_lock *l;
-	char path[32];
 	int failed;
 
 	if (!has_late_locks(r, o->task))
 		return 0;
-	snprintf(path, sizeof(path), "/proc/%d", o->task->pid);
-	proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	proc = proc_open(o->task->pid);
 	failed = tracee_save(&o->threads[0], err) || proc_read_maps(proc, &maps, err);
 	array_for(l, &r->late_locks) {
 		int64_t result = -1;
