@@ -12,6 +12,7 @@
 #include "guard/guard.h"
 #include "kernel-compat/calls.h"
 #include "kinds/cgroup/cgroup.h"
+#include "kinds/frozen.h"
 #include "kinds/task/late_locks.h"
 #include "proc/tasks.h"
 #include "steps/release.h"
@@ -49,13 +50,7 @@ static bool ends_from_outside(const struct restore *r)
 /* What it guards is ended first, then the cell is thawed. */
 static int tell_guard(const struct restore *r, const struct cell *cell, struct error *err)
 {
-	const struct guard_freezer freezer = {
-		.dir = cell->freezer.dir,
-		.file = freezer_file(&cell->freezer),
-		.thaw = freezer_word(&cell->freezer, false),
-		.freeze = freezer_word(&cell->freezer, true),
-		.stops_frozen = cell->freezer.kind == FREEZER_V2,
-	};
+	const struct guard_freezer freezer = frozen_told(&cell->freezer);
 
 	return guard_freezer_moves(r->guard, 0, &freezer, err);
 }
