@@ -384,19 +384,28 @@ static int send_image(void *context, struct error *err)
 	return 0;
 }
 
+/* Its runtime knows the container at its new place, and not here any more. While the record is
+ * there, so that nobody takes the migration for settled before. */
+static void forget(const struct source *s)
+{
+	const struct runtime_container *container = &s->options->target->container;
+	_cleanup_error_ struct error trouble = ERROR_INIT;
+
+	if (s->options->rootfs == ROOTFS_SYNC)
+		rootfs_leave(&s->places, s->options->container);
+	if (container->runtime && runtime_forget(container, &trouble))
+		log_notice("%s", trouble.message);
+}
+
 static int settle(void *context, struct error *err)
 {
 	struct source *s = context;
 	_cleanup_error_ struct error ignored = ERROR_INIT;
 	MigrateDone m = MIGRATE_DONE__INIT;
 
+	forget(s);
 	if (s->report->asked)
 		return 0;
-	if (s->options->target->container.runtime &&
-	    runtime_forget(&s->options->target->container, &ignored)) {
-		log_notice("%s", ignored.message);
-		error_clear(&ignored);
-	}
 	if (record_remove(&s->record, &ignored) || link_send(&s->link, MESSAGE_DONE, &m.base,
 							       &ignored))
 		log_info("%s", ignored.message);
@@ -414,18 +423,6 @@ static const struct step steps[] = {
 	{ "migrate-send", send_image, NULL },
 	{ "migrate-settle", settle, NULL },
 };
-
-/* Its runtime knows the container at its new place, and not here any more. */
-static void forget(const struct source *s)
-{
-	const struct runtime_container *container = &s->options->target->container;
-	_cleanup_error_ struct error trouble = ERROR_INIT;
-
-	if (s->options->rootfs == ROOTFS_SYNC)
-		rootfs_leave(&s->places, s->options->container);
-	if (container->runtime && runtime_forget(container, &trouble))
-		log_notice("%s", trouble.message);
-}
 
 static void count(struct source *s)
 {
@@ -471,7 +468,6 @@ int migrate(const struct migrate_options *options, struct migrate_report *report
 	} else {
 		end_record(s);
 		leave_cell(s);
-		forget(s);
 	}
 	link_release(&s->link);
 	fd_close(&s->state_directory);
