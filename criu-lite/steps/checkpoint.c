@@ -1,19 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "steps/checkpoint.h"
-
-#include <errno.h>
-#include <sched.h>
-#include <string.h>
-#include <sys/random.h>
-#include <sys/utsname.h>
-#include <time.h>
-#include <unistd.h>
-
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "guard/guard.h"
-#include "images/image.pb-c.h"
-#include "images/tree.pb-c.h"
 #include "kinds/dump.h"
 #include "kinds/files.h"
 #include "kinds/frozen.h"
@@ -24,36 +12,14 @@
 #include "kinds/net/held_packets.h"
 #include "kinds/socket/connections.h"
 #include "kinds/task/interrupted.h"
-#include "network/links.h"
-#include "steps/cpu.h"
+#include "steps/checkpoint_run.h"
 #include "steps/hold.h"
 #include "steps/parting.h"
 #include "steps/precopy.h"
-#include "steps/preflight.h"
-#include "steps/records.h"
 #include "steps/snapshot.h"
 #include "steps/state_dump.h"
-#include "steps/target.h"
 #include "steps/tree_dump.h"
 #include "steps/tree_keep.h"
-
-enum {
-	/* A tree that is held can show what is over in a moment; it is let go in between. */
-	ATTEMPTS = 8,
-	FIRST_PAUSE_NS = 4000000,	/* and twice as long each time */
-};
-
-struct checkpoint_run {
-	const struct checkpoint_options *options;
-	struct checkpoint_report *report;
-	struct dump dump;
-	struct preflight before;	/* the tree as it was seen running */
-	uint64_t seized_ns;
-	bool pages_begun;	/* there is no way back in the stream */
-	bool released;
-	bool taken;	/* whoever it was offered to runs it: it must not go on here */
-	bool *done;
-};
 
 static int run_preflight(void *context, struct error *err)
 {
@@ -116,8 +82,6 @@ static void end_packets(void *context)
 	held_packets_end(&run->dump);
 }
 
-static int write_header(struct checkpoint_run *run, struct error *err);
-
 /* Memory is carried while the program runs; what it writes to meanwhile, in the freeze. */
 static int pre_copy(void *context, struct error *err)
 {
@@ -136,7 +100,7 @@ static int pre_copy(void *context, struct error *err)
 	}
 	if (!rounds.rounds)
 		return 0;
-	if (!rounds.rounds->number && write_header(run, err))
+	if (!rounds.rounds->number && header_dump(&run->dump, err))
 		return -1;
 	if (precopy_rounds(&rounds, err))
 		return -1;
@@ -203,48 +167,13 @@ static void let_go(void *context)
 		hold_release(&run->dump);
 }
 
-static int write_header(struct checkpoint_run *run, struct error *err)
-{
-	static const Image__TargetState target_states[] = {
-		[AFTERWARDS_KILL] = IMAGE__TARGET_STATE__KILLED,
-		[AFTERWARDS_RUN] = IMAGE__TARGET_STATE__RUNNING,
-		[AFTERWARDS_STOP] = IMAGE__TARGET_STATE__STOPPED,
-	};
-	Image m = IMAGE__INIT;
-	struct timespec now;
-	struct utsname host;
-	uint8_t *id = run->dump.image_id;
-	int r;
-
-	if (getrandom(id, sizeof(run->dump.image_id), 0) != sizeof(run->dump.image_id) ||
-	    uname(&host))
-		return error_set(err, ERROR_FAILED, errno, "cannot name the image");
-	clock_gettime(CLOCK_REALTIME, &now);
-	m.creator = "criu-lite";
-	m.id = (ProtobufCBinaryData){ sizeof(run->dump.image_id), id };
-	m.created_ns = now.tv_sec * 1000000000ll + now.tv_nsec;
-	m.root_pid = run->options->pid;
-	m.page_size = sysconf(_SC_PAGESIZE);
-	m.machine = host.machine;
-	m.kernel_release = host.release;
-	m.hostname = host.nodename;
-	m.has_target_state = true;
-	m.target_state = target_states[run->options->afterwards];
-	m.cpu = cpu_describe();
-	if (!m.cpu)
-		return error_set(err, ERROR_FAILED, ENOMEM, "processor");
-	r = stream_write(run->dump.out, RECORD_HEADER, RECORD_CRITICAL, &m.base, err);
-	cpu__free_unpacked(m.cpu, NULL);
-	return r;
-}
-
 static int save_tree(void *context, struct error *err)
 {
 	struct checkpoint_run *run = context;
 	struct dump *d = &run->dump;
 
 	if (!d->rounds)
-		return write_header(run, err) || tree_dump(d, err) ? -1 : 0;
+		return header_dump(&run->dump, err) || tree_dump(d, err) ? -1 : 0;
 	return memory_rounds_begin(d, true, err) || tree_dump(d, err) || tree_keep(d, err) ? -1 :
 											     0;
 }
@@ -257,62 +186,6 @@ static int save_maps(void *context, struct error *err)
 static int ask_tasks(void *context, struct error *err)
 {
 	return state_dump(&((struct checkpoint_run *)context)->dump, err);
-}
-
-/* Its connections go without a word. If we die in the middle, the program must not use sockets that
- * have been silenced before the guard has taken that back; and then, before the guard has ended
- * it. */
-static void silence(struct checkpoint_run *run)
-{
-	_cleanup_error_ struct error failed = ERROR_INIT;
-
-	if (frozen_stay(&run->dump, &failed))
-		log_info("%s", failed.message);
-	dump_files_silence(run->dump.files);
-	guard_will_end(run->dump.guard);
-	guard_recall(run->dump.guard);
-}
-
-/* A network namespace goes some time after its last process, its packet filter before its links:
- * in between it would answer with resets what is meant for its successor. */
-static void close_network(const struct dump *d)
-{
-	_cleanup_links_ struct links links = { 0 };
-	_cleanup_error_ struct error trouble = ERROR_INIT;
-
-	if (!(d->container.namespaces & CLONE_NEWNET))
-		return;
-	if (links_read(&links, &trouble))
-		log_notice("%s", trouble.message);
-	links_take_down(&links);
-}
-
-/* The end of the freeze, in the way that was asked for. */
-static void release_tree(struct checkpoint_run *run)
-{
-	if (run->released)
-		return;
-	switch (run->options->afterwards) {
-	case AFTERWARDS_KILL:
-		silence(run);
-		close_network(&run->dump);
-		run->report->frozen_ns = now_ns() - run->seized_ns;
-		*run->done = true;
-		hold_kill(&run->dump);
-		connections_unlock(&run->dump);
-		break;
-	case AFTERWARDS_RUN:
-		connections_unlock(&run->dump);
-		hold_release(&run->dump);
-		run->report->frozen_ns = now_ns() - run->seized_ns;
-		break;
-	case AFTERWARDS_STOP:
-		connections_unlock(&run->dump);
-		hold_release_stopped(&run->dump);
-		run->report->frozen_ns = now_ns() - run->seized_ns;
-		break;
-	}
-	run->released = true;
 }
 
 /* A program that shall run on is copied and let go; if that cannot be, it stays held while its
@@ -332,7 +205,7 @@ static int snapshot(void *context, struct error *err)
 	if (snapshot_take(&run->dump, &made, err))
 		return -1;
 	if (made)
-		release_tree(run);
+		checkpoint_release(run);
 	return 0;
 }
 
@@ -469,19 +342,19 @@ static void end_taken(void *context)
 	struct checkpoint_run *run = context;
 
 	if (run->taken)
-		release_tree(run);
+		checkpoint_release(run);
 }
 
 static int release(void *context, struct error *err)
 {
 	sum_up(context);
-	release_tree(context);
+	checkpoint_release(context);
 	snapshot_drop(&((struct checkpoint_run *)context)->dump);
 	end_guard(context);
 	return 0;
 }
 
-static const struct step steps[] = {
+const struct step checkpoint_steps[] = {
 	{ "preflight", run_preflight, NULL },
 	{ "guard", start_guard, end_guard },
 	{ "open-image", open_stream, NULL },
@@ -510,102 +383,3 @@ static const struct step steps[] = {
 	{ "offer", offer, end_taken },
 	{ "release", release, NULL },
 };
-
-/* Preflight has found nothing, and yet something was in the way once the tree was held: a
- * connection that was just being made, a process that was just ending. */
-static bool may_pass(const struct checkpoint_run *run, const struct error *err)
-{
-	if (!run->seized_ns || run->released ||
-	    (err->kind != ERROR_BLOCKED && err->kind != ERROR_DIED))
-		return false;
-	/* A round can be begun once more. */
-	if (run->dump.rounds)
-		return !run->pages_begun;
-	return !run->dump.out || stream_writer_undo(run->dump.out);
-}
-
-/* What goes on in the next attempt: a pre-copy with its stream. */
-struct carried {
-	struct memory_rounds *rounds;
-	struct stream_writer *out;
-	uint8_t image_id[16];
-	struct network_lock new_ones;	/* connections that come while others wait for accept(2) */
-};
-
-static int attempt(const struct checkpoint_options *options, const struct container *container,
-		   struct checkpoint_report *report, struct carried *carried, bool *done,
-		   bool *again, struct error *err)
-{
-	struct checkpoint_run run = { .options = options, .report = report, .done = done };
-	_cleanup_error_ struct error unlocked = ERROR_INIT;
-	int r;
-
-	_Static_assert(ARRAY_SIZE(steps) <= CHECKPOINT_STEPS_MAX, "room for all times");
-	*report = (struct checkpoint_report){ .steps = ARRAY_SIZE(steps) };
-	run.dump.options = options;
-	run.dump.rounds = carried->rounds;
-	run.dump.out = steal_ptr(carried->out);
-	memcpy(run.dump.image_id, carried->image_id, sizeof(run.dump.image_id));
-	run.dump.container = *container;
-	run.dump.closes_connections = options->tcp == TCP_CLOSE;
-	run.dump.lock = NETWORK_LOCK_NONE;
-	run.before.container = &run.dump.container;
-	run.before.closes_connections = run.dump.closes_connections;
-	r = steps_run(steps, ARRAY_SIZE(steps), &run, report->times, err);
-	*again = r && may_pass(&run, err);
-	if (*again && connections_hold_new(&run.dump, &carried->new_ones, &unlocked))
-		log_info("%s", unlocked.message);
-	lock_flows_release(&run.dump.awaited);
-	if (*again && run.dump.rounds) {
-		carried->out = steal_ptr(run.dump.out);
-		memcpy(carried->image_id, run.dump.image_id, sizeof(run.dump.image_id));
-	}
-	stream_writer_free(run.dump.out);
-	held_packets_end(&run.dump);
-	dump_files_free(run.dump.files);
-	memory_dump_free(&run.dump);
-	hold_free(&run.dump);
-	freezers_release(&run.dump.freezers);
-	preflight_release(&run.before);
-	gadget_cache_release(&run.dump.gadgets);
-	restart_reader_close(&run.dump.restarts);
-	buffer_release(&run.dump.state);
-	return r;
-}
-
-static int try_some_times(const struct checkpoint_options *options,
-			  const struct container *container, struct checkpoint_report *report,
-			  struct carried *carried, bool *done, struct error *err)
-{
-	struct timespec moment = { .tv_nsec = FIRST_PAUSE_NS };
-	bool again;
-	int i;
-
-	for (i = 1; attempt(options, container, report, carried, done, &again, err); i++) {
-		if (!again || i == ATTEMPTS)
-			return -1;
-		log_info("%s; once more", err->message);
-		error_clear(err);
-		nanosleep(&moment, NULL);
-		moment.tv_nsec *= 2;
-	}
-	return 0;
-}
-
-int checkpoint_inside(const struct checkpoint_options *options, const struct container *container,
-		      struct checkpoint_report *report, bool *done, struct error *err)
-{
-	struct carried carried = { .new_ones = NETWORK_LOCK_NONE };
-	int r;
-
-	if (options->precopy && precopy_possible(options->precopy)) {
-		carried.rounds = memory_rounds_new();
-		if (!carried.rounds)
-			return error_set(err, ERROR_FAILED, ENOMEM, "rounds");
-	}
-	r = try_some_times(options, container, report, &carried, done, err);
-	network_unlock(&carried.new_ones);
-	stream_writer_free(carried.out);
-	memory_rounds_free(carried.rounds);
-	return r;
-}

@@ -9,11 +9,11 @@
 
 struct preflight;
 
-enum { CHECKPOINT_STEPS_MAX = 28 };
+enum { CHECKPOINT_STEPS = 27 };
 
 /* What a checkpoint took. */
 struct checkpoint_report {
-	struct step_time times[CHECKPOINT_STEPS_MAX];
+	struct step_time times[CHECKPOINT_STEPS];
 	size_t steps;
 	uint64_t frozen_at_ns;	/* when that began, now_ns() */
 	uint64_t frozen_ns;	/* from the first thread seized to the last let go, or to when the

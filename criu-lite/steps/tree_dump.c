@@ -4,10 +4,17 @@
 #include <errno.h>
 #include <linux/kcmp.h>
 #include <stdlib.h>
+#include <sys/random.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
+#include "images/image.pb-c.h"
 #include "images/tree.pb-c.h"
 #include "kernel-compat/calls.h"
+#include "steps/cpu.h"
+#include "steps/options.h"
 #include "steps/records.h"
 #include "steps/tree_plan.h"
 
@@ -128,4 +135,38 @@ int tree_dump(struct dump *d, struct error *err)
 	if (tree_dump_plan(d, &plan, err) || reorder(d, &plan, err))
 		return -1;
 	return write_tree(d, err);
+}
+
+int header_dump(struct dump *d, struct error *err)
+{
+	static const Image__TargetState target_states[] = {
+		[AFTERWARDS_KILL] = IMAGE__TARGET_STATE__KILLED,
+		[AFTERWARDS_RUN] = IMAGE__TARGET_STATE__RUNNING,
+		[AFTERWARDS_STOP] = IMAGE__TARGET_STATE__STOPPED,
+	};
+	Image m = IMAGE__INIT;
+	struct timespec now;
+	struct utsname host;
+	uint8_t *id = d->image_id;
+	int r;
+
+	if (getrandom(id, sizeof(d->image_id), 0) != sizeof(d->image_id) || uname(&host))
+		return error_set(err, ERROR_FAILED, errno, "cannot name the image");
+	clock_gettime(CLOCK_REALTIME, &now);
+	m.creator = "criu-lite";
+	m.id = (ProtobufCBinaryData){ sizeof(d->image_id), id };
+	m.created_ns = now.tv_sec * 1000000000ll + now.tv_nsec;
+	m.root_pid = d->options->pid;
+	m.page_size = sysconf(_SC_PAGESIZE);
+	m.machine = host.machine;
+	m.kernel_release = host.release;
+	m.hostname = host.nodename;
+	m.has_target_state = true;
+	m.target_state = target_states[d->options->afterwards];
+	m.cpu = cpu_describe();
+	if (!m.cpu)
+		return error_set(err, ERROR_FAILED, ENOMEM, "processor");
+	r = stream_write(d->out, RECORD_HEADER, RECORD_CRITICAL, &m.base, err);
+	cpu__free_unpacked(m.cpu, NULL);
+	return r;
 }

@@ -4,6 +4,8 @@
 
 #include "kinds/dump.h"
 
+/* Names the image, d->image_id, and writes its first record: what is saved, when and on what. */
+int header_dump(struct dump *d, struct error *err);
 /* Puts the held tasks into the order in which a restore makes them (tree_plan), tells each whose
  * memory it will be born with, and writes the Tree record. A tree that cannot be rebuilt is
  * refused. */

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <sched.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "guard/guard.h"
+#include "kinds/files.h"
+#include "kinds/frozen.h"
+#include "kinds/socket/connections.h"
+#include "network/links.h"
+#include "steps/checkpoint_run.h"
+#include "steps/hold.h"
+
+/* Its connections go without a word. If we die in the middle, the program must not use sockets that
+ * have been silenced before the guard has taken that back; and then, before the guard has ended
+ * it. */
+static void silence(struct checkpoint_run *run)
+{
+	_cleanup_error_ struct error failed = ERROR_INIT;
+
+	if (frozen_stay(&run->dump, &failed))
+		log_info("%s", failed.message);
+	dump_files_silence(run->dump.files);
+	guard_will_end(run->dump.guard);
+	guard_recall(run->dump.guard);
+}
+
+/* A network namespace goes some time after its last process, its packet filter before its links:
+ * in between it would answer with resets what is meant for its successor. */
+static void close_network(const struct dump *d)
+{
+	_cleanup_links_ struct links links = { 0 };
+	_cleanup_error_ struct error trouble = ERROR_INIT;
+
+	if (!(d->container.namespaces & CLONE_NEWNET))
+		return;
+	if (links_read(&links, &trouble))
+		log_notice("%s", trouble.message);
+	links_take_down(&links);
+}
+
+void checkpoint_release(struct checkpoint_run *run)
+{
+	if (run->released)
+		return;
+	switch (run->options->afterwards) {
+	case AFTERWARDS_KILL:
+		silence(run);
+		close_network(&run->dump);
+		run->report->frozen_ns = now_ns() - run->seized_ns;
+		*run->done = true;
+		hold_kill(&run->dump);
+		connections_unlock(&run->dump);
+		break;
+	case AFTERWARDS_RUN:
+		connections_unlock(&run->dump);
+		hold_release(&run->dump);
+		run->report->frozen_ns = now_ns() - run->seized_ns;
+		break;
+	case AFTERWARDS_STOP:
+		connections_unlock(&run->dump);
+		hold_release_stopped(&run->dump);
+		run->report->frozen_ns = now_ns() - run->seized_ns;
+		break;
+	}
+	run->released = true;
+}
