@@ -53,31 +53,12 @@ static bool tidy(NetEntry *e)
 	return true;
 }
 
-static int make_flags(const NetEntry *e)
-{
-	return NLM_F_CREATE | NLM_F_REPLACE;
-}
-
-static int read_addresses(struct netlink *nl, NetEntries *ret, struct error *err);
-
-static const struct net_form form = {
-	.what = "address",
-	.ask = RTM_GETADDR,
-	.make = RTM_NEWADDR,
-	.remove = RTM_DELADDR,
-	.header_size = sizeof(struct ifaddrmsg),
-	.attributes = attributes,
-	.attributes_count = ARRAY_SIZE(attributes),
-	.read = read_addresses,
-	.tidy = tidy,
-	.make_flags = make_flags,
-};
-
-static int read_addresses(struct netlink *nl, NetEntries *ret, struct error *err)
+static int read_addresses(struct netlink *nl, const struct net_form *form, NetEntries *ret,
+			  struct error *err)
 {
 	size_t first = 0, last;
 
-	if (net_entries_ask_ip(nl, &form, ret, err))
+	if (net_entries_ask_ip(nl, form, ret, err))
 		return -1;
 	while (first < ret->n_entries && ret->entries[first]->header.data[0] == AF_INET)
 		first++;
@@ -90,6 +71,19 @@ static int read_addresses(struct netlink *nl, NetEntries *ret, struct error *err
 	}
 	return 0;
 }
+
+static const struct net_form form = {
+	.what = "address",
+	.ask = RTM_GETADDR,
+	.make = RTM_NEWADDR,
+	.remove = RTM_DELADDR,
+	.header_size = sizeof(struct ifaddrmsg),
+	.attributes = attributes,
+	.attributes_count = ARRAY_SIZE(attributes),
+	.read = read_addresses,
+	.tidy = tidy,
+	.make_flags = NLM_F_CREATE | NLM_F_REPLACE,
+};
 
 static int addresses_dump(struct dump *d, struct error *err)
 {
@@ -205,7 +199,7 @@ static int addresses_build(struct restore *r, const ProtobufCMessage *message, s
 	if (netlink_open(&nl, NETLINK_ROUTE, err))
 		return -1;
 	result = silence_all(&silenced, (const NetEntries *)message, err) ||
-		 net_links_raise(r, &nl, err) || net_entries_build(&nl, &form, message, err) ||
+		 net_links_raise(r, &nl, err) || net_entries_build(&form, message, err) ||
 		 wait_for_addresses(&nl, err);
 	return unsilence(&silenced, err) || result ? -1 : 0;
 }

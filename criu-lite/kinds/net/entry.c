@@ -266,7 +266,7 @@ static int read_all(struct netlink *nl, const struct net_form *form, NetEntries 
 	*ret = net_message(&net_entries__descriptor);
 	if (!*ret)
 		return no_memory(err);
-	return form->read(nl, *ret, err);
+	return form->read(nl, form, *ret, err);
 }
 
 static void entries_free(NetEntries **m)
@@ -397,6 +397,12 @@ static int remove_entry(struct netlink *nl, const struct net_form *form, const N
 			 name_of(form, e, text), why.message);
 }
 
+static int make_flags(const struct net_form *form, const NetEntry *e)
+{
+	return form->make_flags_ip6 && e->header.data[0] == AF_INET6 ? form->make_flags_ip6 :
+								       form->make_flags;
+}
+
 /* One round over those that are still missing (entry not NULL). Returns how many are left; why
  * tells of the first of them. */
 static size_t add_pass(struct netlink *nl, const struct net_form *form, struct packed_list *want,
@@ -411,7 +417,7 @@ static size_t add_pass(struct netlink *nl, const struct net_form *form, struct p
 
 		if (!entry)
 			continue;
-		if (!order(nl, form, form->make, form->make_flags(entry), entry, &e)) {
+		if (!order(nl, form, form->make, make_flags(form, entry), entry, &e)) {
 			want->items[i].entry = NULL;
 		} else {
 			left++;
@@ -446,25 +452,27 @@ static int add_all(struct netlink *nl, const struct net_form *form, struct packe
 
 #define _cleanup_packed_ __attribute__((cleanup(packed_release)))
 
-int net_entries_build(struct netlink *nl, const struct net_form *form,
-		      const ProtobufCMessage *message, struct error *err)
+int net_entries_build(const struct net_form *form, const ProtobufCMessage *message,
+		      struct error *err)
 {
+	_cleanup_netlink_ struct netlink nl = { 0 };
 	_cleanup_packed_ struct packed_list have = { 0 }, want = { 0 }, sorted = { 0 };
 	_cleanup_entries_ NetEntries *now = NULL;
 	size_t i;
 
-	if (read_all(nl, form, &now, err) || pack(now, &have, err) ||
+	if (netlink_open(&nl, NETLINK_ROUTE, err) || read_all(&nl, form, &now, err) ||
+	    pack(now, &have, err) ||
 	    pack((const NetEntries *)message, &want, err) ||
 	    pack((const NetEntries *)message, &sorted, err))
 		return -1;
 	qsort(sorted.items, sorted.count, sizeof(*sorted.items), by_bytes);
 	for (i = 0; i < have.count; i++)
 		if (!has(&sorted, &have.items[i]) &&
-		    remove_entry(nl, form, have.items[i].entry, err))
+		    remove_entry(&nl, form, have.items[i].entry, err))
 			return -1;
 	qsort(have.items, have.count, sizeof(*have.items), by_bytes);
 	for (i = 0; i < want.count; i++)
 		if (has(&have, &want.items[i]))
 			want.items[i].entry = NULL;
-	return add_all(nl, form, &want, err);
+	return add_all(&nl, form, &want, err);
 }

@@ -69,11 +69,11 @@ struct net_form {
 	const struct net_attribute_form *attributes;
 	size_t attributes_count;
 	/* All that there are, by net_entries_ask(). */
-	int (*read)(struct netlink *nl, NetEntries *ret, struct error *err);
+	int (*read)(struct netlink *nl, const struct net_form *form, NetEntries *ret,
+		    struct error *err);
 	/* Whether it is ours to save; takes out of it what is no state. */
 	bool (*tidy)(NetEntry *e);
-	/* NLM_F_… with which it is made. */
-	int (*make_flags)(const NetEntry *e);
+	int make_flags, make_flags_ip6;	/* NLM_F_… with which it is made; 0: the same */
 };
 
 /* Appends the answers to one question, whose header (form->header_size bytes) says of which
@@ -94,7 +94,7 @@ int net_entries_check(const struct net_form *form, const ProtobufCMessage *messa
  * Makes what there is to what there shall be: removes and adds what differs. An entry that needs
  * another one that comes later is tried again behind it.
  */
-int net_entries_build(struct netlink *nl, const struct net_form *form,
-		      const ProtobufCMessage *message, struct error *err);
+int net_entries_build(const struct net_form *form, const ProtobufCMessage *message,
+		      struct error *err);
 
 #endif

@@ -34,12 +34,22 @@ static bool tidy(NetEntry *e)
 	       net_attribute(e->attributes, e->n_attributes, NDA_LLADDR);
 }
 
-static int make_flags(const NetEntry *e)
+static int read_neighbours(struct netlink *nl, const struct net_form *form, NetEntries *ret,
+			   struct error *err)
 {
-	return NLM_F_CREATE | NLM_F_REPLACE;
-}
+	static const unsigned char families[] = { AF_INET, AF_INET6 };
+	static const unsigned char flags[] = { 0, NTF_PROXY };
+	size_t i, k;
 
-static int read_neighbours(struct netlink *nl, NetEntries *ret, struct error *err);
+	for (i = 0; i < ARRAY_SIZE(families); i++)
+		for (k = 0; k < ARRAY_SIZE(flags); k++) {
+			struct ndmsg header = { .ndm_family = families[i], .ndm_flags = flags[k] };
+
+			if (net_entries_ask(nl, form, &header, ret, err))
+				return -1;
+		}
+	return 0;
+}
 
 static const struct net_form form = {
 	.what = "neighbour",
@@ -51,24 +61,8 @@ static const struct net_form form = {
 	.attributes_count = ARRAY_SIZE(attributes),
 	.read = read_neighbours,
 	.tidy = tidy,
-	.make_flags = make_flags,
+	.make_flags = NLM_F_CREATE | NLM_F_REPLACE,
 };
-
-static int read_neighbours(struct netlink *nl, NetEntries *ret, struct error *err)
-{
-	static const unsigned char families[] = { AF_INET, AF_INET6 };
-	static const unsigned char flags[] = { 0, NTF_PROXY };
-	size_t i, k;
-
-	for (i = 0; i < ARRAY_SIZE(families); i++)
-		for (k = 0; k < ARRAY_SIZE(flags); k++) {
-			struct ndmsg header = { .ndm_family = families[i], .ndm_flags = flags[k] };
-
-			if (net_entries_ask(nl, &form, &header, ret, err))
-				return -1;
-		}
-	return 0;
-}
 
 static int neighbours_dump(struct dump *d, struct error *err)
 {
@@ -84,12 +78,7 @@ static int neighbours_prepare(struct restore *r, const ProtobufCMessage *message
 /* Last of all: a link that is found to have no carrier yet would forget them. */
 static int neighbours_finish(struct restore *r, const ProtobufCMessage *message, struct error *err)
 {
-	_cleanup_netlink_ struct netlink nl = { 0 };
-
-	return netlink_open(&nl, NETLINK_ROUTE, err) ||
-			       net_entries_build(&nl, &form, message, err) ?
-		       -1 :
-		       0;
+	return net_entries_build(&form, message, err);
 }
 
 static const struct container_ops neighbours_container = {

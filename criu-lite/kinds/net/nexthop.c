@@ -32,12 +32,22 @@ static bool tidy(NetEntry *e)
 	return true;
 }
 
-static int make_flags(const NetEntry *e)
+static int read_nexthops(struct netlink *nl, const struct net_form *form, NetEntries *ret,
+			 struct error *err)
 {
-	return NLM_F_CREATE | NLM_F_EXCL;
-}
+	struct error why = ERROR_INIT;
+	struct nhmsg header = { .nh_family = AF_UNSPEC };
 
-static int read_nexthops(struct netlink *nl, NetEntries *ret, struct error *err);
+	if (!net_entries_ask(nl, form, &header, ret, &why))
+		return 0;
+	/* Linux before 5.3 has none. */
+	if (why.os_error == EOPNOTSUPP) {
+		error_clear(&why);
+		return 0;
+	}
+	*err = why;
+	return -1;
+}
 
 static const struct net_form form = {
 	.what = "nexthop",
@@ -49,24 +59,8 @@ static const struct net_form form = {
 	.attributes_count = ARRAY_SIZE(attributes),
 	.read = read_nexthops,
 	.tidy = tidy,
-	.make_flags = make_flags,
+	.make_flags = NLM_F_CREATE | NLM_F_EXCL,
 };
-
-static int read_nexthops(struct netlink *nl, NetEntries *ret, struct error *err)
-{
-	struct error why = ERROR_INIT;
-	struct nhmsg header = { .nh_family = AF_UNSPEC };
-
-	if (!net_entries_ask(nl, &form, &header, ret, &why))
-		return 0;
-	/* Linux before 5.3 has none. */
-	if (why.os_error == EOPNOTSUPP) {
-		error_clear(&why);
-		return 0;
-	}
-	*err = why;
-	return -1;
-}
 
 static int nexthops_dump(struct dump *d, struct error *err)
 {
@@ -80,12 +74,7 @@ static int nexthops_prepare(struct restore *r, const ProtobufCMessage *message, 
 
 static int nexthops_build(struct restore *r, const ProtobufCMessage *message, struct error *err)
 {
-	_cleanup_netlink_ struct netlink nl = { 0 };
-
-	return netlink_open(&nl, NETLINK_ROUTE, err) ||
-			       net_entries_build(&nl, &form, message, err) ?
-		       -1 :
-		       0;
+	return net_entries_build(&form, message, err);
 }
 
 static const struct container_ops nexthops_container = {

@@ -3,7 +3,6 @@
 #include <linux/rtnetlink.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/array.h"
@@ -100,15 +99,6 @@ static bool tidy(NetEntry *e)
 	return true;
 }
 
-/* Several IPv4 routes to the same are kept apart in their order; IPv6 ones with several ways come
- * as one. */
-static int make_flags(const NetEntry *e)
-{
-	return NLM_F_CREATE | (e->header.data[0] == AF_INET6 ? NLM_F_EXCL : NLM_F_APPEND);
-}
-
-static int read_routes(struct netlink *nl, NetEntries *ret, struct error *err);
-
 static const struct net_form form = {
 	.what = "route",
 	.ask = RTM_GETROUTE,
@@ -117,15 +107,13 @@ static const struct net_form form = {
 	.header_size = sizeof(struct rtmsg),
 	.attributes = attributes,
 	.attributes_count = ARRAY_SIZE(attributes),
-	.read = read_routes,
+	.read = net_entries_ask_ip,
 	.tidy = tidy,
-	.make_flags = make_flags,
+	/* Several IPv4 routes to the same are kept apart in their order; IPv6 ones with several
+	 * ways come as one. */
+	.make_flags = NLM_F_CREATE | NLM_F_APPEND,
+	.make_flags_ip6 = NLM_F_CREATE | NLM_F_EXCL,
 };
-
-static int read_routes(struct netlink *nl, NetEntries *ret, struct error *err)
-{
-	return net_entries_ask_ip(nl, &form, ret, err);
-}
 
 static int routes_dump(struct dump *d, struct error *err)
 {
@@ -139,12 +127,7 @@ static int routes_prepare(struct restore *r, const ProtobufCMessage *message, st
 
 static int routes_build(struct restore *r, const ProtobufCMessage *message, struct error *err)
 {
-	_cleanup_netlink_ struct netlink nl = { 0 };
-
-	return netlink_open(&nl, NETLINK_ROUTE, err) ||
-			       net_entries_build(&nl, &form, message, err) ?
-		       -1 :
-		       0;
+	return net_entries_build(&form, message, err);
 }
 
 static const struct container_ops routes_container = {

@@ -4,7 +4,6 @@
 #include <linux/if.h>
 #include <linux/rtnetlink.h>
 #include <sched.h>
-#include <sys/socket.h>
 
 #include "base/array.h"
 #include "kinds/net/entry.h"
@@ -43,13 +42,6 @@ static bool tidy(NetEntry *e)
 	return true;
 }
 
-static int make_flags(const NetEntry *e)
-{
-	return NLM_F_CREATE | NLM_F_EXCL;
-}
-
-static int read_rules(struct netlink *nl, NetEntries *ret, struct error *err);
-
 static const struct net_form form = {
 	.what = "rule",
 	.ask = RTM_GETRULE,
@@ -58,15 +50,10 @@ static const struct net_form form = {
 	.header_size = sizeof(struct fib_rule_hdr),
 	.attributes = attributes,
 	.attributes_count = ARRAY_SIZE(attributes),
-	.read = read_rules,
+	.read = net_entries_ask_ip,
 	.tidy = tidy,
-	.make_flags = make_flags,
+	.make_flags = NLM_F_CREATE | NLM_F_EXCL,
 };
-
-static int read_rules(struct netlink *nl, NetEntries *ret, struct error *err)
-{
-	return net_entries_ask_ip(nl, &form, ret, err);
-}
 
 static int rules_dump(struct dump *d, struct error *err)
 {
@@ -80,12 +67,7 @@ static int rules_prepare(struct restore *r, const ProtobufCMessage *message, str
 
 static int rules_build(struct restore *r, const ProtobufCMessage *message, struct error *err)
 {
-	_cleanup_netlink_ struct netlink nl = { 0 };
-
-	return netlink_open(&nl, NETLINK_ROUTE, err) ||
-			       net_entries_build(&nl, &form, message, err) ?
-		       -1 :
-		       0;
+	return net_entries_build(&form, message, err);
 }
 
 static const struct container_ops rules_container = {
