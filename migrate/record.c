@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "migrate/record.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -21,6 +22,7 @@ enum {
 	BOOT_ID_SIZE = 37,
 	RECORD_MAX = 64 << 10,
 	LOCK_PAUSE_NS = 20 * 1000 * 1000,
+	BEGIN_TIMEOUT_MS = 1000,
 };
 
 static const char *const phase_words[] = {
@@ -28,6 +30,8 @@ static const char *const phase_words[] = {
 	[RECORD_COMMITTING] = "committing",
 	[RECORD_COMMITTED] = "committed",
 };
+
+static const char lock_suffix[] = ".lock";
 
 static void cleanup_json_p(json_t **p)
 {
@@ -74,6 +78,40 @@ static int make_directories(const char *path)
 	return mkdir(copy, 0700) && errno != EEXIST ? -1 : 0;
 }
 
+/* Whoever was killed before a record of his was written has left a lock without one. */
+static void sweep_lock(int directory, const char *lock)
+{
+	const int length = strlen(lock) - strlen(lock_suffix);
+	char record[RECORD_NAME], part[RECORD_NAME + 8];
+	struct stat ours, named;
+	_cleanup_fd_ int fd = -1;
+
+	if (length < 0 || strcmp(lock + length, lock_suffix) ||
+	    snprintf(record, sizeof(record), "%.*s.json", length, lock) >= (int)sizeof(record) ||
+	    !faccessat(directory, record, F_OK, 0))
+		return;
+	fd = openat(directory, lock, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) || fstat(fd, &ours) ||
+	    fstatat(directory, lock, &named, AT_SYMLINK_NOFOLLOW) || named.st_ino != ours.st_ino ||
+	    !faccessat(directory, record, F_OK, 0))
+		return;
+	snprintf(part, sizeof(part), "%s.part", record);
+	if (!unlinkat(directory, part, 0) || errno == ENOENT)
+		unlinkat(directory, lock, 0);
+}
+
+static void sweep(int directory)
+{
+	int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_dir_ DIR *stream = copy < 0 ? NULL : fdopendir(copy);
+	const struct dirent *entry;
+
+	if (!stream)
+		fd_close(&copy);
+	while (stream && (entry = readdir(stream)))
+		sweep_lock(directory, entry->d_name);
+}
+
 int record_directory(const char *path, struct error *err)
 {
 	int fd;
@@ -86,6 +124,7 @@ int record_directory(const char *path, struct error *err)
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return error_set(err, ERROR_FAILED, errno, "%s", path);
+	sweep(fd);
 	return fd;
 }
 
@@ -315,7 +354,8 @@ int record_begin(struct record_file *r, int directory, enum side side, const uin
 	char name[RECORD_NAME];
 
 	init(r, directory, side, id);
-	if (lock(r, 0, err))
+	/* Somebody who sweeps may have it for a moment. */
+	if (lock(r, BEGIN_TIMEOUT_MS, err))
 		return -1;
 	name_of(r, "json", name);
 	if (faccessat(directory, name, F_OK, 0) == 0)

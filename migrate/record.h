@@ -44,7 +44,8 @@ struct record_file {
 	bool other_boot;	/* the machine has been restarted since: loaded records only */
 };
 
-/* Opens the state directory (NULL: RECORD_DIRECTORY), made if it is not there. -1 on error. */
+/* Opens the state directory (NULL: RECORD_DIRECTORY), made if it is not there, without what others
+ * have left there that were killed before they had a record. -1 on error. */
 int record_directory(const char *path, struct error *err);
 /* The 16 bytes that name this destination, made at the first use of the state directory. */
 int record_destination_name(int directory_fd, uint8_t ret[ID_SIZE], struct error *err);

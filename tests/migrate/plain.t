@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A plain process tree moves to another pid namespace and back; what cannot move is not touched."""
 
+import fcntl
 import os
 import sys
 
@@ -41,4 +42,31 @@ def taken():
         scene.expect_clean()
 
 
-sys.exit(run([there_and_back, taken]))
+def leftovers():
+    """What others left that were killed before they had a record goes, and nothing else."""
+    with Scene() as scene:
+        here, there = scene.worlds
+        os.makedirs(there.state, 0o700)
+
+        def make(number, *suffixes):
+            paths = [f"{there.state}/{number:032x}.destination.{suffix}" for suffix in suffixes]
+            for path in paths:
+                with open(path, "w"):
+                    pass
+            return paths
+
+        gone = [*make(1, "lock", "json.part"), *make(2, "lock")]
+        stay = [*make(3, "lock", "json.part"), *make(4, "lock", "json")]
+        with open(stay[0], "r+") as held, Receiver(there) as listens:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            migrate(here, "-t", scene.counter.pid, listens.where)
+            scene.expect_at(there)
+        left = sorted(f"{there.state}/{name}" for name in there.records())
+        if left != sorted(stay):
+            raise Failed(f"{left}, not {stay} of {gone + stay}")
+        for path in stay:
+            os.unlink(path)
+        scene.expect_clean()
+
+
+sys.exit(run([there_and_back, taken, leftovers]))
