@@ -259,6 +259,7 @@ static int parse(struct record_file *r, const char *text, size_t size, struct er
 	copy_text(all, "cell", r->cell);
 	copy_text(all, "peer", r->peer);
 	copy_text(all, "container", r->container);
+	copy_text(all, "network", r->network);
 	strlcpy(r->lock, json_string_value(json_object_get(all, "lock")) ?: "", sizeof(r->lock));
 	return 0;
 }
@@ -331,11 +332,12 @@ int record_write(struct record_file *r, enum record_phase phase, struct error *e
 	record_id_text(r->id, id);
 	record_id_text(r->destination, destination);
 	read_boot_id(boot);
-	all = json_pack("{s:s, s:s, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:i, s:s*, s:b, s:I}", "id", id,
-			"side", r->side == SIDE_SOURCE ? "source" : "destination", "phase",
+	all = json_pack("{s:s, s:s, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*, s:i, s:s*, s:b, s:I}",
+			"id", id, "side", r->side == SIDE_SOURCE ? "source" : "destination", "phase",
 			phase_words[phase], "boot_id", boot, "destination",
 			r->side == SIDE_SOURCE ? destination : NULL, "peer", text_or_null(r->peer),
-			"container", text_or_null(r->container), "lock", text_or_null(r->lock), "pid", r->pid, "cell",
+			"container", text_or_null(r->container), "lock", text_or_null(r->lock),
+			"network", text_or_null(r->network), "pid", r->pid, "cell",
 			text_or_null(r->cell), "cell_made", r->cell_made, "cell_inode",
 			(json_int_t)r->cell_inode);
 	text = all ? json_dumps(all, JSON_INDENT(1)) : NULL;

@@ -37,6 +37,8 @@ struct record_file {
 	char peer[RECORD_TEXT];	/* source: "HOST:PORT", or empty */
 	char container[RECORD_TEXT];	/* source: "RUNTIME:ID", or empty */
 	char lock[LOCK_NAME];	/* source: the lock on its network that stays (network/lock.h) */
+	/* Source: path of the network namespace that it shares; empty: it has one of its own. */
+	char network[RECORD_TEXT];
 	int pid;		/* of the tree's root; 0: not known */
 	char cell[RECORD_TEXT];	/* directory of the tree's cell; empty: it has none yet */
 	bool cell_made;		/* by us */

@@ -20,14 +20,17 @@
 
 enum { FIRST_PAUSE_MS = 200, END_TIMEOUT_MS = 10000 };
 
-/* The network that the processes of a cell are in; -1 without any. */
-static int network_of(const struct cell *cell)
+/* The network of the tree: a namespace that it shares, or that of the processes in its cell. -1: it
+ * is gone with them. */
+static int network_of(const struct record_file *r, const struct cell *cell)
 {
 	_cleanup_pid_list_ struct pid_list members = { 0 };
 	_cleanup_error_ struct error ignored = ERROR_INIT;
 	char path[48];
 
-	if (cell_members(cell, &members, &ignored) || !members.pids.count)
+	if (*r->network)
+		return open(r->network, O_RDONLY | O_CLOEXEC);
+	if (cell->freezer.dir < 0 || cell_members(cell, &members, &ignored) || !members.pids.count)
 		return -1;
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", members.pids.items[0]);
 	return open(path, O_RDONLY | O_CLOEXEC);
@@ -44,6 +47,13 @@ static int unlock(const struct record_file *r, int network, struct error *err)
 		return -1;
 	failed = network_lock_remove(r->lock, NULL, err) < 0;
 	return netns_leave(&back, err) || failed ? -1 : 0;
+}
+
+int resolve_unlock(const struct record_file *r, struct error *err)
+{
+	_cleanup_fd_ int network = network_of(r, &CELL_NONE);
+
+	return unlock(r, network, err);
 }
 
 /* Nobody is in its cgroups any more, but its first process may still be about to end. */
@@ -71,9 +81,9 @@ static int end_here(struct record_file *r, struct error *err)
 
 	if (there < 0)
 		return -1;
-	if (there)
-		network = network_of(&cell);
-	if (there && (silence_cell(&silence, &cell, err) || netns_close(network, err) ||
+	network = network_of(r, &cell);
+	if (there && (silence_cell(&silence, &cell, err) ||
+		      (!*r->network && netns_close(network, err)) ||
 		      cell_kill(&cell, err) || cell_dissolve(&cell, err)))
 		return -1;
 	if (unlock(r, network, err))
@@ -90,8 +100,8 @@ int resolve_here(struct record_file *r, struct error *err)
 	_cleanup_fd_ int network = -1;
 	int there = record_open_cell(r, &cell, err);
 
-	if (there > 0)
-		network = network_of(&cell);
+	if (there >= 0)
+		network = network_of(r, &cell);
 	if (there < 0 || unlock(r, network, err) ||
 	    (there && (cell_thaw(&cell, err) || cell_dissolve(&cell, err))))
 		return -1;

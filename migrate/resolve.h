@@ -20,6 +20,9 @@ int resolve_source(struct record_file *r, const struct transport_options *transp
 		   const char *where, int tries, enum resolved *ret, struct error *err);
 /* The same without asking: it runs here, on the operator's word. */
 int resolve_here(struct record_file *r, struct error *err);
+/* The part of that which is left when the tree has moved without trouble: in a network that it
+ * shared, packets of its connections are not held back any more. */
+int resolve_unlock(const struct record_file *r, struct error *err);
 
 /* Destination, with the record's lock: goes on with what was decided, or ends what is left. Then
  * *ret_runs says what the answer to the source is. The record of a tree that runs stays. */

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -47,7 +49,7 @@ struct source {
 	struct precopy_options precopy;
 	unsigned rounds;
 	uint64_t begun_ns, sealed_ns, ready_ns, committed_ns, running_ns;
-	bool committed;
+	bool committed, shares_network;
 	/* The record and the cell are settled, or must stay for those who ask again. */
 	bool hands_off;
 	int pid;
@@ -84,6 +86,7 @@ static int look(void *context, struct error *err)
 
 	say(s, "looking at the tree");
 	r = checkpoint_look(&options, &before, &namespaces, err);
+	s->shares_network = !(namespaces & CLONE_NEWNET);
 	preflight_release(&before);
 	if (r || proc_list_tree(target->pid, &s->tree, err))
 		return -1;
@@ -112,6 +115,27 @@ static int connect_there(void *context, struct error *err)
 		       0;
 }
 
+/* Where a lock on its packets is found when no process of it is left. */
+static int note_network(struct source *s, struct error *err)
+{
+	const struct migrate_options *o = s->options;
+	static const char given[] = "ns[net]";
+	const char *path = "/proc/self/ns/net";
+	size_t i;
+
+	if (!s->shares_network)
+		return 0;
+	for (i = 0; i < o->externals_count; i++)
+		if (o->externals[i].length == strlen(given) &&
+		    !memcmp(o->externals[i].name, given, strlen(given)))
+			path = o->externals[i].value;
+	if (*path == '/')
+		strlcpy(s->record.network, path, sizeof(s->record.network));
+	else if (!realpath(path, s->record.network))
+		return error_set(err, ERROR_USAGE, errno, "%s", path);
+	return 0;
+}
+
 static int begin_record(void *context, struct error *err)
 {
 	struct source *s = context;
@@ -125,7 +149,7 @@ static int begin_record(void *context, struct error *err)
 		strlcpy(s->record.container, s->options->container, sizeof(s->record.container));
 	if (s->options->where)
 		strlcpy(s->record.peer, s->options->where, sizeof(s->record.peer));
-	return 0;
+	return note_network(s, err);
 }
 
 static void end_record(void *context)
@@ -406,6 +430,10 @@ static int settle(void *context, struct error *err)
 	forget(s);
 	if (s->report->asked)
 		return 0;
+	if (resolve_unlock(&s->record, &ignored)) {
+		log_notice("%s", ignored.message);
+		error_clear(&ignored);
+	}
 	if (record_remove(&s->record, &ignored) || link_send(&s->link, MESSAGE_DONE, &m.base,
 							       &ignored))
 		log_info("%s", ignored.message);
