@@ -32,4 +32,24 @@ struct cgroups_here {
 /* NULL: there are none. */
 struct cgroups_here *cgroups_here_of(struct restore *r);
 
+/* How hierarchies are called in messages. */
+static inline const char *cgroup_version(const char *controllers)
+{
+	return *controllers ? controllers : "version 2";
+}
+
+/* Makes the cgroups of one hierarchy, with the properties that come first, and appends its place;
+ * cgroup_undo() takes away what was made, also after a failure. One that is there already is taken
+ * if nobody is in it, ERROR_BLOCKED else. */
+struct proc_mounts;
+int cgroups_make(struct restore *r, struct cgroups_here *here, const struct proc_mounts *mounts,
+		 const CgroupHierarchy *m, struct error *err);
+/* Appends a place to here->told. */
+int cgroups_told(struct cgroups_here *here, const struct cgroup_place *p, struct error *err);
+/* Fills here->lodgers. */
+int cgroups_list_lodgers(struct cgroups_here *here, struct error *err);
+/* Fails unless the puppets, which stay in their cgroups, are in the same as those lodgers. */
+int cgroups_check_homes(struct restore *r, const struct cgroup_lodger *were, size_t count,
+			struct error *err);
+
 #endif
