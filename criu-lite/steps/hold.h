@@ -17,6 +17,8 @@ int hold_find_freezers(struct dump *d, const struct pid_list *tree, struct error
  * held with their state saved and /proc read. A zombie is in the list with no threads. On
  * failure everything is let go again. */
 int hold_tree(struct dump *d, pid_t root, const struct preflight *before, struct error *err);
+/* For that: fills a task whose threads are held, if it has any left, by what /proc tells. */
+int hold_read_task(struct dump_task *task, const struct preflight *before, struct error *err);
 /* Lets all go on; those that are gone by themselves do not count as an error. */
 void hold_release(struct dump *d);
 /* Takes the agents out of all, which stay held; nothing can be run in them any more. */
