@@ -322,12 +322,32 @@ static inline void expect_end(const struct child *c, int error, uint64_t from_ns
 static inline void plan_site(struct child *c, struct agent_site *ret)
 {
 	_cleanup_error_ struct error err = { 0 };
-	char path[32];
+	_cleanup_fd_ int dir = proc_open(c->task.pid);
 
-	snprintf(path, sizeof(path), "/proc/%d", c->task.pid);
-	_cleanup_fd_ int dir = open(path, O_PATH | O_CLOEXEC);
 	must(proc_read_maps(dir, &c->maps, &err), &err);
 	*ret = (struct agent_site){ .maps = &c->maps, .gadgets = &c->gadgets };
+}
+
+/* In a process of its own: takes the child over and ends in the middle of it, after this
+ * signal to it, if any. */
+static inline void die_with(struct child *c, int signal)
+{
+	_cleanup_error_ struct error err = { 0 };
+	_cleanup_batch_ struct batch b = { 0 };
+	struct agent_site site;
+	struct agent agent;
+
+	hold(c);
+	plan_site(c, &site);
+	must(agent_plan(&agent, &site, &err) ||
+		     agent_install(&agent, &c->thread.tracee, &site, &err),
+	     &err);
+	batch_start(&b, &agent);
+	batch_must(&b, SYS_getpid);
+	must(agent_run(&agent, &c->thread.tracee, &b, &err), &err);
+	if (signal)
+		kill(c->task.pid, signal);
+	kill(getpid(), SIGKILL);
 }
 
 #endif

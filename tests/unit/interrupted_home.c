@@ -2,27 +2,6 @@
 /* A call that a dead tracer has interrupted is made again, also when it was not the first time. */
 #include "call_case.h"
 
-/* In a process of its own: takes the child over and ends in the middle of it. */
-static void die_with(struct child *c, int signal)
-{
-	_cleanup_error_ struct error err = { 0 };
-	_cleanup_batch_ struct batch b = { 0 };
-	struct agent_site site;
-	struct agent agent;
-
-	hold(c);
-	plan_site(c, &site);
-	must(agent_plan(&agent, &site, &err) ||
-		     agent_install(&agent, &c->thread.tracee, &site, &err),
-	     &err);
-	batch_start(&b, &agent);
-	batch_must(&b, SYS_getpid);
-	must(agent_run(&agent, &c->thread.tracee, &b, &err), &err);
-	if (signal)
-		kill(c->task.pid, signal);
-	kill(getpid(), SIGKILL);
-}
-
 static void let_tracers_die(struct child all[CALLS], int signal)
 {
 	pid_t tracers[CALLS];

@@ -60,24 +60,6 @@ static bool have_tiles(void)
 	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && d >> 24 & 1;
 }
 
-static void die_with(struct child *c)
-{
-	_cleanup_error_ struct error err = { 0 };
-	_cleanup_batch_ struct batch b = { 0 };
-	struct agent_site site;
-	struct agent agent;
-
-	hold(c);
-	plan_site(c, &site);
-	must(agent_plan(&agent, &site, &err) ||
-		     agent_install(&agent, &c->thread.tracee, &site, &err),
-	     &err);
-	batch_start(&b, &agent);
-	batch_must(&b, SYS_getpid);
-	must(agent_run(&agent, &c->thread.tracee, &b, &err), &err);
-	kill(getpid(), SIGKILL);
-}
-
 static void survive(const struct call *call)
 {
 	struct told *told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE,
@@ -92,7 +74,7 @@ static void survive(const struct call *call)
 	usleep(BEFORE_MS * 1000);
 	tracer = fork();
 	if (!tracer)
-		die_with(&c);
+		die_with(&c, 0);
 	assert_int_equal(waitpid(tracer, NULL, 0), tracer);
 	finish(&c);
 	if (told->error)
