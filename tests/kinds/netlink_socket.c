@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Netlink sockets keep their port, groups and options, and go on asking and hearing; of lost
  * notifications they are told. */
-#include "testing.h"
+#include "sockets.h"
 
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <poll.h>
-#include <sys/socket.h>
 
 static int route, uevent, plain, late, lost;
 static bool has_events;
@@ -19,20 +18,6 @@ static struct sockaddr_nl name_of(int fd)
 
 	test_must(!getsockname(fd, (void *)&a, &size));
 	return a;
-}
-
-static int get(int fd, int name)
-{
-	int value = -1;
-	socklen_t size = sizeof(value);
-
-	test_must(!getsockopt(fd, SOL_NETLINK, name, &value, &size));
-	return value;
-}
-
-static void set(int fd, int name, int value)
-{
-	test_check(!setsockopt(fd, SOL_NETLINK, name, &value, sizeof(value)), "option %d", name);
 }
 
 /* Asks for the loopback interface and gets it. */
@@ -122,9 +107,9 @@ int main(int argc, char **argv)
 	test_init(argc, argv);
 	route = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, NETLINK_ROUTE);
 	test_must(route >= 0 && !bind(route, (void *)&a, sizeof(a)));
-	set(route, NETLINK_ADD_MEMBERSHIP, FAR_GROUP);
-	set(route, NETLINK_EXT_ACK, 1);
-	set(route, NETLINK_NO_ENOBUFS, 1);
+	set_option(route, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, FAR_GROUP);
+	set_option(route, SOL_NETLINK, NETLINK_EXT_ACK, 1);
+	set_option(route, SOL_NETLINK, NETLINK_NO_ENOBUFS, 1);
 	port = name_of(route).nl_pid;
 	expect_answer(route);
 	uevent = socket(AF_NETLINK, SOCK_DGRAM, NETLINK_KOBJECT_UEVENT);
@@ -138,9 +123,9 @@ int main(int argc, char **argv)
 	test_must(!getsockopt(route, SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS, groups, &size));
 	test_check(groups[0] == RTMGRP_LINK, "groups %#x", groups[0]);
 	test_check(groups[1] == 1u << (FAR_GROUP - 33), "groups %#x", groups[1]);
-	test_check(get(route, NETLINK_EXT_ACK) == 1, "NETLINK_EXT_ACK");
-	test_check(get(route, NETLINK_NO_ENOBUFS) == 1, "NETLINK_NO_ENOBUFS");
-	test_check(get(plain, NETLINK_EXT_ACK) == 0, "NETLINK_EXT_ACK came");
+	test_check(get_option(route, SOL_NETLINK, NETLINK_EXT_ACK) == 1, "NETLINK_EXT_ACK");
+	test_check(get_option(route, SOL_NETLINK, NETLINK_NO_ENOBUFS) == 1, "NETLINK_NO_ENOBUFS");
+	test_check(get_option(plain, SOL_NETLINK, NETLINK_EXT_ACK) == 0, "NETLINK_EXT_ACK came");
 	test_check(fcntl(route, F_GETFL) & O_NONBLOCK, "O_NONBLOCK");
 	expect_answer(route);
 	test_check(name_of(plain).nl_pid == 0, "an unbound socket has port %u",

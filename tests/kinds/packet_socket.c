@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Packet sockets go on hearing what they heard: protocol, interface, filter, groups, rings. */
 /* test: own=network */
-#include "testing.h"
+#include "sockets.h"
 
 #include <arpa/inet.h>
 #include <linux/filter.h>
@@ -10,7 +10,6 @@
 #include <net/if.h>
 #include <poll.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 
 enum {
 	OURS = 0x88b5,	/* for experiments */
@@ -46,20 +45,6 @@ static int hearing(int type, int protocol, unsigned int interface)
 	set_filter(fd, type == SOCK_RAW ? 14 : 0);
 	test_must(!bind(fd, (void *)&a, sizeof(a)));
 	return fd;
-}
-
-static int get(int fd, int name)
-{
-	int value = -1;
-	socklen_t size = sizeof(value);
-
-	test_check(!getsockopt(fd, SOL_PACKET, name, &value, &size), "option %d", name);
-	return value;
-}
-
-static void set(int fd, int name, int value)
-{
-	test_check(!setsockopt(fd, SOL_PACKET, name, &value, sizeof(value)), "option %d", name);
 }
 
 static void say(uint32_t word)
@@ -158,8 +143,8 @@ static void make_ring(void)
 	};
 
 	ring = socket(AF_PACKET, SOCK_RAW, 0);
-	set(ring, PACKET_VERSION, TPACKET_V3);
-	set(ring, PACKET_RESERVE, 64);
+	set_option(ring, SOL_PACKET, PACKET_VERSION, TPACKET_V3);
+	set_option(ring, SOL_PACKET, PACKET_RESERVE, 64);
 	test_must(!setsockopt(ring, SOL_PACKET, PACKET_RX_RING, &request, sizeof(request)));
 }
 
@@ -170,8 +155,8 @@ static void check_ring(void)
 
 	test_check(map != MAP_FAILED && more == MAP_FAILED, "the ring is lost");
 	munmap(map, BLOCK * BLOCKS);
-	test_check(get(ring, PACKET_VERSION) == TPACKET_V3, "version");
-	test_check(get(ring, PACKET_RESERVE) == 64, "PACKET_RESERVE");
+	test_check(get_option(ring, SOL_PACKET, PACKET_VERSION) == TPACKET_V3, "version");
+	test_check(get_option(ring, SOL_PACKET, PACKET_RESERVE) == 64, "PACKET_RESERVE");
 }
 
 int main(int argc, char **argv)
@@ -182,16 +167,16 @@ int main(int argc, char **argv)
 
 	test_init(argc, argv);
 	raw = hearing(SOCK_RAW, ETH_P_ALL, if_nametoindex("lo"));
-	set(raw, PACKET_IGNORE_OUTGOING, 1);
-	set(raw, PACKET_AUXDATA, 1);
-	set(raw, PACKET_ORIGDEV, 1);
+	set_option(raw, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
+	set_option(raw, SOL_PACKET, PACKET_AUXDATA, 1);
+	set_option(raw, SOL_PACKET, PACKET_ORIGDEV, 1);
 	datagrams = hearing(SOCK_DGRAM, ETH_P_ALL, 0);
 	deaf = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, 0);
 	sender = socket(AF_PACKET, SOCK_DGRAM, 0);
 	group = (getpid() & 0xffff) | PACKET_FANOUT_LB << 16 | PACKET_FANOUT_FLAG_DEFRAG << 16;
 	for (int i = 0; i < 2; i++) {
 		fan[i] = hearing(SOCK_DGRAM, OURS, if_nametoindex("lo"));
-		set(fan[i], PACKET_FANOUT, group);
+		set_option(fan[i], SOL_PACKET, PACKET_FANOUT, group);
 	}
 	join();
 	make_ring();
@@ -203,11 +188,13 @@ int main(int argc, char **argv)
 	test_must(!getsockname(raw, (void *)&a, &size));
 	test_check(a.sll_ifindex == (int)if_nametoindex("lo") && a.sll_protocol == htons(ETH_P_ALL),
 		   "it is bound to %d, %#x", a.sll_ifindex, ntohs(a.sll_protocol));
-	test_check(get(raw, PACKET_IGNORE_OUTGOING) == 1 && get(raw, PACKET_AUXDATA) == 1 &&
-			   get(raw, PACKET_ORIGDEV) == 1,
+	test_check(get_option(raw, SOL_PACKET, PACKET_IGNORE_OUTGOING) == 1 &&
+			   get_option(raw, SOL_PACKET, PACKET_AUXDATA) == 1 &&
+			   get_option(raw, SOL_PACKET, PACKET_ORIGDEV) == 1,
 		   "options");
-	test_check(get(datagrams, PACKET_AUXDATA) == 0, "PACKET_AUXDATA came");
-	test_check(get(fan[1], PACKET_FANOUT) == group, "group %#x", get(fan[1], PACKET_FANOUT));
+	test_check(get_option(datagrams, SOL_PACKET, PACKET_AUXDATA) == 0, "PACKET_AUXDATA came");
+	test_check(get_option(fan[1], SOL_PACKET, PACKET_FANOUT) == group, "group %#x",
+		   get_option(fan[1], SOL_PACKET, PACKET_FANOUT));
 	leave();
 	check_ring();
 	test_pass();

@@ -2,37 +2,20 @@
 /* Ping sockets keep their ids, options and peers, and go on pinging. */
 /* test: kinds=raw_socket */
 /* test: own=network */
-#include "testing.h"
+#include "sockets.h"
 
 #include <arpa/inet.h>
 #include <linux/icmp.h>
 #include <netinet/icmp6.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <sys/socket.h>
 
 static int plain, connected, six;
 static uint16_t id, id6;
-
-union address {
-	struct sockaddr any;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-};
 
 static const union address home = {
 	.v4 = { .sin_family = AF_INET, .sin_addr.s_addr = __builtin_bswap32(INADDR_LOOPBACK) } };
 static const union address home6 = {
 	.v6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT } };
-
-static uint16_t id_of(int fd)
-{
-	union address a;
-	socklen_t size = sizeof(a);
-
-	test_must(!getsockname(fd, &a.any, &size));
-	return a.any.sa_family == AF_INET ? a.v4.sin_port : a.v6.sin6_port;
-}
 
 /* A question and its answer, which has the socket's id. */
 static void ping(int fd, const union address *to, uint16_t sequence)
@@ -47,7 +30,7 @@ static void ping(int fd, const union address *to, uint16_t sequence)
 		  sizeof(echo));
 	test_check(poll(&poller, 1, 2000) == 1, "no answer");
 	test_must(recv(fd, &answer, sizeof(answer), 0) == sizeof(answer));
-	test_check(answer.un.echo.sequence == htons(sequence) && answer.un.echo.id == id_of(fd),
+	test_check(answer.un.echo.sequence == htons(sequence) && answer.un.echo.id == port_of(fd),
 		   "the answer %u has the id %u", ntohs(answer.un.echo.sequence),
 		   ntohs(answer.un.echo.id));
 }
@@ -62,19 +45,19 @@ int main(int argc, char **argv)
 	if (plain < 0)
 		test_skip("net.ipv4.ping_group_range leaves us out");
 	ping(plain, &home, 1);
-	id = id_of(plain);
+	id = port_of(plain);
 	connected = socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP);
 	test_must(!connect(connected, &home.any, sizeof(home.v4)));
 	test_must(!setsockopt(connected, SOL_IP, IP_TTL, &ttl, sizeof(ttl)));
 	six = socket(AF_INET6, SOCK_DGRAM, IPPROTO_ICMPV6);
 	test_must(six >= 0);
 	ping(six, &home6, 1);
-	id6 = id_of(six);
+	id6 = port_of(six);
 
 	test_checkpoint_here();
 
-	test_check(id_of(plain) == id && id_of(six) == id6, "the ids are %u and %u, were %u and %u",
-		   id_of(plain), id_of(six), id, id6);
+	test_check(port_of(plain) == id && port_of(six) == id6,
+		   "the ids are %u and %u, were %u and %u", port_of(plain), port_of(six), id, id6);
 	ping(plain, &home, 2);
 	ping(six, &home6, 2);
 	ping(connected, NULL, 3);

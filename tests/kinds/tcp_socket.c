@@ -1,19 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* TCP listeners and connections inside the tree go on, with queues, options and closed ends. */
-#include "testing.h"
+#include "sockets.h"
 
 #include <arpa/inet.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
-
-union address {
-	struct sockaddr any;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-};
 
 static union address loopback(int family, in_port_t port)
 {
@@ -27,38 +19,6 @@ static union address loopback(int family, in_port_t port)
 		a.v6.sin6_port = port;
 	}
 	return a;
-}
-
-static union address name_of(int fd, bool peer)
-{
-	union address a = { 0 };
-	socklen_t size = sizeof(a);
-
-	test_must(!(peer ? getpeername : getsockname)(fd, &a.any, &size));
-	return a;
-}
-
-static in_port_t port_of(int fd)
-{
-	union address a = name_of(fd, false);
-
-	return a.any.sa_family == AF_INET ? a.v4.sin_port : a.v6.sin6_port;
-}
-
-static int get(int fd, int level, int name)
-{
-	int value = -1;
-	socklen_t size = sizeof(value);
-
-	test_check(!getsockopt(fd, level, name, &value, &size), "option %d of level %d", name,
-		   level);
-	return value;
-}
-
-static void set(int fd, int level, int name, int value)
-{
-	test_check(!setsockopt(fd, level, name, &value, sizeof(value)), "option %d of level %d",
-		   name, level);
 }
 
 static int state_of(int fd)
@@ -112,14 +72,14 @@ static void make_listeners(void)
 	plain = listener(AF_INET, 3);
 	plain_port = port_of(plain);
 	optioned = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	set(optioned, SOL_SOCKET, SO_REUSEADDR, 1);
-	set(optioned, SOL_SOCKET, SO_REUSEPORT, 1);
-	set(optioned, SOL_IPV6, IPV6_V6ONLY, 1);
-	set(optioned, SOL_SOCKET, SO_RCVBUF, 50000);
+	set_option(optioned, SOL_SOCKET, SO_REUSEADDR, 1);
+	set_option(optioned, SOL_SOCKET, SO_REUSEPORT, 1);
+	set_option(optioned, SOL_IPV6, IPV6_V6ONLY, 1);
+	set_option(optioned, SOL_SOCKET, SO_RCVBUF, 50000);
 	test_must(!bind(optioned, &any.any, sizeof(any.v6)) && !listen(optioned, 77));
-	set(optioned, SOL_TCP, TCP_DEFER_ACCEPT, 3);
-	set(optioned, SOL_TCP, TCP_FASTOPEN, 5);
-	set(optioned, SOL_TCP, TCP_NODELAY, 1);
+	set_option(optioned, SOL_TCP, TCP_DEFER_ACCEPT, 3);
+	set_option(optioned, SOL_TCP, TCP_FASTOPEN, 5);
+	set_option(optioned, SOL_TCP, TCP_NODELAY, 1);
 	any_family = socket(AF_INET6, SOCK_STREAM, 0);
 	test_must(!bind(any_family, &any.any, sizeof(any.v6)) && !listen(any_family, 1));
 }
@@ -139,18 +99,18 @@ static void check_listeners(void)
 
 	test_check(port_of(plain) == plain_port, "port %u", ntohs(port_of(plain)));
 	test_check(backlog_of(plain) == 3, "backlog %d", backlog_of(plain));
-	test_check(get(plain, SOL_SOCKET, SO_REUSEADDR) == 0, "SO_REUSEADDR came");
+	test_check(get_option(plain, SOL_SOCKET, SO_REUSEADDR) == 0, "SO_REUSEADDR came");
 	client = client_of(plain, AF_INET);
 	server = accept(plain, NULL, NULL);
 	expect_talk(client, server, "new connection");
 	test_check(backlog_of(optioned) == 77, "backlog %d", backlog_of(optioned));
-	test_check(get(optioned, SOL_SOCKET, SO_REUSEADDR) == 1, "SO_REUSEADDR");
-	test_check(get(optioned, SOL_SOCKET, SO_REUSEPORT) == 1, "SO_REUSEPORT");
-	test_check(get(optioned, SOL_IPV6, IPV6_V6ONLY) == 1, "IPV6_V6ONLY");
-	test_check(get(optioned, SOL_SOCKET, SO_RCVBUF) == 100000, "SO_RCVBUF");
-	test_check(get(optioned, SOL_TCP, TCP_DEFER_ACCEPT) == 3, "TCP_DEFER_ACCEPT");
-	test_check(get(optioned, SOL_TCP, TCP_FASTOPEN) == 5, "TCP_FASTOPEN");
-	test_check(get(optioned, SOL_TCP, TCP_NODELAY) == 1, "TCP_NODELAY");
+	test_check(get_option(optioned, SOL_SOCKET, SO_REUSEADDR) == 1, "SO_REUSEADDR");
+	test_check(get_option(optioned, SOL_SOCKET, SO_REUSEPORT) == 1, "SO_REUSEPORT");
+	test_check(get_option(optioned, SOL_IPV6, IPV6_V6ONLY) == 1, "IPV6_V6ONLY");
+	test_check(get_option(optioned, SOL_SOCKET, SO_RCVBUF) == 100000, "SO_RCVBUF");
+	test_check(get_option(optioned, SOL_TCP, TCP_DEFER_ACCEPT) == 3, "TCP_DEFER_ACCEPT");
+	test_check(get_option(optioned, SOL_TCP, TCP_FASTOPEN) == 5, "TCP_FASTOPEN");
+	test_check(get_option(optioned, SOL_TCP, TCP_NODELAY) == 1, "TCP_NODELAY");
 	test_check(accept(optioned, NULL, NULL) < 0 && errno == EAGAIN, "O_NONBLOCK");
 }
 
@@ -176,17 +136,17 @@ static void make_connections(void)
 	mapped[0] = socket(AF_INET, SOCK_STREAM, 0);
 	test_must(!connect(mapped[0], &a.any, sizeof(a.v4)));
 	mapped[1] = accept(any_family, NULL, NULL);
-	test_must(name_of(mapped[1], true).any.sa_family == AF_INET6);
+	test_must(socket_address(mapped[1], true).any.sa_family == AF_INET6);
 	tuned[0] = client_of(plain, AF_INET);
 	tuned[1] = accept(plain, NULL, NULL);
-	set(tuned[0], SOL_TCP, TCP_NODELAY, 1);
-	set(tuned[0], SOL_TCP, TCP_KEEPIDLE, 33);
-	set(tuned[0], SOL_SOCKET, SO_KEEPALIVE, 1);
-	set(tuned[0], SOL_TCP, TCP_USER_TIMEOUT, 12345);
-	set(tuned[0], SOL_IP, IP_TOS, 0x10);
-	set(tuned[0], SOL_SOCKET, SO_PRIORITY, 5);
+	set_option(tuned[0], SOL_TCP, TCP_NODELAY, 1);
+	set_option(tuned[0], SOL_TCP, TCP_KEEPIDLE, 33);
+	set_option(tuned[0], SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_option(tuned[0], SOL_TCP, TCP_USER_TIMEOUT, 12345);
+	set_option(tuned[0], SOL_IP, IP_TOS, 0x10);
+	set_option(tuned[0], SOL_SOCKET, SO_PRIORITY, 5);
 	test_must(!setsockopt(tuned[0], SOL_TCP, TCP_CONGESTION, "reno", 4));
-	set(tuned[1], SOL_SOCKET, SO_SNDBUF, 40000);
+	set_option(tuned[1], SOL_SOCKET, SO_SNDBUF, 40000);
 }
 
 static void expect_text(int fd, const char *text)
@@ -208,22 +168,22 @@ static void check_connections(void)
 	expect_text(pair4[1], "to the server");
 	expect_text(pair4[0], "to the client");
 	expect_talk(pair4[0], pair4[1], "IPv4");
-	test_check(name_of(pair4[0], true).v4.sin_port == plain_port, "peer of the client");
+	test_check(socket_address(pair4[0], true).v4.sin_port == plain_port, "peer of the client");
 	expect_talk(pair6[0], pair6[1], "IPv6");
 	expect_talk(mapped[0], mapped[1], "IPv4 mapped into IPv6");
 	expect_talk(tuned[0], tuned[1], "tuned");
-	test_check(get(tuned[0], SOL_TCP, TCP_NODELAY) == 1, "TCP_NODELAY");
-	test_check(get(tuned[1], SOL_TCP, TCP_NODELAY) == 0, "TCP_NODELAY came");
-	test_check(get(tuned[0], SOL_TCP, TCP_KEEPIDLE) == 33, "TCP_KEEPIDLE");
-	test_check(get(tuned[0], SOL_SOCKET, SO_KEEPALIVE) == 1, "SO_KEEPALIVE");
-	test_check(get(tuned[0], SOL_TCP, TCP_USER_TIMEOUT) == 12345, "TCP_USER_TIMEOUT");
-	test_check(get(tuned[0], SOL_IP, IP_TOS) == 0x10, "IP_TOS");
-	test_check(get(tuned[0], SOL_SOCKET, SO_PRIORITY) == 5, "SO_PRIORITY");
+	test_check(get_option(tuned[0], SOL_TCP, TCP_NODELAY) == 1, "TCP_NODELAY");
+	test_check(get_option(tuned[1], SOL_TCP, TCP_NODELAY) == 0, "TCP_NODELAY came");
+	test_check(get_option(tuned[0], SOL_TCP, TCP_KEEPIDLE) == 33, "TCP_KEEPIDLE");
+	test_check(get_option(tuned[0], SOL_SOCKET, SO_KEEPALIVE) == 1, "SO_KEEPALIVE");
+	test_check(get_option(tuned[0], SOL_TCP, TCP_USER_TIMEOUT) == 12345, "TCP_USER_TIMEOUT");
+	test_check(get_option(tuned[0], SOL_IP, IP_TOS) == 0x10, "IP_TOS");
+	test_check(get_option(tuned[0], SOL_SOCKET, SO_PRIORITY) == 5, "SO_PRIORITY");
 	test_check(!getsockopt(tuned[0], SOL_TCP, TCP_CONGESTION, congestion, &size) &&
 			   !strcmp(congestion, "reno"),
 		   "congestion control is '%s'", congestion);
-	test_check(get(tuned[1], SOL_SOCKET, SO_SNDBUF) == 80000, "SO_SNDBUF");
-	test_check(get(tuned[0], SOL_SOCKET, SO_REUSEADDR) == 0, "SO_REUSEADDR came");
+	test_check(get_option(tuned[1], SOL_SOCKET, SO_SNDBUF) == 80000, "SO_SNDBUF");
+	test_check(get_option(tuned[0], SOL_SOCKET, SO_REUSEADDR) == 0, "SO_REUSEADDR came");
 	size = sizeof(info);
 	test_must(!getsockopt(pair4[0], SOL_TCP, TCP_INFO, &info, &size));
 	test_check(info.tcpi_options & TCPI_OPT_TIMESTAMPS, "timestamps are off");
@@ -317,7 +277,7 @@ static void check_waiting(void)
 	char byte;
 
 	test_must(first >= 0 && second >= 0);
-	test_check(name_of(first, true).v4.sin_port == port_of(waiting[0]),
+	test_check(socket_address(first, true).v4.sin_port == port_of(waiting[0]),
 		   "the wrong one came first");
 	expect_talk(first, waiting[0], "waiting client");
 	test_check(read(second, &byte, 1) == 0, "shutdown of a waiting client");
@@ -390,7 +350,7 @@ int main(int argc, char **argv)
 	union address a = loopback(AF_INET, 0);
 
 	test_must(!bind(bound, &a.any, sizeof(a.v4)));
-	a = name_of(bound, false);
+	a = socket_address(bound, false);
 
 	test_checkpoint_here();
 

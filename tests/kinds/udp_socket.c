@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* UDP sockets keep addresses, options, multicast groups and queued datagrams with their senders. */
-#include "testing.h"
+#include "sockets.h"
 
 #include <arpa/inet.h>
-#include <netinet/in.h>
 #include <netinet/udp.h>
-#include <sys/socket.h>
 
 #ifndef IPPROTO_UDPLITE
 #define IPPROTO_UDPLITE 136
@@ -14,12 +12,6 @@
 #define UDPLITE_SEND_CSCOV 10
 #define UDPLITE_RECV_CSCOV 11
 #endif
-
-union address {
-	struct sockaddr any;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-};
 
 static union address make(int family, const char *host, in_port_t port)
 {
@@ -42,39 +34,6 @@ static int bound(int family, const char *host, int protocol)
 
 	test_check(fd >= 0 && !bind(fd, &a.any, sizeof(a)), "bind to %s", host);
 	return fd;
-}
-
-static union address name_of(int fd, bool peer)
-{
-	union address a = { 0 };
-	socklen_t size = sizeof(a);
-
-	if ((peer ? getpeername : getsockname)(fd, &a.any, &size))
-		memset(&a, 0, sizeof(a));
-	return a;
-}
-
-static in_port_t port_of(int fd)
-{
-	union address a = name_of(fd, false);
-
-	return a.any.sa_family == AF_INET ? a.v4.sin_port : a.v6.sin6_port;
-}
-
-static int get(int fd, int level, int name)
-{
-	int value = -1;
-	socklen_t size = sizeof(value);
-
-	test_check(!getsockopt(fd, level, name, &value, &size), "option %d of level %d", name,
-		   level);
-	return value;
-}
-
-static void set(int fd, int level, int name, int value)
-{
-	test_check(!setsockopt(fd, level, name, &value, sizeof(value)), "option %d of level %d",
-		   name, level);
 }
 
 static void send_to(int from, int to, const char *host, const char *text)
@@ -131,8 +90,8 @@ static void make_sockets(void)
 	any6 = bound(AF_INET6, "::", 0);
 	lite = bound(AF_INET, "127.0.0.1", IPPROTO_UDPLITE);
 	lite6 = bound(AF_INET6, "::1", IPPROTO_UDPLITE);
-	set(lite, IPPROTO_UDPLITE, UDPLITE_SEND_CSCOV, 20);
-	set(lite, IPPROTO_UDPLITE, UDPLITE_RECV_CSCOV, 12);
+	set_option(lite, IPPROTO_UDPLITE, UDPLITE_SEND_CSCOV, 20);
+	set_option(lite, IPPROTO_UDPLITE, UDPLITE_RECV_CSCOV, 12);
 	sender = bound(AF_INET, "127.0.0.5", 0);
 	gone = bound(AF_INET, "127.0.0.6", 0);
 	gone_port = port_of(gone);
@@ -142,7 +101,7 @@ static void make_sockets(void)
 	/* One that is connected to its sender after it got something from another. */
 	send_to(sender, pair[0], "127.0.0.1", "early");
 	for (int i = 0; i < 2; i++) {
-		a = name_of(pair[1 - i], false);
+		a = socket_address(pair[1 - i], false);
 		test_must(!connect(pair[i], &a.any, sizeof(a)));
 	}
 	test_must(write(pair[1], "from the peer", 13) == 13 && write(pair[1], "", 0) == 0 &&
@@ -152,7 +111,7 @@ static void make_sockets(void)
 	send_to(gone, any4, "127.0.0.1", "from one that is gone");
 	/* Connected to it, too, with what it has sent. */
 	alone = bound(AF_INET, "127.0.0.1", 0);
-	a = name_of(gone, false);
+	a = socket_address(gone, false);
 	test_must(!connect(alone, &a.any, sizeof(a)));
 	send_to(gone, alone, "127.0.0.1", "to a friend");
 	send_to(sender, any4, "127.0.0.1", "last");
@@ -160,29 +119,29 @@ static void make_sockets(void)
 	send_to(sender, any6, "127.0.0.1", "mapped");
 	send_to(any6, any6, "::1", "to itself");
 	told = bound(AF_INET, "0.0.0.0", 0);
-	set(told, SOL_IP, IP_PKTINFO, 1);
-	set(told, SOL_IP, IP_RECVTTL, 1);
-	set(sender, SOL_IP, IP_TTL, 77);
+	set_option(told, SOL_IP, IP_PKTINFO, 1);
+	set_option(told, SOL_IP, IP_RECVTTL, 1);
+	set_option(sender, SOL_IP, IP_TTL, 77);
 	send_to(sender, told, "127.1.2.3", "told");
 	large = bound(AF_INET6, "::1", 0);
-	set(large, SOL_SOCKET, SO_RCVBUFFORCE, 1000000);
+	set_option(large, SOL_SOCKET, SO_RCVBUFFORCE, 1000000);
 	memset(kilobytes, 'k', sizeof(kilobytes));
-	a = name_of(large, false);
+	a = socket_address(large, false);
 	for (int i = 0; i < 5; i++)
 		test_must(sendto(any6, kilobytes, sizeof(kilobytes) - i, 0, &a.any, sizeof(a)) > 0);
 
 	joined = bound(AF_INET, "0.0.0.0", 0);
 	test_must(!setsockopt(joined, SOL_IP, IP_ADD_MEMBERSHIP, &group, sizeof(group)));
 	test_must(!setsockopt(joined, SOL_IP, IP_ADD_SOURCE_MEMBERSHIP, &source, sizeof(source)));
-	set(joined, SOL_IP, IP_MULTICAST_TTL, 9);
-	set(joined, SOL_IP, IP_MULTICAST_LOOP, 0);
+	set_option(joined, SOL_IP, IP_MULTICAST_TTL, 9);
+	set_option(joined, SOL_IP, IP_MULTICAST_LOOP, 0);
 	joined6 = bound(AF_INET6, "::", 0);
 	test_must(inet_pton(AF_INET6, "ff15::1234", &group6.ipv6mr_multiaddr) == 1);
 	has_groups6 = !setsockopt(joined6, SOL_IPV6, IPV6_ADD_MEMBERSHIP, &group6, sizeof(group6));
-	set(any4, SOL_SOCKET, SO_BROADCAST, 1);
-	set(any4, SOL_IP, IP_TOS, 0x20);
-	set(any6, SOL_IPV6, IPV6_RECVPKTINFO, 1);
-	set(unbound, SOL_UDP, UDP_GRO, 1);
+	set_option(any4, SOL_SOCKET, SO_BROADCAST, 1);
+	set_option(any4, SOL_IP, IP_TOS, 0x20);
+	set_option(any6, SOL_IPV6, IPV6_RECVPKTINFO, 1);
+	set_option(unbound, SOL_UDP, UDP_GRO, 1);
 }
 
 static void check_queues(void)
@@ -212,7 +171,7 @@ static void check_queues(void)
 	for (int i = 0; i < 5; i++)
 		test_check(recv(large, NULL, 0, MSG_DONTWAIT | MSG_TRUNC) == 60000 - i, "large %d",
 			   i);
-	test_check(get(large, SOL_SOCKET, SO_RCVBUF) == 2000000, "SO_RCVBUF");
+	test_check(get_option(large, SOL_SOCKET, SO_RCVBUF) == 2000000, "SO_RCVBUF");
 }
 
 static void check_told(void)
@@ -240,9 +199,9 @@ static void check_talk(void)
 {
 	send_to(sender, lite, "127.0.0.1", "no");	/* UDP does not reach UDP-Lite. */
 	expect_empty(lite, "lite");
-	test_check(get(lite, IPPROTO_UDPLITE, UDPLITE_SEND_CSCOV) == 20 &&
-			   get(lite, IPPROTO_UDPLITE, UDPLITE_RECV_CSCOV) == 12 &&
-			   get(lite6, IPPROTO_UDPLITE, UDPLITE_SEND_CSCOV) == 0,
+	test_check(get_option(lite, IPPROTO_UDPLITE, UDPLITE_SEND_CSCOV) == 20 &&
+			   get_option(lite, IPPROTO_UDPLITE, UDPLITE_RECV_CSCOV) == 12 &&
+			   get_option(lite6, IPPROTO_UDPLITE, UDPLITE_SEND_CSCOV) == 0,
 		   "what checksums cover");
 	send_to(lite, lite, "127.0.0.1", "lite");
 	expect(lite, "lite", lite, "lite");
@@ -253,7 +212,7 @@ static void check_talk(void)
 	send_to(sender, pair[0], "127.0.0.1", "stranger");
 	expect_empty(pair[0], "a connected socket hears a stranger");
 	test_check(port_of(any4) == any4_port, "port %u", ntohs(port_of(any4)));
-	test_check(name_of(any4, true).any.sa_family == 0, "a peer came");
+	test_check(socket_address(any4, true).any.sa_family == 0, "a peer came");
 	test_check(port_of(unbound) == 0, "an unbound socket has a port");
 }
 
@@ -279,13 +238,13 @@ static void check_options(void)
 {
 	uint32_t mode, sources;
 
-	test_check(get(any4, SOL_SOCKET, SO_BROADCAST) == 1, "SO_BROADCAST");
-	test_check(get(any4, SOL_IP, IP_TOS) == 0x20, "IP_TOS");
-	test_check(get(any6, SOL_IPV6, IPV6_RECVPKTINFO) == 1, "IPV6_RECVPKTINFO");
-	test_check(get(unbound, SOL_UDP, UDP_GRO) == 1, "UDP_GRO");
-	test_check(get(sender, SOL_IP, IP_TTL) == 77, "IP_TTL");
-	test_check(get(joined, SOL_IP, IP_MULTICAST_TTL) == 9, "IP_MULTICAST_TTL");
-	test_check(get(joined, SOL_IP, IP_MULTICAST_LOOP) == 0, "IP_MULTICAST_LOOP");
+	test_check(get_option(any4, SOL_SOCKET, SO_BROADCAST) == 1, "SO_BROADCAST");
+	test_check(get_option(any4, SOL_IP, IP_TOS) == 0x20, "IP_TOS");
+	test_check(get_option(any6, SOL_IPV6, IPV6_RECVPKTINFO) == 1, "IPV6_RECVPKTINFO");
+	test_check(get_option(unbound, SOL_UDP, UDP_GRO) == 1, "UDP_GRO");
+	test_check(get_option(sender, SOL_IP, IP_TTL) == 77, "IP_TTL");
+	test_check(get_option(joined, SOL_IP, IP_MULTICAST_TTL) == 9, "IP_MULTICAST_TTL");
+	test_check(get_option(joined, SOL_IP, IP_MULTICAST_LOOP) == 0, "IP_MULTICAST_LOOP");
 	test_check(is_member(joined, "239.9.8.7", &mode, &sources) && mode == MCAST_EXCLUDE &&
 			   sources == 0,
 		   "the group is lost");

@@ -1,25 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What waits in Unix sockets stays: bytes, boundaries, senders, credentials, descriptors. */
-#include "testing.h"
+#include "sockets.h"
 
 #include <stddef.h>
-#include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-
-static int option(int fd, int name)
-{
-	int value = -1;
-	socklen_t size = sizeof(value);
-
-	test_must(!getsockopt(fd, SOL_SOCKET, name, &value, &size));
-	return value;
-}
-
-static void set(int fd, int name, int value)
-{
-	test_check(!setsockopt(fd, SOL_SOCKET, name, &value, sizeof(value)), "option %d", name);
-}
 
 static void give(int socket, const char *data, size_t size, const int *fds, int count)
 {
@@ -116,7 +101,7 @@ static void make_plain(void)
 	test_must(!socketpair(AF_UNIX, SOCK_STREAM, 0, large));
 	for (size_t i = 0; i < LARGE / 4; i++)
 		words[i] = i * 2654435761u;
-	set(large[0], SO_SNDBUFFORCE, 1000000);
+	set_option(large[0], SOL_SOCKET, SO_SNDBUFFORCE, 1000000);
 	give(large[0], (char *)words, LARGE, NULL, 0);
 }
 
@@ -149,7 +134,7 @@ static void check_plain(void)
 			   "word %zu is %#x", i, word);
 	}
 	expect_empty(large[1]);
-	test_check(option(large[0], SO_SNDBUF) == 2000000, "send buffer");
+	test_check(get_option(large[0], SOL_SOCKET, SO_SNDBUF) == 2000000, "send buffer");
 }
 
 /* ---- senders ---- */
@@ -261,11 +246,11 @@ static void make_ids(void)
 {
 	test_must(!socketpair(AF_UNIX, SOCK_DGRAM, 0, with_ids));
 	give(with_ids[0], "before", 6, NULL, 0);
-	set(with_ids[1], SO_PASSCRED, 1);
+	set_option(with_ids[1], SOL_SOCKET, SO_PASSCRED, 1);
 	give(with_ids[0], "self", 4, NULL, 0);
 	datagram_child = say_and_die(with_ids[0], 1234);
 	test_must(!socketpair(AF_UNIX, SOCK_STREAM, 0, ids_stream));
-	set(ids_stream[1], SO_PASSCRED, 1);
+	set_option(ids_stream[1], SOL_SOCKET, SO_PASSCRED, 1);
 	give(ids_stream[0], "from ", 5, NULL, 0);
 	give(ids_stream[0], "self", 4, NULL, 0);
 	stream_child = say_and_die(ids_stream[0], 4321);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Unix sockets keep their names, connections, options, half-closed ends and waiting clients. */
-#include "testing.h"
+#include "sockets.h"
 
 #include <poll.h>
 #include <stddef.h>
-#include <sys/socket.h>
 #include <sys/un.h>
 
 static struct sockaddr_un address_of(const char *text, size_t size)
@@ -72,20 +71,6 @@ static void expect_talk(int a, int b, const char *what)
 		   got);
 }
 
-static int option(int fd, int name)
-{
-	int value = -1;
-	socklen_t size = sizeof(value);
-
-	test_must(!getsockopt(fd, SOL_SOCKET, name, &value, &size));
-	return value;
-}
-
-static void set(int fd, int name, int value)
-{
-	test_check(!setsockopt(fd, SOL_SOCKET, name, &value, sizeof(value)), "option %d", name);
-}
-
 /* ---- pairs ---- */
 
 static int pairs[3][2];
@@ -105,7 +90,8 @@ static void check_pairs(void)
 
 	for (int i = 0; i < 3; i++) {
 		expect_talk(pairs[i][0], pairs[i][1], "pair");
-		test_check(option(pairs[i][0], SO_TYPE) == types[i], "type of pair %d", i);
+		test_check(get_option(pairs[i][0], SOL_SOCKET, SO_TYPE) == types[i],
+			   "type of pair %d", i);
 		name_of(pairs[i][0], false, &size);
 		test_check(size == 0, "a pair has a name now");
 		name_of(pairs[i][0], true, &size);
@@ -329,16 +315,16 @@ static void make_options(void)
 	struct linger linger = { .l_onoff = 1, .l_linger = 9 };
 
 	optioned = socket(AF_UNIX, SOCK_DGRAM, 0);
-	set(optioned, SO_SNDBUF, 30000);
-	set(optioned, SO_RCVBUFFORCE, 3000000);
-	set(optioned, SO_PASSCRED, 1);
-	set(optioned, SO_PEEK_OFF, 5);
-	set(optioned, SO_PRIORITY, 3);
+	set_option(optioned, SOL_SOCKET, SO_SNDBUF, 30000);
+	set_option(optioned, SOL_SOCKET, SO_RCVBUFFORCE, 3000000);
+	set_option(optioned, SOL_SOCKET, SO_PASSCRED, 1);
+	set_option(optioned, SOL_SOCKET, SO_PEEK_OFF, 5);
+	set_option(optioned, SOL_SOCKET, SO_PRIORITY, 3);
 	test_must(!setsockopt(optioned, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)));
 	test_must(!setsockopt(optioned, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)));
 	test_must(!fchown(optioned, 1000, 1001));
-	send_buffer = option(optioned, SO_SNDBUF);
-	receive_buffer = option(optioned, SO_RCVBUF);
+	send_buffer = get_option(optioned, SOL_SOCKET, SO_SNDBUF);
+	receive_buffer = get_option(optioned, SOL_SOCKET, SO_RCVBUF);
 }
 
 static void check_options(void)
@@ -348,18 +334,18 @@ static void check_options(void)
 	socklen_t size = sizeof(timeout);
 	struct stat st;
 
-	test_check(option(optioned, SO_SNDBUF) == send_buffer, "SO_SNDBUF");
-	test_check(option(optioned, SO_RCVBUF) == receive_buffer, "SO_RCVBUF");
-	test_check(option(optioned, SO_PASSCRED) == 1, "SO_PASSCRED");
-	test_check(option(optioned, SO_PEEK_OFF) == 5, "SO_PEEK_OFF");
-	test_check(option(optioned, SO_PRIORITY) == 3, "SO_PRIORITY");
+	test_check(get_option(optioned, SOL_SOCKET, SO_SNDBUF) == send_buffer, "SO_SNDBUF");
+	test_check(get_option(optioned, SOL_SOCKET, SO_RCVBUF) == receive_buffer, "SO_RCVBUF");
+	test_check(get_option(optioned, SOL_SOCKET, SO_PASSCRED) == 1, "SO_PASSCRED");
+	test_check(get_option(optioned, SOL_SOCKET, SO_PEEK_OFF) == 5, "SO_PEEK_OFF");
+	test_check(get_option(optioned, SOL_SOCKET, SO_PRIORITY) == 3, "SO_PRIORITY");
 	test_must(!getsockopt(optioned, SOL_SOCKET, SO_RCVTIMEO, &timeout, &size));
 	test_check(timeout.tv_sec == 3 && timeout.tv_usec == 500000, "SO_RCVTIMEO");
 	size = sizeof(linger);
 	test_must(!getsockopt(optioned, SOL_SOCKET, SO_LINGER, &linger, &size));
 	test_check(linger.l_onoff == 1 && linger.l_linger == 9, "SO_LINGER");
 	test_check(!fstat(optioned, &st) && st.st_uid == 1000 && st.st_gid == 1001, "owner");
-	test_check(option(pairs[0][0], SO_PEEK_OFF) == -1, "SO_PEEK_OFF of others");
+	test_check(get_option(pairs[0][0], SOL_SOCKET, SO_PEEK_OFF) == -1, "SO_PEEK_OFF of others");
 }
 
 int main(int argc, char **argv)
