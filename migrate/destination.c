@@ -13,6 +13,7 @@
 #include "images/migration.pb-c.h"
 #include "migrate/hello.h"
 #include "migrate/needs.h"
+#include "migrate/pending.h"
 #include "migrate/record.h"
 #include "migrate/requirements.h"
 #include "migrate/resolve.h"
@@ -33,6 +34,7 @@ struct destination {
 	struct record_file record;
 	char record_name[RECORD_NAME];
 	int state_directory;
+	struct record_ids before;	/* we said WELCOME */
 	uint8_t name[ID_SIZE];
 	char cell_name[CELL_NAME_SIZE];
 	struct rootfs_target *target;	/* not shared: each process has what it has heard */
@@ -257,6 +259,11 @@ static int refuse(const struct blockers *blockers, struct error *err)
 	return first->remedy ? error_hint(err, "%s", first->remedy) : -1;
 }
 
+static int take_pending(struct destination *d, const MigratePending *m, struct error *err)
+{
+	return m ? pending_prune(d->state_directory, &d->before, m, err) : 0;
+}
+
 static int answer_requirements(struct destination *d, struct error *err)
 {
 	const struct needs_options needs = {
@@ -265,6 +272,7 @@ static int answer_requirements(struct destination *d, struct error *err)
 		.overcommit = d->options->overcommit,
 	};
 	struct blockers blockers = { 0 };
+	const MigratePending *pending;
 	ProtobufCMessage *message;
 	MigrateVerdict *verdict;
 	int r;
@@ -272,11 +280,15 @@ static int answer_requirements(struct destination *d, struct error *err)
 	if (link_expect(&d->link, MESSAGE_REQUIREMENTS, PATIENCE * d->link.timeout_ms, &message,
 			err))
 		return -1;
-	r = requirements_check((MigrateRequirements *)message, &blockers, err) ||
+	pending = ((MigrateRequirements *)message)->pending;
+	r = take_pending(d, pending, err) ||
+			    requirements_check((MigrateRequirements *)message, &blockers, err) ||
 			    needs_check((MigrateRequirements *)message, &needs, &blockers, err) ||
 			    find_root(d, (MigrateRequirements *)message, &blockers, err) ?
 		    -1 :
 		    0;
+	if (!r && pending)
+		memcpy(d->record.source, pending->source.data, ID_SIZE);
 	protobuf_c_message_free_unpacked(message, NULL);
 	/* From our consent on, an id that nobody knows was given up. */
 	if (!r && !blockers.list.count)
@@ -336,12 +348,15 @@ static int answer(struct destination *d, struct error *err)
 	MigrateAnswer m = MIGRATE_ANSWER__INIT;
 	ProtobufCMessage *message;
 	bool runs = false;
-	int there;
+	int there, r;
 
 	d->report->asked = true;
 	if (link_expect(&d->link, MESSAGE_ASK, d->link.timeout_ms, &message, err))
 		return -1;
+	r = take_pending(d, ((MigrateAsk *)message)->pending, err);
 	protobuf_c_message_free_unpacked(message, NULL);
+	if (r)
+		return -1;
 	there = record_load(&d->record, d->state_directory, SIDE_DESTINATION, d->report->id,
 			    d->link.timeout_ms, err);
 	if (there < 0 && err->os_error == EWOULDBLOCK) {
@@ -369,7 +384,8 @@ static int converse(struct destination *d, struct error *err)
 
 	d->state_directory = record_directory(d->options->state_directory, err);
 	if (d->state_directory < 0 ||
-	    record_destination_name(d->state_directory, d->name, err) ||
+	    record_own_name(d->state_directory, d->name, err) ||
+	    record_list(d->state_directory, SIDE_DESTINATION, &d->before, err) ||
 	    hello_hear(&d->link, d->name, d->report->id, &asks, err))
 		return -1;
 	unstopped_begin(&before);
@@ -401,6 +417,7 @@ int destination_serve(const struct receive_options *options, struct link *link,
 	}
 	rootfs_target_release(d->target);
 	record_release(&d->record);
+	record_ids_release(&d->before);
 	fd_close(&d->state_directory);
 	*link = d->link;
 	munmap(d, sizeof(*d));

@@ -144,7 +144,7 @@ static int replace_file(int directory, const char *name, const void *data, size_
 	return 0;
 }
 
-int record_destination_name(int directory, uint8_t ret[ID_SIZE], struct error *err)
+int record_own_name(int directory, uint8_t ret[ID_SIZE], struct error *err)
 {
 	static const char name[] = "destination";
 	_cleanup_fd_ int lock = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -241,6 +241,7 @@ static int parse(struct record_file *r, const char *text, size_t size, struct er
 	const char *phase = json_string_value(json_object_get(all, "phase"));
 	const char *boot = json_string_value(json_object_get(all, "boot_id"));
 	const char *destination = json_string_value(json_object_get(all, "destination"));
+	const char *source = json_string_value(json_object_get(all, "source"));
 	char now[BOOT_ID_SIZE];
 	size_t i;
 
@@ -248,7 +249,8 @@ static int parse(struct record_file *r, const char *text, size_t size, struct er
 		if (!strcmp(phase, phase_words[i]))
 			break;
 	if (!phase || !boot || i == ARRAY_SIZE(phase_words) ||
-	    (destination && record_parse_id(destination, r->destination, err)))
+	    (destination && record_parse_id(destination, r->destination, err)) ||
+	    (source && record_parse_id(source, r->source, err)))
 		return error_set(err, ERROR_FAILED, 0, "state directory: the record is damaged");
 	r->phase = i;
 	read_boot_id(now);
@@ -324,18 +326,19 @@ int record_note_cell(struct record_file *r, const struct cell *cell, struct erro
 
 int record_write(struct record_file *r, enum record_phase phase, struct error *err)
 {
-	char id[RECORD_ID_TEXT], destination[RECORD_ID_TEXT], boot[BOOT_ID_SIZE];
+	const bool source = r->side == SIDE_SOURCE;
+	char id[RECORD_ID_TEXT], other[RECORD_ID_TEXT], boot[BOOT_ID_SIZE];
 	_cleanup_json_ json_t *all = NULL;
 	_cleanup_free_ char *text = NULL;
 	char name[RECORD_NAME];
 
 	record_id_text(r->id, id);
-	record_id_text(r->destination, destination);
+	record_id_text(source ? r->destination : r->source, other);
 	read_boot_id(boot);
-	all = json_pack("{s:s, s:s, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*, s:i, s:s*, s:b, s:I}",
-			"id", id, "side", r->side == SIDE_SOURCE ? "source" : "destination", "phase",
-			phase_words[phase], "boot_id", boot, "destination",
-			r->side == SIDE_SOURCE ? destination : NULL, "peer", text_or_null(r->peer),
+	all = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:i, s:s*, s:b, s:I}",
+			"id", id, "side", source ? "source" : "destination", "phase", phase_words[phase],
+			"boot_id", boot, source ? "destination" : "source", other, "peer",
+			text_or_null(r->peer),
 			"container", text_or_null(r->container), "lock", text_or_null(r->lock),
 			"network", text_or_null(r->network), "pid", r->pid, "cell",
 			text_or_null(r->cell), "cell_made", r->cell_made, "cell_inode",
@@ -392,6 +395,40 @@ int record_open_cell(const struct record_file *r, struct cell *ret, struct error
 	    (r->cell_inode && r->cell_inode != st.st_ino))
 		return 0;
 	return cell_open(ret, r->cell, r->cell_made, err) ? -1 : 1;
+}
+
+int record_list(int directory, enum side side, struct record_ids *ret, struct error *err)
+{
+	const char *suffix = side == SIDE_SOURCE ? ".source.json" : ".destination.json";
+	int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_dir_ DIR *stream = copy < 0 ? NULL : fdopendir(copy);
+	const struct dirent *entry;
+
+	if (!stream) {
+		fd_close(&copy);
+		return error_set(err, ERROR_FAILED, errno, "state directory");
+	}
+	while ((entry = readdir(stream))) {
+		_cleanup_error_ struct error other = ERROR_INIT;
+		char text[RECORD_ID_TEXT];
+		struct record_id id, *place;
+
+		strlcpy(text, entry->d_name, sizeof(text));
+		if (strlen(entry->d_name) != strlen(text) + strlen(suffix) ||
+		    strcmp(entry->d_name + strlen(text), suffix) ||
+		    record_parse_id(text, id.bytes, &other))
+			continue;
+		place = array_add(&ret->list);
+		if (!place)
+			return error_set(err, ERROR_FAILED, ENOMEM, "state directory");
+		*place = id;
+	}
+	return 0;
+}
+
+void record_ids_release(struct record_ids *ids)
+{
+	array_release(&ids->list);
 }
 
 void record_release(struct record_file *r)

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/array.h"
 #include "base/error.h"
 #include "freeze/cell.h"
 #include "migrate/messages.h"
@@ -33,6 +34,7 @@ struct record_file {
 	enum record_phase phase;
 	uint8_t id[ID_SIZE];
 	uint8_t destination[ID_SIZE];	/* source: who was asked */
+	uint8_t source[ID_SIZE];	/* destination: who it comes from; 0…: not known */
 	/* No pointers: a process that stands in other namespaces may share it with us. */
 	char peer[RECORD_TEXT];	/* source: "HOST:PORT", or empty */
 	char container[RECORD_TEXT];	/* source: "RUNTIME:ID", or empty */
@@ -49,8 +51,19 @@ struct record_file {
 /* Opens the state directory (NULL: RECORD_DIRECTORY), made if it is not there, without what others
  * have left there that were killed before they had a record. -1 on error. */
 int record_directory(const char *path, struct error *err);
-/* The 16 bytes that name this destination, made at the first use of the state directory. */
-int record_destination_name(int directory_fd, uint8_t ret[ID_SIZE], struct error *err);
+/* The 16 bytes that name this side for good, made at the first use of the state directory. */
+int record_own_name(int directory_fd, uint8_t ret[ID_SIZE], struct error *err);
+
+struct record_id {
+	uint8_t bytes[ID_SIZE];
+};
+struct record_ids {
+	ARRAY_OF(struct record_id) list;
+};
+/* All that are there of one side. */
+int record_list(int directory_fd, enum side side, struct record_ids *ret, struct error *err);
+void record_ids_release(struct record_ids *ids);
+#define _cleanup_record_ids_ __attribute__((cleanup(record_ids_release)))
 
 /* Begins a record and takes its lock. directory_fd stays the caller's and must stay open. */
 int record_begin(struct record_file *r, int directory_fd, enum side side,

@@ -12,6 +12,7 @@
 #include "images/migration.pb-c.h"
 #include "kernel-compat/calls.h"
 #include "migrate/hello.h"
+#include "migrate/pending.h"
 #include "migrate/silence.h"
 #include "network/lock.h"
 #include "network/netns.h"
@@ -108,10 +109,22 @@ int resolve_here(struct record_file *r, struct error *err)
 	return record_remove(r, err);
 }
 
+static int say_ask(int directory_fd, struct link *l, struct error *err)
+{
+	MigrateAsk m = MIGRATE_ASK__INIT;
+	int r;
+
+	if (pending_collect(directory_fd, PENDING_MAX_ASK, &m.pending, err))
+		return -1;
+	r = link_send(l, MESSAGE_ASK, &m.base, err);
+	if (m.pending)
+		migrate_pending__free_unpacked(m.pending, NULL);
+	return r;
+}
+
 static int ask(struct record_file *r, struct link *l, MigrateAnswer__Outcome *ret,
 	       struct error *err)
 {
-	MigrateAsk m = MIGRATE_ASK__INIT;
 	uint8_t destination[ID_SIZE];
 	ProtobufCMessage *answer;
 
@@ -120,7 +133,7 @@ static int ask(struct record_file *r, struct link *l, MigrateAnswer__Outcome *re
 	if (memcmp(destination, r->destination, ID_SIZE))
 		return error_set(err, ERROR_PEER, 0,
 				 "this is not the destination that was asked before");
-	if (link_send(l, MESSAGE_ASK, &m.base, err) ||
+	if (say_ask(r->directory_fd, l, err) ||
 	    link_expect(l, MESSAGE_ANSWER, 2 * l->timeout_ms, &answer, err))
 		return -1;
 	*ret = ((MigrateAnswer *)answer)->outcome;
@@ -176,6 +189,26 @@ int resolve_source(struct record_file *r, const struct transport_options *transp
 		pause_ms *= 2;
 	}
 	return 0;
+}
+
+int resolve_settled(int directory_fd, const uint8_t id[ID_SIZE],
+		    const struct transport_options *transport, const char *where, struct error *err)
+{
+	uint8_t destination[ID_SIZE];
+	ProtobufCMessage *answer;
+	struct link l;
+	int r;
+
+	if (transport_connect(transport, where, &l, err))
+		return -1;
+	r = hello_say(&l, id, true, destination, err) || say_ask(directory_fd, &l, err) ||
+			    link_expect(&l, MESSAGE_ANSWER, 2 * l.timeout_ms, &answer, err) ?
+		    -1 :
+		    0;
+	if (!r)
+		protobuf_c_message_free_unpacked(answer, NULL);
+	link_release(&l);
+	return r;
 }
 
 int resolve_destination(struct record_file *r, bool *ret_runs, struct error *err)

@@ -24,6 +24,11 @@ int resolve_here(struct record_file *r, struct error *err);
  * shared, packets of its connections are not held back any more. */
 int resolve_unlock(const struct record_file *r, struct error *err);
 
+/* Source, that has no record of this id: tells the destination that it will not ask about it. */
+int resolve_settled(int directory_fd, const uint8_t id[ID_SIZE],
+		    const struct transport_options *transport, const char *where,
+		    struct error *err);
+
 /* Destination, with the record's lock: goes on with what was decided, or ends what is left. Then
  * *ret_runs says what the answer to the source is. The record of a tree that runs stays. */
 int resolve_destination(struct record_file *r, bool *ret_runs, struct error *err);

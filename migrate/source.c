@@ -18,6 +18,7 @@
 #include "kinds/net/held_packets.h"
 #include "migrate/hello.h"
 #include "migrate/needs.h"
+#include "migrate/pending.h"
 #include "migrate/record.h"
 #include "migrate/requirements.h"
 #include "migrate/resolve.h"
@@ -201,6 +202,7 @@ static int ask_for_verdict(void *context, struct error *err)
 
 	say(s, "asking the destination");
 	if (link_fault(&s->link, "migrate-requirements", err) ||
+	    pending_collect(s->state_directory, PENDING_MAX, &s->requirements->pending, err) ||
 	    link_send(&s->link, MESSAGE_REQUIREMENTS, &s->requirements->base, err) ||
 	    link_expect(&s->link, MESSAGE_VERDICT, s->link.timeout_ms, &answer, err))
 		return -1;

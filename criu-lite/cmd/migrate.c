@@ -156,21 +156,29 @@ static int move_tree(const struct arguments *a, struct error *err)
 	return r;
 }
 
-static int load(const struct arguments *a, const char *id_text, int *ret_directory,
-		struct record_file *ret, struct error *err)
+/* 1; 0 when there is no such record. */
+static int load(const struct arguments *a, const char *id_text, uint8_t ret_id[ID_SIZE],
+		int *ret_directory, struct record_file *ret, struct error *err)
 {
-	uint8_t id[ID_SIZE];
-	int there;
-
-	if (record_parse_id(id_text, id, err))
+	if (record_parse_id(id_text, ret_id, err))
 		return -1;
 	*ret_directory = record_directory(a->state_directory, err);
 	if (*ret_directory < 0)
 		return -1;
-	there = record_load(ret, *ret_directory, SIDE_SOURCE, id, 0, err);
-	if (there == 0)
-		error_set(err, ERROR_USAGE, 0, "there is no migration %s to resolve here", id_text);
-	return there > 0 ? 0 : -1;
+	return record_load(ret, *ret_directory, SIDE_SOURCE, ret_id, 0, err);
+}
+
+/* The destination may not know that. */
+static int tell_settled(const struct arguments *a, const struct transport_options *transport,
+			int directory, const uint8_t id[ID_SIZE], struct error *err)
+{
+	if (a->force_resume || (!a->where && !transport->via))
+		return error_set(err, ERROR_USAGE, 0, "there is no migration %s to resolve here",
+				 a->resolve ?: a->force_resume);
+	if (resolve_settled(directory, id, transport, a->where, err))
+		return -1;
+	printf("it is settled here, and there\n");
+	return 0;
 }
 
 static int resolve(const struct arguments *a, struct error *err)
@@ -179,14 +187,17 @@ static int resolve(const struct arguments *a, struct error *err)
 	enum resolved resolved = RESOLVED_HERE;
 	struct transport_options transport;
 	_cleanup_fd_ int directory = -1;
+	uint8_t id[ID_SIZE];
 	const char *where;
 	int r;
 
 	transport_arguments_take(&a->transport, &transport);
-	if (transport_check(&transport, err) ||
-	    load(a, a->resolve ?: a->force_resume, &directory, &record, err)) {
+	r = transport_check(&transport, err) ? -1 :
+					       load(a, a->resolve ?: a->force_resume, id,
+						    &directory, &record, err);
+	if (r <= 0) {
 		record_release(&record);
-		return -1;
+		return r < 0 ? -1 : tell_settled(a, &transport, directory, id, err);
 	}
 	where = a->where ? a->where : *record.peer ? record.peer : NULL;
 	r = a->force_resume ? resolve_here(&record, err) :

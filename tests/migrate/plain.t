@@ -8,7 +8,7 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from worlds import Failed, Receiver, Scene, migrate, run
+from worlds import Failed, Receiver, Scene, migrate, run, wait_for
 
 
 def there_and_back():
@@ -42,6 +42,44 @@ def taken():
         scene.expect_clean()
 
 
+def forgotten():
+    """A record whose source could not say that it knows goes with the next that comes from it, and
+    only if nobody may ask about it."""
+    with Scene() as scene:
+        here, there = scene.worlds
+        with Receiver(there, CRIU_LITE_FAULT="receive-running:cut") as listens:
+            migrate(here, "-t", scene.counter.pid, listens.where, expect=None)
+            scene.expect_at(there)
+        kept = there.records()
+        if not [name for name in kept if name.endswith(".destination.json")]:
+            raise Failed(f"no record stays: {kept}")
+        # The same from somebody else, and one that this source may still ask about.
+        wait_for("", lambda: not here.records())
+        identity = kept[0].split(".")[0]
+        pending = f"{here.state}/{identity}.source.json"
+        with Receiver(here) as listens:
+            migrate(there, "-t", scene.counter.pid, listens.where)
+            scene.expect_at(here)
+        with open(pending, "w") as file:
+            file.write("{}")
+        with Receiver(there) as there_listens, Receiver(here) as here_listens:
+            migrate(here, "-t", scene.counter.pid, there_listens.where)
+            if not [name for name in there.records() if name.startswith(identity)]:
+                raise Failed("a record that its source may ask about has gone")
+            migrate(there, "-t", scene.counter.pid, here_listens.where)
+            os.unlink(pending)
+            # Nobody else's word counts.
+            os.rename(f"{here.state}/destination", f"{here.state}/hidden")
+            migrate(here, "-t", scene.counter.pid, there_listens.where)
+            if not [name for name in there.records() if name.startswith(identity)]:
+                raise Failed("a record has gone on another's word")
+            migrate(there, "-t", scene.counter.pid, here_listens.where)
+            os.rename(f"{here.state}/hidden", f"{here.state}/destination")
+            migrate(here, "-t", scene.counter.pid, there_listens.where)
+        scene.expect_at(there)
+        scene.expect_clean()
+
+
 def leftovers():
     """What others left that were killed before they had a record goes, and nothing else."""
     with Scene() as scene:
@@ -69,4 +107,4 @@ def leftovers():
         scene.expect_clean()
 
 
-sys.exit(run([there_and_back, taken, leftovers]))
+sys.exit(run([there_and_back, taken, leftovers, forgotten]))
