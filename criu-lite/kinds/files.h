@@ -130,6 +130,10 @@ const FileCommon *restore_file_common(const struct restore_file *f);
 /* Takes over descriptor `number` of a puppet, which is closed there before the phase ends; -1 on
  * error. For calls that return more than one (pipe2, socketpair). */
 int restore_fetch(struct restore_files *r, struct restore_task *t, int number, struct error *err);
+/* What a kind keeps of a description, f->data, `size` bytes: a copy of *fresh at the first call;
+ * NULL without memory. It is freed with the description. */
+void *restore_file_data(struct restore_file *f, const void *fresh, size_t size,
+			struct error *err);
 /* F_SETFL of the saved flags as far as fcntl(2) takes them; O_ASYNC comes with the owner later. */
 int restore_file_set_flags(struct restore_file *f, struct error *err);
 /* The lowest number at which a task holds the description, -1 if it does not. */

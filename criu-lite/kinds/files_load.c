@@ -166,6 +166,18 @@ int restore_file_number(const struct restore_files *r, const struct restore_file
 	return -1;
 }
 
+void *restore_file_data(struct restore_file *f, const void *fresh, size_t size, struct error *err)
+{
+	if (f->data)
+		return f->data;
+	f->data = malloc(size);
+	if (f->data)
+		memcpy(f->data, fresh, size);
+	else
+		error_set(err, ERROR_FAILED, ENOMEM, "description %u", f->id);
+	return f->data;
+}
+
 const char *restore_file_name(struct restore_file *f)
 {
 	struct restore_slot *slot = restore_slot_of(f);

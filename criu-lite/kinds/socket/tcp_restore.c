@@ -21,16 +21,9 @@ static int set_int(int fd, int level, int name, int value)
 
 struct tcp_restore *tcp_restore_of(struct restore_file *f, struct error *err)
 {
-	struct tcp_restore *data = f->data;
+	const struct tcp_restore fresh = { .other_end = -1 };
 
-	if (data)
-		return data;
-	data = f->data = calloc(1, sizeof(*data));
-	if (data)
-		data->other_end = -1;
-	else
-		error_set(err, ERROR_FAILED, ENOMEM, "description %u", f->id);
-	return data;
+	return restore_file_data(f, &fresh, sizeof(fresh), err);
 }
 
 int tcp_addresses(const struct restore_file *f, union inet_address *local,

@@ -216,18 +216,25 @@ static int dump_pair(struct dump_files *d, struct dump_file *f, TcpSocket *m,
 		       0;
 }
 
-/* Its peer is told nothing: packets are held off. */
-static int dump_outside(struct dump_files *d, struct dump_file *f, int fd, TcpSocket *m,
+/* Of a connection whose other end is not ours to save. */
+static int dump_one_end(struct dump_files *d, struct dump_file *f, int fd, TcpSocket *m,
 			struct error *err)
 {
-	m->state = TCP_SOCKET__STATE__OUTSIDE;
 	m->connection = connection_new();
 	if (!m->connection)
 		return error_set(err, ERROR_FAILED, ENOMEM, "%s", dump_file_name(f));
 	if (tcp_snapshot(dump_files_run(d), fd, m->connection, -1, NULL, err) ||
 	    dump_conditions(f, fd, m, err))
 		return error_wrap(err, "%s", dump_file_name(f));
-	return dump_file_message(d, f, &m->base, err);
+	return 0;
+}
+
+/* Its peer is told nothing: packets are held off. */
+static int dump_outside(struct dump_files *d, struct dump_file *f, int fd, TcpSocket *m,
+			struct error *err)
+{
+	m->state = TCP_SOCKET__STATE__OUTSIDE;
+	return dump_one_end(d, f, fd, m, err) || dump_file_message(d, f, &m->base, err) ? -1 : 0;
 }
 
 static int dump_connecting(struct dump_files *d, struct dump_file *f, int fd, TcpSocket *m,
@@ -257,12 +264,8 @@ static int dump_orphan(struct dump_files *d, struct dump_file *f, int fd, TcpSoc
 		       struct error *err)
 {
 	m->state = TCP_SOCKET__STATE__PEER_GONE;
-	m->connection = connection_new();
-	if (!m->connection)
-		return error_set(err, ERROR_FAILED, ENOMEM, "%s", dump_file_name(f));
-	if (tcp_snapshot(dump_files_run(d), fd, m->connection, -1, NULL, err) ||
-	    dump_conditions(f, fd, m, err))
-		return error_wrap(err, "%s", dump_file_name(f));
+	if (dump_one_end(d, f, fd, m, err))
+		return -1;
 	if (!tcp_fin_received(m->connection->tcp_state) || m->connection->send_queue.len)
 		return refuse(f, "its peer has vanished", err);
 	return dump_file_message(d, f, &m->base, err);

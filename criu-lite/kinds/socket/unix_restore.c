@@ -11,16 +11,9 @@
 
 struct unix_restore *unix_data(struct restore_file *f, struct error *err)
 {
-	struct unix_restore *data = f->data;
+	const struct unix_restore fresh = { .other_end = -1 };
 
-	if (data)
-		return data;
-	data = f->data = calloc(1, sizeof(*data));
-	if (data)
-		data->other_end = -1;
-	else
-		error_set(err, ERROR_FAILED, ENOMEM, "description %u", f->id);
-	return data;
+	return restore_file_data(f, &fresh, sizeof(fresh), err);
 }
 
 /* The Unix sockets of the image in turn. */
