@@ -89,10 +89,10 @@ static int add_member(struct sysv_tree *tree, pid_t pid, uid_t uid, struct error
 
 /* ---- dump ---- */
 
-void sysv_owner_fill(SysvOwner *ret, const struct sysvipc_perm *perm, enum sysv_claim claim)
+void sysv_owner_fill(SysvOwner *ret, const struct ipc_perm *perm, enum sysv_claim claim)
 {
 	sysv_owner__init(ret);
-	ret->key = perm->key;
+	ret->key = perm->__key;
 	ret->mode = perm->mode & PERMISSIONS;
 	ret->uid = perm->uid;
 	ret->gid = perm->gid;

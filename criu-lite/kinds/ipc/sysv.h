@@ -63,7 +63,7 @@ int sysv_check(const struct task_look *tasks, size_t count, struct blockers *blo
 
 /* ---- messages ---- */
 
-void sysv_owner_fill(SysvOwner *ret, const struct sysvipc_perm *perm, enum sysv_claim claim);
+void sysv_owner_fill(SysvOwner *ret, const struct ipc_perm *perm, enum sysv_claim claim);
 
 /* ---- restore ---- */
 

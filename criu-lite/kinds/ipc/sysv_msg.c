@@ -137,22 +137,13 @@ static int sysv_msg_dump(struct dump_objects *d, struct dump_object *o,
 			 const struct object_look *look, struct error *err)
 {
 	SysvMsg m = SYSV_MSG__INIT;
-	struct sysvipc_perm perm;
 	struct msqid_ds ds;
 	SysvOwner owner;
 	int r;
 
 	if (msgctl(o->ino, IPC_STAT, &ds))
 		return error_set(err, ERROR_TARGET, errno, "message queue %d", (int)o->ino);
-	perm = (struct sysvipc_perm){
-		.key = ds.msg_perm.__key,
-		.mode = ds.msg_perm.mode,
-		.uid = ds.msg_perm.uid,
-		.gid = ds.msg_perm.gid,
-		.cuid = ds.msg_perm.cuid,
-		.cgid = ds.msg_perm.cgid,
-	};
-	sysv_owner_fill(&owner, &perm, look->st.st_nlink ? SYSV_USED : SYSV_PRESUMED);
+	sysv_owner_fill(&owner, &ds.msg_perm, look->st.st_nlink ? SYSV_USED : SYSV_PRESUMED);
 	m.id = o->id;
 	m.msqid = o->ino;
 	m.owner = &owner;

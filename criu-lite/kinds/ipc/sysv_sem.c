@@ -79,7 +79,6 @@ static int sysv_sem_dump(struct dump_objects *d, struct dump_object *o,
 	_cleanup_free_ unsigned short *values = NULL;
 	_cleanup_free_ uint32_t *list = NULL;
 	SysvSem m = SYSV_SEM__INIT;
-	struct sysvipc_perm perm;
 	struct semid_ds ds;
 	SysvOwner owner;
 
@@ -93,15 +92,7 @@ static int sysv_sem_dump(struct dump_objects *d, struct dump_object *o,
 		return error_set(err, ERROR_TARGET, errno, "semaphores %d: GETALL", (int)o->ino);
 	for (size_t i = 0; i < ds.sem_nsems; i++)
 		list[i] = values[i];
-	perm = (struct sysvipc_perm){
-		.key = ds.sem_perm.__key,
-		.mode = ds.sem_perm.mode,
-		.uid = ds.sem_perm.uid,
-		.gid = ds.sem_perm.gid,
-		.cuid = ds.sem_perm.cuid,
-		.cgid = ds.sem_perm.cgid,
-	};
-	sysv_owner_fill(&owner, &perm, look->st.st_nlink ? SYSV_USED : SYSV_PRESUMED);
+	sysv_owner_fill(&owner, &ds.sem_perm, look->st.st_nlink ? SYSV_USED : SYSV_PRESUMED);
 	m.id = o->id;
 	m.semid = o->ino;
 	m.owner = &owner;
