@@ -86,7 +86,8 @@ static int open_joined(const struct restore *r, size_t i, struct error *err)
 	return error_hint(err, "say where it is with --external ns[%s]=PATH", joinable[i].name);
 }
 
-int namespaces_join(const struct restore *r, struct error *err)
+/* Opens all that are to be joined, and enters them if that is wanted. */
+static int open_all(const struct restore *r, bool enter, struct error *err)
 {
 	size_t i;
 
@@ -98,29 +99,23 @@ int namespaces_join(const struct restore *r, struct error *err)
 		fd = open_joined(r, i, err);
 		if (fd < 0)
 			return -1;
-		if (setns(fd, joinable[i].flag))
+		if (enter && setns(fd, joinable[i].flag))
 			return error_set(err, ERROR_FAILED, errno, "cannot join the %s namespace",
 					 joinable[i].name);
 	}
 	return 0;
 }
 
+int namespaces_join(const struct restore *r, struct error *err)
+{
+	return open_all(r, true, err);
+}
+
 /* All are there, before anything is made. */
 static int namespaces_prepare(struct restore *r, const ProtobufCMessage *message,
 			      struct error *err)
 {
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(joinable); i++) {
-		_cleanup_fd_ int fd = -1;
-
-		if (!(r->container.joined & joinable[i].flag))
-			continue;
-		fd = open_joined(r, i, err);
-		if (fd < 0)
-			return -1;
-	}
-	return 0;
+	return open_all(r, false, err);
 }
 
 static int namespaces_dump(struct dump *d, struct error *err)
