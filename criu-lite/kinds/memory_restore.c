@@ -171,15 +171,9 @@ static int make_uffd(struct restore_task *t, struct error *err)
 	number = batch_result(&b, 0);
 	if (number < 0)
 		return 0;
-	fd = puppet_fetch_fd(t, number, err);
+	fd = puppet_take_fd(t, number, err);
 	if (fd < 0)
 		return -1;
-	batch_start(&b, &t->agent);
-	batch_must(&b, SYS_close, number);
-	if (restore_run(t, &b, err)) {
-		fd_close(&fd);
-		return -1;
-	}
 	if (fill_use_uffd(s, fd))
 		fill_drop_uffd(s);
 	return 0;

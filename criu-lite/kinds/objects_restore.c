@@ -272,17 +272,8 @@ int restore_object_map_fd(struct restore_objects *r, struct restore_object *o, b
 /* Runs `open` of the batch in the opener and fetches what it returned. */
 static int run_open(struct restore_task *opener, struct batch *b, int open, struct error *err)
 {
-	int number, fd;
-
-	if (restore_run(opener, b, err))
-		return -1;
-	number = batch_result(b, open);
-	fd = puppet_fetch_fd(opener, number, err);
-	batch_start(b, &opener->agent);
-	batch_call(b, SYS_close, number);
-	if (fd >= 0 && restore_run(opener, b, err))
-		fd_close(&fd);
-	return fd;
+	return restore_run(opener, b, err) ? -1 :
+					     puppet_take_fd(opener, batch_result(b, open), err);
 }
 
 /* The object has no path: the opener gets a descriptor and opens it anew through /proc, so that
@@ -307,15 +298,8 @@ static int open_through_proc(struct restore_object *o, struct restore_task *open
 	batch_call(&b, SYS_close, number);
 	if (restore_run(opener, &b, err))
 		return -1;
-	if (batch_result(&b, open) >= 0) {
-		number = batch_result(&b, open);
-		fd = puppet_fetch_fd(opener, number, err);
-		batch_start(&b, &opener->agent);
-		batch_call(&b, SYS_close, number);
-		if (fd >= 0 && restore_run(opener, &b, err))
-			fd_close(&fd);
-		return fd;
-	}
+	if (batch_result(&b, open) >= 0)
+		return puppet_take_fd(opener, batch_result(&b, open), err);
 	/* No /proc in there. */
 	fd = reopen(o->fd, flags);
 	if (fd < 0)

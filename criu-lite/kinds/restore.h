@@ -101,6 +101,8 @@ int restore_run(struct restore_task *t, struct batch *b, struct error *err);
 
 /* Fetches descriptor `number` of the puppet into us; -1 on error. The puppet keeps its own. */
 int puppet_fetch_fd(struct restore_task *t, int number, struct error *err);
+/* The same, and closes the puppet's. */
+int puppet_take_fd(struct restore_task *t, int number, struct error *err);
 
 /* Sends `count` (at most 253) of our descriptors to the puppet and appends to b the call that
  * receives them there; b must be run in that puppet next. After that puppet_received() tells the

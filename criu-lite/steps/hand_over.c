@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "kernel-compat/calls.h"
 #include "kinds/restore.h"
 
@@ -24,6 +25,18 @@ int puppet_fetch_fd(struct restore_task *t, int number, struct error *err)
 	if (fd < 0)
 		error_set(err, ERROR_FAILED, errno, "process %d: cannot take over its descriptor %d",
 			  t->pid, number);
+	return fd;
+}
+
+int puppet_take_fd(struct restore_task *t, int number, struct error *err)
+{
+	_cleanup_batch_ struct batch b = { 0 };
+	int fd = puppet_fetch_fd(t, number, err);
+
+	batch_start(&b, &t->agent);
+	batch_call(&b, SYS_close, number);
+	if (fd >= 0 && restore_run(t, &b, err))
+		fd_close(&fd);
 	return fd;
 }
 

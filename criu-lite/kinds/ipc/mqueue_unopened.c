@@ -320,7 +320,7 @@ static int make(struct restore_task *opener, const char *name, const MqueueUnope
 	const int flags = O_RDWR | O_NONBLOCK | O_CREAT | O_EXCL;
 	const struct mq_attr attr = { .mq_maxmsg = m->max_messages, .mq_msgsize = m->message_size };
 	_cleanup_batch_ struct batch b = { 0 };
-	int record, number, fd;
+	int record, number;
 
 	batch_start(&b, &opener->agent);
 	record = batch_call(&b, SYS_mq_open, batch_string(&b, name), flags, PERMISSIONS,
@@ -335,12 +335,7 @@ static int make(struct restore_task *opener, const char *name, const MqueueUnope
 					"ulimit -q");
 		return -1;
 	}
-	fd = puppet_fetch_fd(opener, number, err);
-	batch_start(&b, &opener->agent);
-	batch_call(&b, SYS_close, number);
-	if (fd >= 0 && restore_run(opener, &b, err))
-		fd_close(&fd);
-	return fd;
+	return puppet_take_fd(opener, number, err);
 }
 
 /* Its end is that of the namespace: there is nothing to undo. */
