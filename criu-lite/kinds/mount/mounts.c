@@ -6,130 +6,23 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 
 #include "base/cleanup.h"
-#include "kernel-compat/calls.h"
 #include "kinds/dump.h"
 #include "kinds/mount/mount_build.h"
+#include "kinds/mount/mount_looker.h"
 #include "kinds/mount/mount_outside.h"
-#include "kinds/mount/mount_plan.h"
 #include "kinds/mount/mount_types.h"
 #include "kinds/mount/mount_view.h"
 #include "kinds/mount/tmpfs.h"
 #include "kinds/restore.h"
-#include "proc/cgroup.h"
 
 extern const struct kind mounts_kind;
 
-/* ---- looking ---- */
-
-struct looker {
-	const struct container *container;
-	struct proc_mounts own, host;
-	struct proc_cgroups cgroups;
-	int root;	/* root directory of the root process */
-	struct mount_look look;
-};
-
-static int open_in(int root, const char *path)
-{
-	const struct open_how how = {
-		.flags = O_PATH | O_CLOEXEC | O_NOFOLLOW,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-	};
-
-	return sys_openat2(root, path, &how);
-}
-
-static bool is_mount(int fd, int id)
-{
-	struct statx st;
-
-	return !statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &st) && st.stx_mnt_id == (uint64_t)id;
-}
-
-/* A mount that another one hides cannot be compared: then the path has to do. */
-static bool same_thing(void *context, const struct proc_mount *own, const char *host_path)
-{
-	const struct looker *l = context;
-	_cleanup_fd_ int there = open_in(l->container->host_root, host_path);
-	_cleanup_fd_ int here = open_in(l->root, own->mount_point);
-	struct stat a, b;
-
-	if (there < 0 || fstat(there, &a))
-		return false;
-	if (here < 0 || !is_mount(here, own->id))
-		return true;
-	return !fstat(here, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-static const struct proc_cgroup *line_of(const struct looker *l, const struct proc_mount *own)
-{
-	_cleanup_free_ char *text = strdup(own->super_options);
-	const struct proc_cgroup *line = NULL;
-	char *rest = text, *option;
-
-	if (!strcmp(own->type, "cgroup2"))
-		return proc_cgroups_find(&l->cgroups, "");
-	while (!line && rest && (option = strsep(&rest, ",")))
-		if (mount_takes_option(own->type, option))
-			line = proc_cgroups_find(&l->cgroups, option);
-	return line;
-}
-
-static int levels_above(void *context, const struct proc_mount *own)
-{
-	const struct proc_cgroup *line = line_of(context, own);
-	const char *below = line ? mount_below(line->path, own->root) : NULL;
-	int levels;
-
-	/* The root of the hierarchy is the same on each machine. */
-	if (!below || !strcmp(own->root, "/"))
-		return -1;
-	levels = *below != '\0';
-	for (; *below; below++)
-		levels += *below == '/';
-	return levels;
-}
-
-static void looker_release(struct looker *l)
-{
-	proc_mounts_release(&l->own);
-	proc_mounts_release(&l->host);
-	proc_cgroups_release(&l->cgroups);
-	fd_close(&l->root);
-}
-#define _cleanup_looker_ __attribute__((cleanup(looker_release)))
-
-static int look_at(struct looker *l, const struct container *c, int proc_fd, pid_t pid,
-		   struct error *err)
-{
-	l->container = c;
-	l->root = openat(proc_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (l->root < 0)
-		return error_set(err, errno == ENOENT ? ERROR_DIED : ERROR_TARGET, errno,
-				 "process %d: its root directory", pid);
-	if (proc_read_mountinfo(proc_fd, &l->own, err) ||
-	    proc_read_mountinfo(c->host_self, &l->host, err) ||
-	    proc_read_cgroups(proc_fd, &l->cgroups, err))
-		return -1;
-	l->look = (struct mount_look){
-		.own = &l->own,
-		.host = &l->host,
-		.externals = c->externals,
-		.externals_count = c->externals_count,
-		.pid = pid,
-		.same = same_thing,
-		.cgroup_levels = levels_above,
-		.context = l,
-	};
-	return 0;
-}
+/* ---- preflight ---- */
 
 /* Whether there is something in the root directory of a mount (fd); one that cannot be read is
  * empty. */
@@ -148,7 +41,7 @@ static bool holds_something(int fd)
 static const char cannot_be_carried[] = "what a file system of this type holds cannot be saved";
 
 /* Only those that are not covered can be looked at. */
-static int check_empty(const struct looker *l, const struct mount_plan *plan,
+static int check_empty(const struct mount_looker *l, const struct mount_plan *plan,
 		       struct blockers *blockers, struct error *err)
 {
 	for (size_t i = 0; i < plan->message.n_mounts; i++) {
@@ -157,8 +50,8 @@ static int check_empty(const struct looker *l, const struct mount_plan *plan,
 
 		if (!m->has_file_system || mount_class(plan->lines[i]->type) != MOUNT_EMPTY)
 			continue;
-		fd = open_in(l->root, m->path);
-		if (fd >= 0 && is_mount(fd, plan->lines[i]->id) && holds_something(fd) &&
+		fd = mount_open_in(l->root, m->path);
+		if (fd >= 0 && mount_is(fd, plan->lines[i]->id) && holds_something(fd) &&
 		    blockers_add(blockers, l->look.pid, cannot_be_carried, "empty or unmount it",
 				 "mount %s (%s)", m->path, plan->lines[i]->type))
 			return error_set(err, ERROR_FAILED, ENOMEM, "blockers");
@@ -170,11 +63,12 @@ static int mounts_preflight(const struct container_look *look, struct blockers *
 			    struct error *err)
 {
 	_cleanup_mount_plan_ struct mount_plan plan = { 0 };
-	_cleanup_looker_ struct looker l = { .root = -1 };
+	_cleanup_mount_looker_ struct mount_looker l = { .root = -1 };
 
 	if (!(look->container->namespaces & CLONE_NEWNS) || !look->count)
 		return 0;
-	return look_at(&l, look->container, look->tasks[0].proc_fd, look->tasks[0].pid, err) ||
+	return mount_look_at(&l, look->container, look->tasks[0].proc_fd, look->tasks[0].pid,
+			     err) ||
 			       mount_plan(&l.look, &plan, blockers, err) ||
 			       check_empty(&l, &plan, blockers, err) ?
 		       -1 :
@@ -206,7 +100,7 @@ int mounts_outside(const struct container *c, pid_t pid, struct mounts_outside *
 		   struct error *err)
 {
 	_cleanup_mount_plan_ struct mount_plan plan = { 0 };
-	_cleanup_looker_ struct looker l = { .root = -1 };
+	_cleanup_mount_looker_ struct mount_looker l = { .root = -1 };
 	struct blockers blockers = { 0 };
 	_cleanup_fd_ int proc = -1;
 	int r;
@@ -217,7 +111,9 @@ int mounts_outside(const struct container *c, pid_t pid, struct mounts_outside *
 		return error_set(err, errno == ENOENT ? ERROR_DIED : ERROR_TARGET, errno,
 				 "process %d", pid);
 	/* What cannot be saved is told by others. */
-	r = look_at(&l, c, proc, pid, err) || mount_plan(&l.look, &plan, &blockers, err) ? -1 : 0;
+	r = mount_look_at(&l, c, proc, pid, err) || mount_plan(&l.look, &plan, &blockers, err) ?
+		    -1 :
+		    0;
 	blockers_release(&blockers);
 	for (size_t i = 0; i < plan.message.n_mounts && !r; i++)
 		if (plan.mounts[i].host_path && holds_files(plan.lines[i]) &&
@@ -293,14 +189,14 @@ static int open_and_dump(struct dump *d, const struct mount_plan *plan, int root
 static int mounts_dump(struct dump *d, struct error *err)
 {
 	_cleanup_mount_plan_ struct mount_plan plan = { 0 };
-	_cleanup_looker_ struct looker l = { .root = -1 };
+	_cleanup_mount_looker_ struct mount_looker l = { .root = -1 };
 	struct blockers blockers = { 0 };
 	const struct dump_task *root = d->tasks.items[0];
 	int r;
 
 	if (!(d->container.namespaces & CLONE_NEWNS))
 		return 0;
-	r = look_at(&l, &d->container, root->proc_fd, root->pid, err) ||
+	r = mount_look_at(&l, &d->container, root->proc_fd, root->pid, err) ||
 	    mount_plan(&l.look, &plan, &blockers, err) || blockers_error(&blockers, err);
 	blockers_release(&blockers);
 	if (r || dump_container(d, &mounts_kind, &plan.message.base, err))
