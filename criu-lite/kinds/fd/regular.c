@@ -47,13 +47,14 @@ static bool is_nameless(const struct fd_look *look)
 	return look->st.st_dev == object_shmem_device() || !object_can_be_made(&object);
 }
 
-/* On a mount that is none of the process's: a file of whoever has started the container. */
+/* On a mount that is none of the process's: a file of whoever has started the container. One
+ * without a name needs no mount. */
 static bool is_elsewhere(const struct fd_look *look)
 {
 	_cleanup_proc_mounts_ struct proc_mounts mounts = { 0 };
 	_cleanup_error_ struct error unknown = ERROR_INIT;
 
-	return look->link[0] == '/' && !finds_it(look) && !is_nameless(look) &&
+	return look->link[0] == '/' && look->st.st_nlink && !finds_it(look) && !is_nameless(look) &&
 	       !proc_read_mountinfo(look->proc_fd, &mounts, &unknown) &&
 	       !proc_mounts_find(&mounts, look->info.mnt_id);
 }
