@@ -16,6 +16,8 @@
 
 /* Writes the objects that are mapped and the Maps of every task. */
 int memory_dump_maps(struct dump *d, struct error *err);
+/* In a round from a program that runs on, with the maps written: tracks the areas of all tasks. */
+int memory_dump_watch(struct dump *d, struct error *err);
 /* Writes the contents of all objects. */
 int memory_dump_objects(struct dump *d, struct error *err);
 /* Writes the pages of all tasks, from their copies (task->twin) where they have one. */

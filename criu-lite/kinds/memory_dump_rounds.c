@@ -32,6 +32,36 @@ static int add_set(struct page_runs *a, const struct page_runs *b)
 
 /* ---- what was written to ---- */
 
+static int watch(struct dump_task *task, const struct dumped_task *mine, struct error *err)
+{
+	const struct map_area *a;
+	struct pagemap pm;
+	int r = 0;
+
+	if (pagemap_open(&pm, task->proc_fd, err))
+		return -1;
+	array_for(a, &mine->areas.areas) {
+		if (a->flags & AREA_SHARED)
+			continue;
+		r = dirty_watch(&task->round->dirty, &pm, a->start, a->end);
+		if (r)
+			break;
+	}
+	fd_close(&pm.fd);
+	return r ? no_memory(err) : 0;
+}
+
+int memory_dump_watch(struct dump *d, struct error *err)
+{
+	size_t i;
+
+	for (i = 0; i < d->tasks.count; i++)
+		if (!d->tasks.items[i]->zombie &&
+		    watch(d->tasks.items[i], &d->memory->tasks[i], err))
+			return error_wrap(err, "process %d", d->tasks.items[i]->pid);
+	return 0;
+}
+
 static void collect(struct dump_task *task, struct dumped_task *mine, struct error *err)
 {
 	/* Of a kept one in the freeze it is found with its pages. */

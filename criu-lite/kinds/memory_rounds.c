@@ -309,6 +309,8 @@ int memory_rounds_collect(struct dump_task *task, const struct map_areas *areas,
 			break;
 	}
 	fd_close(&pm.fd);
+	if (!r)
+		dirty_looked(&task->round->dirty);
 	return r;
 }
 

@@ -27,7 +27,13 @@ int dirty_use_uffd(struct dirty *d, int uffd)
 void dirty_release(struct dirty *d)
 {
 	fd_close(&d->uffd);
+	page_runs_release(&d->fresh);
 	d->lost = false;
+}
+
+void dirty_looked(struct dirty *d)
+{
+	page_runs_release(&d->fresh);
 }
 
 /* -1 with errno. */
@@ -77,23 +83,40 @@ static int scan(const struct pagemap *pm, uint64_t start, uint64_t end, bool aga
 	return run_scan(pm, &args, ret);
 }
 
-/* Begins to track an area; what is there is protected without being told. */
-static void begin(struct dirty *d, const struct pagemap *pm, uint64_t start, uint64_t end)
+/* An area as the kernel has it is tracked as a whole or not at all. */
+static bool is_tracked(const struct pagemap *pm, uint64_t start)
+{
+	_cleanup_runs_ struct page_runs unused = { 0 };
+
+	return !scan(pm, start, start + PAGE_BYTES, false, &unused);
+}
+
+int dirty_watch(struct dirty *d, const struct pagemap *pm, uint64_t start, uint64_t end)
 {
 	struct uffdio_register area = {
 		.range = { .start = start, .len = end - start },
 		.mode = UFFDIO_REGISTER_MODE_WP,
 	};
-	struct page_runs unused = { 0 };
 
-	/* The program's own userfaultfd is there (EBUSY), or the area is not any more (EINVAL). */
+	if (d->uffd < 0 || d->lost || !pm->has_scan || is_tracked(pm, start))
+		return 0;
+	/* The program's own userfaultfd may be there (EBUSY). */
 	if (ioctl(d->uffd, UFFDIO_REGISTER, &area)) {
 		d->lost |= errno == ENOMEM || errno == ESRCH;
-		return;
+		return 0;
 	}
-	/* If it fails, nothing is protected and everything is found written. */
-	scan(pm, start, end, true, &unused);
-	page_runs_release(&unused);
+	return page_runs_add(&d->fresh, start, (end - start) / PAGE_BYTES, 0);
+}
+
+static bool is_fresh(const struct dirty *d, uint64_t start, uint64_t end)
+{
+	const struct pages_range *run;
+
+	array_for(run, &d->fresh.runs)
+		if (run->address < end &&
+		    run->address + (uint64_t)run->pages * PAGE_BYTES > start)
+			return true;
+	return false;
 }
 
 static int look_failed(uint64_t start, struct error *err)
@@ -121,7 +144,7 @@ int dirty_collect_changed(struct dirty *d, const struct pagemap *pm, uint64_t st
 		.category_anyof_mask = PAGE_IS_WRITTEN | PAGE_IS_PRESENT,
 	};
 
-	*ret_all = d->uffd < 0 || d->lost || !pm->has_scan;
+	*ret_all = d->uffd < 0 || d->lost || !pm->has_scan || is_fresh(d, start, end);
 	ret->closed = ret->runs.count;
 	if (*ret_all || !run_scan(pm, &args, ret))
 		return 0;
@@ -132,14 +155,12 @@ int dirty_collect_changed(struct dirty *d, const struct pagemap *pm, uint64_t st
 int dirty_collect(struct dirty *d, const struct pagemap *pm, uint64_t start, uint64_t end,
 		  bool again, struct page_runs *ret, bool *ret_all, struct error *err)
 {
-	*ret_all = d->uffd < 0 || d->lost || !pm->has_scan;
+	bool unknown = d->uffd < 0 || d->lost || !pm->has_scan;
+
+	*ret_all = unknown || is_fresh(d, start, end);
 	ret->closed = ret->runs.count;
-	if (*ret_all || !scan(pm, start, end, again, ret))
+	if (unknown || !scan(pm, start, end, again, ret))
 		return 0;
-	if (!is_unknown())
-		return look_failed(start, err);
-	*ret_all = true;
-	if (again)
-		begin(d, pm, start, end);
-	return 0;
+	*ret_all = is_unknown();
+	return *ret_all ? 0 : look_failed(start, err);
 }

@@ -73,11 +73,14 @@ static int64_t look(struct tracked *t, size_t pages, bool again)
 {
 	_cleanup_error_ struct error err = ERROR_INIT;
 	_cleanup_runs_ struct page_runs runs = { 0 };
+	uint64_t start = (uint64_t)t->at, end = start + pages * PAGE;
 	bool all;
 
-	if (dirty_collect(&t->dirty, &t->pm, (uint64_t)t->at, (uint64_t)t->at + pages * PAGE,
-			  again, &runs, &all, &err))
+	if ((again && dirty_watch(&t->dirty, &t->pm, start, end)) ||
+	    dirty_collect(&t->dirty, &t->pm, start, end, again, &runs, &all, &err))
 		fail_msg("%s", err.message);
+	if (again)
+		dirty_looked(&t->dirty);
 	return all ? -1 : mask_of(t, &runs);
 }
 
@@ -165,6 +168,38 @@ static void test_new_mapping(void **state)
 	assert_int_equal(look(&t, 1, true), 0);
 	t.at[0] = 10;
 	assert_int_equal(look(&t, 1, false), 1);
+	untrack(&t, PAGES);
+}
+
+/* Whether the first pages can be moved as one: where the area is divided they cannot. */
+static bool moves(char *at, size_t size)
+{
+	char *to = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_true(to != MAP_FAILED);
+	return mremap(at, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to &&
+	       !munmap(to, size);
+}
+
+/* A look at what was an area does not divide what has come in its place. */
+static void test_area_that_has_changed(void **state)
+{
+	_cleanup_error_ struct error err = ERROR_INIT;
+	_cleanup_runs_ struct page_runs runs = { 0 };
+	struct tracked t;
+	uint64_t end;
+	bool all;
+
+	track(&t, PAGES);
+	end = (uint64_t)t.at + PAGES / 2 * PAGE;
+	assert_int_equal(dirty_watch(&t.dirty, &t.pm, (uint64_t)t.at, end), 0);
+	assert_true(mmap(t.at, PAGES * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+		    t.at);
+	t.at[0] = 1;
+	assert_int_equal(dirty_collect(&t.dirty, &t.pm, (uint64_t)t.at, end, true, &runs, &all,
+				       &err), 0);
+	assert_true(all);
+	assert_true(moves(t.at, PAGES * PAGE));
 	untrack(&t, PAGES);
 }
 
@@ -287,6 +322,7 @@ int main(void)
 		cmocka_unit_test(test_dropped_and_new),
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_new_mapping),
+		cmocka_unit_test(test_area_that_has_changed),
 		cmocka_unit_test(test_child_is_unknown),
 		cmocka_unit_test(test_sets),
 		cmocka_unit_test(test_sort),
