@@ -331,8 +331,9 @@ def main():
     options = parser.parse_args()
 
     harness.become_subreaper()
-    programs = sorted(path for path in glob.glob(os.path.join(options.build, "tests/kinds/*"))
-                      if not path.endswith(".d"))
+    # By their sources: a build directory may have programs that are no more.
+    programs = [os.path.join(options.build, path[:-len(".c")]) for path in
+                sorted(glob.glob("tests/kinds/*.c", root_dir=harness.ROOT))]
     if options.names:
         programs = [path for path in programs if os.path.basename(path) in options.names]
     cases = []
