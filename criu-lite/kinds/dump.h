@@ -78,12 +78,15 @@ struct dump {
 	struct guard *guard;
 	struct freezers freezers;	/* of the tree's own cgroups */
 	struct hold *hold;	/* of packets, kinds/net/held_packets.h; NULL: none are held … */
-	struct held_packets *taken;	/* … and those that went into messages */
+	struct held_packets *taken;	/* … and what was taken of them, … */
+	size_t told;		/* … so many of which went into messages */
 	uint8_t image_id[16];
 	/* Packets of connections that leave the tree are held off, kinds/socket/connections.h. */
 	struct network_lock lock;
+	struct network_lock gate;	/* steps/gate.h */
 	struct lock_flows flows;
 	bool closes_connections;	/* such connections are not saved */
+	bool runs_on;		/* the tree, here, once it was saved */
 	/* Its .ports: at these somebody from outside of the tree waits to be accepted. */
 	struct lock_flows awaited;
 	struct memory_rounds *rounds;	/* of a pre-copy, else NULL; the coordinator's */

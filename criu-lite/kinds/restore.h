@@ -73,6 +73,7 @@ struct restore {
 	struct late_owners *late_owners;
 	struct guard *guard;
 	struct replayer *replayer;	/* lets held packets arrive, or NULL */
+	struct held_packets *held;	/* those that are to arrive yet, or NULL */
 	struct takeover *takeover;	/* announces the tree's addresses, or NULL */
 	char image_lock[LOCK_NAME];	/* what a lock is called that stayed for the image … */
 	uint32_t image_mark;	/* … and what passes it */

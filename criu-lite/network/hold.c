@@ -12,14 +12,13 @@
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
+#include "network/frame.h"
 #include "network/links.h"
 
 enum {
 	FRAME_MAX = (1 << 19) + 256, /* IPv6 has them beyond 64 KiB, and then there are headers */
 	FORGET_MAX = 1 << 16, /* arrivals that are looked through at most: they may never end */
 	BESIDES = 64,	/* what a packet takes in an image besides its bytes, at most */
-	TAG_SIZE = 4,
-	TAG_AT = 2 * ETH_ALEN,
 	NEIGHBOUR_FIRST = 133,
 	NEIGHBOUR_LAST = 137, /* types of ICMPv6, RFC 4861 */
 };
@@ -148,21 +147,22 @@ static void put_tag(struct held_packet *p, const struct tpacket_auxdata *beside)
 	uint16_t type = beside->tp_status & TP_STATUS_VLAN_TPID_VALID ? beside->tp_vlan_tpid :
 								  ETH_P_8021Q;
 	uint16_t tag[2] = { htons(type), htons(beside->tp_vlan_tci) };
+	uint8_t *at = p->frame + FRAME_TAG_AT;
 
-	memmove(p->frame + TAG_AT + TAG_SIZE, p->frame + TAG_AT, p->size - TAG_AT);
-	memcpy(p->frame + TAG_AT, tag, TAG_SIZE);
-	p->size += TAG_SIZE;
+	memmove(at + FRAME_TAG_SIZE, at, p->size - FRAME_TAG_AT);
+	memcpy(at, tag, FRAME_TAG_SIZE);
+	p->size += FRAME_TAG_SIZE;
 	if (p->header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
-		p->header.csum_start += TAG_SIZE;
+		p->header.csum_start += FRAME_TAG_SIZE;
 	if (p->header.hdr_len)
-		p->header.hdr_len += TAG_SIZE;
+		p->header.hdr_len += FRAME_TAG_SIZE;
 }
 
 static int keep(struct held_packets *ret, const struct entrance *e, const uint8_t *frame,
 		size_t size, const struct virtio_net_hdr *header,
 		const struct tpacket_auxdata *beside, struct error *err)
 {
-	_cleanup_free_ uint8_t *copy = malloc(size + TAG_SIZE);
+	_cleanup_free_ uint8_t *copy = malloc(size + FRAME_TAG_SIZE);
 	struct held_packet *p = copy ? array_add(&ret->list) : NULL;
 
 	if (!p)
@@ -178,9 +178,23 @@ static int keep(struct held_packets *ret, const struct entrance *e, const uint8_
 	return 0;
 }
 
-/* Takes one. Returns 1, 0 when there is none, or -1. */
-static int take_one(struct hold *h, const struct entrance *e, struct held_packets *ret,
-		    struct error *err)
+/* In an image. */
+static size_t bytes_of(const struct held_packets *p)
+{
+	return p->bytes + p->list.count * BESIDES;
+}
+
+static bool is_beginning(const uint8_t *frame, size_t size)
+{
+	struct frame_look look;
+
+	return frame_read(frame, size, &look) && frame_begins_connection(&look);
+}
+
+/* Takes one, and keeps it, or only if it begins a connection. Returns 1, 0 when there is none,
+ * or -1. */
+static int take_one(struct hold *h, const struct entrance *e, bool only_beginnings,
+		    struct held_packets *ret, struct error *err)
 {
 	char control[CMSG_SPACE(sizeof(struct tpacket_auxdata))] __attribute__((aligned(8)));
 	struct virtio_net_hdr header;
@@ -194,6 +208,12 @@ static int take_one(struct hold *h, const struct entrance *e, struct held_packet
 		return 0;
 	/* The link went down, or this one cannot be given out: it is gone from the queue. */
 	if (n < (ssize_t)(sizeof(header) + ETH_HLEN) || (m.msg_flags & MSG_TRUNC)) {
+		ret->dropped += !only_beginnings;
+		return 1;
+	}
+	if (only_beginnings && !is_beginning(h->room, n - sizeof(header)))
+		return 1;
+	if (only_beginnings && bytes_of(ret) > HOLD_BEGINNINGS_MAX) {
 		ret->dropped++;
 		return 1;
 	}
@@ -205,7 +225,7 @@ static int take_one(struct hold *h, const struct entrance *e, struct held_packet
 
 int hold_take(struct hold *h, struct held_packets *ret, struct error *err)
 {
-	size_t limit = ret->bytes + ret->list.count * BESIDES + HOLD_BYTES_MAX;
+	size_t limit = bytes_of(ret) + HOLD_BYTES_MAX;
 	struct entrance *e;
 
 	array_for(e, &h->entrances) {
@@ -213,13 +233,29 @@ int hold_take(struct hold *h, struct held_packets *ret, struct error *err)
 		socklen_t size = sizeof(stats);
 		int taken = 1;
 
-		while (taken && ret->bytes + ret->list.count * BESIDES + FRAME_MAX < limit) {
-			taken = take_one(h, e, ret, err);
+		while (taken && bytes_of(ret) + FRAME_MAX < limit) {
+			taken = take_one(h, e, false, ret, err);
 			if (taken < 0)
 				return -1;
 		}
 		if (!getsockopt(e->fd, SOL_PACKET, PACKET_STATISTICS, &stats, &size))
 			ret->dropped += stats.tp_drops;
+	}
+	return 0;
+}
+
+int hold_take_beginnings(struct hold *h, struct held_packets *ret, struct error *err)
+{
+	struct entrance *e;
+
+	array_for(e, &h->entrances) {
+		int taken = 1;
+
+		for (int i = 0; taken && i < FORGET_MAX; i++) {
+			taken = take_one(h, e, true, ret, err);
+			if (taken < 0)
+				return -1;
+		}
 	}
 	return 0;
 }

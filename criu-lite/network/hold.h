@@ -17,6 +17,7 @@
  *
  *	hold_start()		while the container runs
  *	hold_from_now()		just before packets are locked out; what came before was delivered
+ *	hold_take_beginnings()	where new connections are turned away earlier than other packets
  *	hold_take()		once, or some times, with the packets still locked out
  *	hold_end()
  *
@@ -27,7 +28,8 @@
 enum {
 	HOLD_MEMORY_MAX = 16 << 20,	/* of the kernel for each interface; the oldest stay */
 	HOLD_BYTES_MAX = 15 << 20,	/* that hold_take() returns at once, so that one message
-					 * of an image has room for them */
+					 * of an image has room for them … */
+	HOLD_BEGINNINGS_MAX = 1 << 19,	/* … besides these of hold_take_beginnings() */
 };
 
 struct held_packet {
@@ -50,6 +52,8 @@ struct hold;
 int hold_start(struct hold **ret, struct error *err);
 /* Forgets what has arrived. */
 void hold_from_now(struct hold *h);
+/* Moves what asks for new TCP connections to the end of *ret, and forgets the rest. */
+int hold_take_beginnings(struct hold *h, struct held_packets *ret, struct error *err);
 /* Moves what has arrived to the end of *ret (zero it first; the caller releases it). What is above
  * HOLD_BYTES_MAX stays for the next call. */
 int hold_take(struct hold *h, struct held_packets *ret, struct error *err);

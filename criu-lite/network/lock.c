@@ -202,16 +202,24 @@ static void drop_connections(struct nft_batch *b, const char *table, const struc
 	nft_rule_end(b, &rule);
 }
 
-/* The first packet of a connection that others begin. */
-static void drop_beginnings(struct nft_batch *b, const char *table, const char *chain)
+/* The first packet of a connection that others begin: at these ports, or anywhere from outside. */
+static void drop_beginnings(struct nft_batch *b, const char *table, const char *chain,
+			    bool anywhere)
 {
+	const uint32_t lo = LOOPBACK;
 	const uint8_t syn = TH_SYN;
 	struct nft_rule rule;
 
 	nft_rule(b, FAMILY, table, chain, &rule);
+	if (anywhere) {
+		nft_meta(b, NFT_META_IIF, NFT_REG32_00);
+		nft_compare(b, NFT_REG32_00, NFT_CMP_NEQ, &lo, sizeof(lo));
+	}
 	compare_meta_byte(b, NFT_META_L4PROTO, IPPROTO_TCP);
-	nft_payload(b, NFT_PAYLOAD_TRANSPORT_HEADER, DESTINATION_PORT, 2, NFT_REG32_00);
-	nft_lookup(b, NFT_REG32_00, ports_set, PORTS_SET_ID);
+	if (!anywhere) {
+		nft_payload(b, NFT_PAYLOAD_TRANSPORT_HEADER, DESTINATION_PORT, 2, NFT_REG32_00);
+		nft_lookup(b, NFT_REG32_00, ports_set, PORTS_SET_ID);
+	}
 	nft_payload(b, NFT_PAYLOAD_TRANSPORT_HEADER, FLAGS, 1, NFT_REG32_00);
 	nft_mask_byte(b, NFT_REG32_00, TH_SYN | TH_ACK | TH_RST | TH_FIN);
 	nft_compare(b, NFT_REG32_00, NFT_CMP_EQ, &syn, 1);
@@ -268,8 +276,10 @@ static void add_rules(struct nft_batch *b, const char *table, const struct direc
 	for (l = layouts; l < layouts + ARRAY_SIZE(layouts); l++)
 		if (has_family(wish->flows, l->family))
 			drop_connections(b, table, d, l);
+	if (d->incoming && wish->beginnings)
+		drop_beginnings(b, table, d->chain, true);
 	if (d->incoming && wish->flows->ports.count)
-		drop_beginnings(b, table, d->chain);
+		drop_beginnings(b, table, d->chain, false);
 	if (wish->everything)
 		pass_loopback_and_neighbours(b, table, d);
 }

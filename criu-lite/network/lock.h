@@ -37,6 +37,8 @@ void lock_flows_release(struct lock_flows *flows);
 struct lock_wish {
 	/* All packets of the namespace, not only those of the connections. */
 	bool everything;
+	/* TCP connections that others begin, but through "lo". */
+	bool beginnings;
 	/* Outlives us under this name, for network_lock_remove(); NULL: it does not. */
 	const char *stays;
 	/* Packets with this SO_MARK pass; 0: none do. */

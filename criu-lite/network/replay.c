@@ -8,8 +8,6 @@
 #include <linux/if_packet.h>
 #include <linux/icmpv6.h>
 #include <netinet/in.h>
-#include <netinet/ip.h>
-#include <netinet/ip6.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,15 +15,18 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "base/log.h"
+#include "network/frame.h"
 #include "network/links.h"
 #include "network/netns.h"
 
 enum {
-	TAG_SIZE = 4,
-	TAG_AT = 2 * ETH_ALEN,
 	TRIES = 50,	/* that a full device gets, with a pause of … */
 	PAUSE_NS = 200000,
+	AT_ONCE = 32,	/* datagrams, before we look how they are read */
+	FULL = 64 << 10,	/* of a socket that has room for some 200 KiB, unless it was told */
+	PACE_NS = 300 * 1000 * 1000,
 	NEIGHBOUR_FIRST = 133, NEIGHBOUR_LAST = 137,	/* types of ICMPv6, RFC 4861 */
 };
 
@@ -36,6 +37,13 @@ struct replayer {
 };
 
 /* ---- which packets ---- */
+
+/* A fragment may be one of those. */
+static bool is_datagram(const struct frame_look *look)
+{
+	return look->fragment || look->protocol == IPPROTO_UDP ||
+	       look->protocol == IPPROTO_UDPLITE;
+}
 
 static bool is_ours(const struct replayer *r, int family, const void *address)
 {
@@ -65,34 +73,14 @@ static bool is_held_kind(int protocol, const uint8_t *payload, size_t size)
 	return false;
 }
 
-static bool is_for_us(const struct replayer *r, const struct held_packet *packet)
+static bool is_for_us(const struct replayer *r, const struct frame_look *look)
 {
-	const uint8_t *at = packet->frame + TAG_AT, *end = packet->frame + packet->size;
-	struct iphdr v4;
-	struct ip6_hdr v6;
-	uint16_t type = 0;
-
-	if (packet->size < ETH_HLEN)
+	if (!is_ours(r, look->family, look->destination))
 		return false;
-	for (int tags = 0; tags < 3 && end - at >= (ptrdiff_t)sizeof(type);
-	     tags++, at += TAG_SIZE) {
-		memcpy(&type, at, sizeof(type));
-		type = ntohs(type);
-		if (type != ETH_P_8021Q && type != ETH_P_8021AD)
-			break;
-	}
-	at += sizeof(type);
-	if (type == ETH_P_IP && end - at >= (ptrdiff_t)sizeof(v4)) {
-		memcpy(&v4, at, sizeof(v4));
-		return is_ours(r, AF_INET, &v4.daddr) &&
-		       (v4.protocol == IPPROTO_ICMP || is_held_kind(v4.protocol, NULL, 0));
-	}
-	if (type != ETH_P_IPV6 || end - at < (ptrdiff_t)sizeof(v6))
-		return false;
-	memcpy(&v6, at, sizeof(v6));
-	at += sizeof(v6);
-	return is_ours(r, AF_INET6, &v6.ip6_dst) && (v6.ip6_nxt == IPPROTO_FRAGMENT ||
-						     is_held_kind(v6.ip6_nxt, at, end - at));
+	if (look->family == AF_INET)
+		return look->protocol == IPPROTO_ICMP ||
+		       is_held_kind(look->protocol, NULL, 0);
+	return look->fragment || is_held_kind(look->protocol, look->payload, look->size);
 }
 
 /* ---- the way ---- */
@@ -156,7 +144,7 @@ static int send_frame(const struct replayer *r, const struct held_packet *packet
 			    .msg_iovlen = 2 };
 	const struct timespec pause = { .tv_nsec = PAUSE_NS };
 
-	memcpy(&to.sll_protocol, packet->frame + TAG_AT, sizeof(to.sll_protocol));
+	memcpy(&to.sll_protocol, packet->frame + FRAME_TAG_AT, sizeof(to.sll_protocol));
 	memcpy(to.sll_addr, packet->frame, ETH_ALEN);
 	for (int i = 0; i < TRIES; i++) {
 		if (sendmsg(r->fd, &m, MSG_DONTWAIT) >= 0)
@@ -168,16 +156,56 @@ static int send_frame(const struct replayer *r, const struct held_packet *packet
 	return -1;
 }
 
+/* ---- the pace ---- */
+
+struct pace {
+	size_t count;
+	uint64_t until;	/* then nobody is waited for any more */
+};
+
+/* How much waits to be read in the socket that has most of it. */
+static size_t fullest(const char *path)
+{
+	_cleanup_file_ FILE *file = fopen(path, "re");
+	size_t ret = 0, waits;
+	char line[512];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "%*s %*s %*s %*s %*x:%zx", &waits) == 1 && waits > ret)
+			ret = waits;
+	return ret;
+}
+
+/* They come all at once, so that a program that reads well enough may not read fast enough. */
+static void keep_pace(struct pace *pace)
+{
+	const struct timespec pause = { .tv_nsec = PAUSE_NS };
+
+	if (++pace->count % AT_ONCE)
+		return;
+	while (now_ns() < pace->until &&
+	       (fullest("/proc/self/net/udp") > FULL || fullest("/proc/self/net/udp6") > FULL))
+		nanosleep(&pause, NULL);
+}
+
 void replayer_play(struct replayer *r, const struct held_packets *packets,
-		   struct replay_report *ret)
+		   enum replay_which which, struct replay_report *ret)
 {
 	const struct held_packet *packet;
+	struct pace pace = { .until = now_ns() + PACE_NS };
 
 	*ret = (struct replay_report){ 0 };
 	array_for(packet, &packets->list) {
 		int ifindex = other_end(r, packet->interface);
+		struct frame_look look;
+		bool known = frame_read(packet->frame, packet->size, &look);
 
-		if (!is_for_us(r, packet)) {
+		if (which != REPLAY_ALL &&
+		    (known && is_datagram(&look)) != (which == REPLAY_DATAGRAMS))
+			continue;
+		if (known && is_datagram(&look))
+			keep_pace(&pace);
+		if (!known || !is_for_us(r, &look)) {
 			ret->foreign++;
 		} else if (!ifindex) {
 			ret->no_way++;

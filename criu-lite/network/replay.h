@@ -23,10 +23,14 @@ struct replay_report {
 	size_t refused;		/* by the kernel */
 };
 
-/* Sockets and packet filter must be ready. Packets are checked, whoever they come from: none
- * reaches anybody but that namespace. One that does not arrive is lost, as packets may be. */
+/* Datagrams (UDP) are for who runs: his sockets may not have room for all of them. */
+enum replay_which { REPLAY_ALL, REPLAY_ALL_BUT_DATAGRAMS, REPLAY_DATAGRAMS };
+
+/* Sockets and packet filter must be ready. Datagrams arrive as fast as they are read, about so.
+ * Packets are checked, whoever they come from: none reaches anybody but that namespace. One that
+ * does not arrive is lost, as packets may be. */
 void replayer_play(struct replayer *r, const struct held_packets *packets,
-		   struct replay_report *ret);
+		   enum replay_which which, struct replay_report *ret);
 /* Takes the kernel some milliseconds (it waits for all processors): not while anybody waits. */
 void replayer_free(struct replayer *r);
 

@@ -13,6 +13,7 @@
 #include "kinds/socket/connections.h"
 #include "kinds/task/interrupted.h"
 #include "steps/checkpoint_run.h"
+#include "steps/gate.h"
 #include "steps/hold.h"
 #include "steps/parting.h"
 #include "steps/precopy.h"
@@ -20,6 +21,11 @@
 #include "steps/state_dump.h"
 #include "steps/tree_dump.h"
 #include "steps/tree_keep.h"
+
+enum {
+	GATE_MS = 100,	/* that connections get to be made and accepted … */
+	GATE_GROWS = 2,	/* … and so many times twice as long */
+};
 
 static int run_preflight(void *context, struct error *err)
 {
@@ -63,23 +69,31 @@ static int open_stream(void *context, struct error *err)
 	return stream_writer_open(&run->dump.out, run->options->output, &run->options->stream, err);
 }
 
-/* A program that runs on takes its packets itself. */
 static int hold_packets(void *context, struct error *err)
 {
-	struct checkpoint_run *run = context;
-
-	if (run->options->afterwards == AFTERWARDS_RUN)
-		return 0;
-	return held_packets_start(&run->dump, err);
+	return held_packets_start(&((struct checkpoint_run *)context)->dump, err);
 }
 
 static void end_packets(void *context)
 {
+	held_packets_end(&((struct checkpoint_run *)context)->dump);
+}
+
+/* The longer, the more often it was of no use. */
+static int close_gate(void *context, struct error *err)
+{
+	struct checkpoint_run *run = context;
+	unsigned int times = run->attempt < GATE_GROWS ? run->attempt : GATE_GROWS;
+
+	return gate_close(&run->dump, GATE_MS << times, err);
+}
+
+static void open_gate(void *context)
+{
 	struct checkpoint_run *run = context;
 
 	if (!run->released)
-		held_packets_give_back(&run->dump);
-	held_packets_end(&run->dump);
+		gate_open(&run->dump);
 }
 
 /* Memory is carried while the program runs; what it writes to meanwhile, in the freeze. */
@@ -154,17 +168,17 @@ static int hold(void *context, struct error *err)
 
 	if (hold_tree(&run->dump, run->options->pid, &run->before, err))
 		return -1;
-	held_packets_from_now(&run->dump);
-	return connections_lock_network(&run->dump, err);
+	return gate_held(&run->dump, err) || connections_lock_network(&run->dump, err) ? -1 : 0;
 }
 
 static void let_go(void *context)
 {
 	struct checkpoint_run *run = context;
 
-	connections_unlock(&run->dump);
+	connections_unlock_leave_open(&run->dump);
 	if (!run->released)
 		hold_release(&run->dump);
+	connections_unlock(&run->dump);
 }
 
 static int save_tree(void *context, struct error *err)
@@ -249,7 +263,7 @@ static int lock(void *context, struct error *err)
 
 static void unlock(void *context)
 {
-	connections_unlock(&((struct checkpoint_run *)context)->dump);
+	connections_unlock_leave_open(&((struct checkpoint_run *)context)->dump);
 }
 
 static int keep_locked(void *context, struct error *err)
@@ -361,6 +375,7 @@ const struct step checkpoint_steps[] = {
 	{ "rounds", pre_copy, NULL },
 	{ "nearly", nearly, NULL },
 	{ "packets", hold_packets, end_packets },
+	{ "gate", close_gate, open_gate },
 	{ "freeze", freeze, thaw },
 	{ "hold", hold, let_go },
 	{ "scan-files", scan_files, NULL },

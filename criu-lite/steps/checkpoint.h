@@ -9,7 +9,7 @@
 
 struct preflight;
 
-enum { CHECKPOINT_STEPS = 27 };
+enum { CHECKPOINT_STEPS = 28 };
 
 /* What a checkpoint took. */
 struct checkpoint_report {

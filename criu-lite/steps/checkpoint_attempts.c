@@ -39,6 +39,7 @@ struct carried {
 	struct memory_rounds *rounds;
 	struct stream_writer *out;
 	uint8_t image_id[16];
+	unsigned int attempts;
 	struct network_lock new_ones;	/* connections that come while others wait for accept(2) */
 };
 
@@ -57,7 +58,9 @@ static int attempt(const struct checkpoint_options *options, const struct contai
 	memcpy(run.dump.image_id, carried->image_id, sizeof(run.dump.image_id));
 	run.dump.container = *container;
 	run.dump.closes_connections = options->tcp == TCP_CLOSE;
-	run.dump.lock = NETWORK_LOCK_NONE;
+	run.dump.runs_on = options->afterwards == AFTERWARDS_RUN;
+	run.dump.lock = run.dump.gate = NETWORK_LOCK_NONE;
+	run.attempt = carried->attempts++;
 	run.before.container = &run.dump.container;
 	run.before.closes_connections = run.dump.closes_connections;
 	r = steps_run(checkpoint_steps, CHECKPOINT_STEPS, &run, report->times, err);
@@ -71,6 +74,7 @@ static int attempt(const struct checkpoint_options *options, const struct contai
 	}
 	stream_writer_free(run.dump.out);
 	held_packets_end(&run.dump);
+	network_unlock(&run.dump.gate);
 	dump_files_free(run.dump.files);
 	memory_dump_free(&run.dump);
 	hold_free(&run.dump);

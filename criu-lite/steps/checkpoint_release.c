@@ -9,6 +9,7 @@
 #include "kinds/socket/connections.h"
 #include "network/links.h"
 #include "steps/checkpoint_run.h"
+#include "steps/gate.h"
 #include "steps/hold.h"
 
 /* Its connections go without a word. If we die in the middle, the program must not use sockets that
@@ -53,14 +54,18 @@ void checkpoint_release(struct checkpoint_run *run)
 		connections_unlock(&run->dump);
 		break;
 	case AFTERWARDS_RUN:
-		connections_unlock(&run->dump);
+		connections_unlock_leave_open(&run->dump);
 		hold_release(&run->dump);
 		run->report->frozen_ns = now_ns() - run->seized_ns;
+		gate_open(&run->dump);
+		connections_unlock(&run->dump);
 		break;
 	case AFTERWARDS_STOP:
-		connections_unlock(&run->dump);
+		connections_unlock_leave_open(&run->dump);
 		hold_release_stopped(&run->dump);
 		run->report->frozen_ns = now_ns() - run->seized_ns;
+		gate_open(&run->dump);
+		connections_unlock(&run->dump);
 		break;
 	}
 	run->released = true;

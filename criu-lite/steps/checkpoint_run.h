@@ -14,6 +14,7 @@ struct checkpoint_run {
 	struct checkpoint_report *report;
 	struct dump dump;
 	struct preflight before;	/* the tree as it was seen running */
+	unsigned int attempt;	/* from 0 */
 	uint64_t seized_ns;
 	bool pages_begun;	/* there is no way back in the stream */
 	bool released;

@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "kinds/memory.h"
+#include "kinds/net/held_packets.h"
 #include "kinds/socket/unix.h"
 #include "kinds/task/late_locks.h"
 #include "network/replay.h"
@@ -46,6 +47,7 @@ static int run_inner(void *context, struct error *err)
 	report->relay = run->r.relay;
 	network_unlock(&run->r.lock);
 	network_unlock(&run->r.lock);
+	held_packets_forget(&run->r);
 	replayer_free(run->r.replayer);
 	takeover_free(run->r.takeover);
 	unix_names_release(&run->r);

@@ -430,13 +430,17 @@ static int take_late_packets(void *context, struct error *err)
 	_cleanup_error_ struct error ignored = ERROR_INIT;
 	HeldPackets *packets;
 
+	held_packets_arrive_late(&run->r);
 	if (!room || !room->packets)
 		return 0;
 	if (room->packets(room->context, &packets, &ignored)) {
 		log_info("packets that came late are lost: %s", ignored.message);
 		return 0;
 	}
-	held_packets_arrive(&run->r, packets);
+	if (held_packets_arrive(&run->r, packets, &ignored))
+		log_info("packets that came late are lost: %s", ignored.message);
+	else
+		held_packets_arrive_late(&run->r);
 	held_packets__free_unpacked(packets, NULL);
 	return 0;
 }

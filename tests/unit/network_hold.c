@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 
 #include "kinds/net/held_packets.h"
+#include "network/lock.h"
 #include "network/replay.h"
 #include "network_world.h"
 
@@ -102,7 +103,7 @@ static struct replay_report play(struct world *w)
 
 	if (!w->replayer)
 		open_replayer(w);
-	replayer_play(w->replayer, &w->packets, &report);
+	replayer_play(w->replayer, &w->packets, REPLAY_ALL, &report);
 	return report;
 }
 
@@ -371,6 +372,78 @@ static void memory_is_bounded(void **state)
 	close(client);
 }
 
+/* ---- new connections ---- */
+
+static int listen_inside(const struct world *w, int family)
+{
+	struct sockaddr_storage a;
+	socklen_t size = name(family, family == AF_INET ? "10.99.0.2" : "fd00:99::2", &a);
+	int fd = netns_socket(w->inside, family, SOCK_STREAM, 0, NULL);
+
+	assert_true(fd >= 0 && !bind(fd, (void *)&a, size) && !listen(fd, 5));
+	return fd;
+}
+
+static int begin_to_connect(int netns, int family)
+{
+	struct sockaddr_storage a;
+	socklen_t size = name(family, family == AF_INET ? "10.99.0.2" : "fd00:99::2", &a);
+	int fd = netns_socket(netns, family, SOCK_STREAM | SOCK_NONBLOCK, 0, NULL);
+
+	assert_true(fd >= 0);
+	connect(fd, (void *)&a, size);
+	return fd;
+}
+
+static bool connects(int fd, int timeout_ms)
+{
+	struct pollfd poller = { .fd = fd, .events = POLLOUT };
+
+	return poll(&poller, 1, timeout_ms) == 1 && !(poller.revents & POLLERR);
+}
+
+/* The one may come late, but before it is sent again; all the rest goes on meanwhile. */
+static void beginnings_are_held(int family, struct world *w)
+{
+	const struct lock_wish wish = { .beginnings = true };
+	int listener = listen_inside(w, family), back, early, late, within;
+	int server = udp(w->inside, "10.99.0.2", NULL), client = udp(-1, NULL, "10.99.0.2");
+	struct network_lock l;
+
+	start_hold(w);
+	early = begin_to_connect(-1, family);
+	assert_true(connects(early, 2000));
+	hold_from_now(w->hold);
+	must(netns_enter(w->inside, &back, &err));
+	must(network_lock(&l, &wish, &err));
+	must(netns_leave(&back, &err));
+	late = begin_to_connect(-1, family);
+	within = begin_to_connect(w->inside, family);
+	assert_true(connects(within, 2000));
+	assert_int_equal(send(early, "x", 1, 0), 1);
+	assert_int_equal(send(client, "passes", 6, 0), 6);
+	expect_text(server, "passes");
+	assert_false(connects(late, WAIT_MS));
+	must(hold_take_beginnings(w->hold, &w->packets, &err));
+	must(hold_take_beginnings(w->hold, &w->packets, &err));
+	assert_int_equal(w->packets.list.count, 1);
+	network_unlock(&l);
+	assert_int_equal(play(w).arrived, 1);
+	assert_true(connects(late, 700));
+	for (int *fd = (int[]){ listener, server, client, early, late, within, -1 }; *fd >= 0; fd++)
+		close(*fd);
+}
+
+static void connections_wait_outside(void **state)
+{
+	beginnings_are_held(AF_INET, *state);
+}
+
+static void connections_of_ipv6_wait_outside(void **state)
+{
+	beginnings_are_held(AF_INET6, *state);
+}
+
 /* ---- what is not for the container ---- */
 
 static void add_frame(struct held_packets *p, const char *interface, const char *to, int protocol,
@@ -478,6 +551,8 @@ int main(void)
 		CASE(tags_are_put_back),
 		CASE(bridges_inside_have_theirs),
 		CASE(memory_is_bounded),
+		CASE(connections_wait_outside),
+		CASE(connections_of_ipv6_wait_outside),
 		CASE(strangers_stay_out),
 		CASE(messages_keep_them),
 		CASE(forged_ones_are_refused),

@@ -128,6 +128,11 @@ void held_packets_from_now(struct dump *d)
 		hold_from_now(d->hold);
 }
 
+int held_packets_keep_beginnings(struct dump *d, struct error *err)
+{
+	return d->hold ? hold_take_beginnings(d->hold, d->taken, err) : 0;
+}
+
 void held_packets_end(struct dump *d)
 {
 	hold_end(d->hold);
@@ -135,12 +140,13 @@ void held_packets_end(struct dump *d)
 	if (d->taken)
 		held_packets_release(d->taken);
 	free(steal_ptr(d->taken));
+	d->told = 0;
 }
 
 int held_packets_take(struct dump *d, HeldPackets **ret, struct error *err)
 {
 	const struct held_packets none = { 0 };
-	size_t before = d->hold ? d->taken->list.count : 0;
+	size_t before = d->told;
 
 	if (!d->hold)
 		return held_packets_save(&none, 0, ret, err);
@@ -148,14 +154,17 @@ int held_packets_take(struct dump *d, HeldPackets **ret, struct error *err)
 		return -1;
 	log_debug("%zu packets were held, %ju had no room", d->taken->list.count - before,
 		  (uintmax_t)d->taken->dropped);
-	return held_packets_save(d->taken, before, ret, err);
+	if (held_packets_save(d->taken, before, ret, err))
+		return -1;
+	d->told = d->taken->list.count;
+	return 0;
 }
 
-static void play(struct replayer *r, const struct held_packets *packets)
+static void play(struct replayer *r, const struct held_packets *packets, enum replay_which which)
 {
 	struct replay_report report;
 
-	replayer_play(r, packets, &report);
+	replayer_play(r, packets, which, &report);
 	log_debug("of the packets that were held %zu arrived, %zu were not for it, "
 		  "%zu had no way, %zu were refused", report.arrived, report.foreign,
 		  report.no_way, report.refused);
@@ -166,18 +175,23 @@ void held_packets_give_back(struct dump *d)
 	_cleanup_error_ struct error failed = ERROR_INIT;
 	struct replayer *r;
 
-	if (!d->hold || d->container.host_net < 0)
+	if (!d->hold)
 		return;
 	if (hold_take(d->hold, d->taken, &failed))
 		log_info("packets are lost: %s", failed.message);
-	if (!d->taken->list.count)
-		return;
-	if (replayer_open(&r, d->container.host_net, &failed)) {
-		log_info("packets are lost: %s", failed.message);
+	error_clear(&failed);
+	if (!d->taken->list.count || d->container.host_net < 0) {
+		held_packets_end(d);
 		return;
 	}
-	play(r, d->taken);
+	if (replayer_open(&r, d->container.host_net, &failed)) {
+		log_info("packets are lost: %s", failed.message);
+		held_packets_end(d);
+		return;
+	}
+	play(r, d->taken, REPLAY_ALL);
 	replayer_free(r);
+	held_packets_end(d);
 }
 
 static int dump_late(struct dump *d, struct error *err)
@@ -185,7 +199,8 @@ static int dump_late(struct dump *d, struct error *err)
 	HeldPackets *m;
 	int failed = 0;
 
-	if (!d->hold)
+	/* What runs on gets them here. */
+	if (!d->hold || d->runs_on)
 		return 0;
 	if (held_packets_take(d, &m, err))
 		return -1;
@@ -213,23 +228,40 @@ void held_packets_expect(struct restore *r)
 		log_notice("packets that were held are lost: %s", failed.message);
 }
 
-void held_packets_arrive(struct restore *r, const HeldPackets *m)
+int held_packets_arrive(struct restore *r, const HeldPackets *m, struct error *err)
 {
-	_cleanup_held_packets_ struct held_packets packets = { 0 };
-	_cleanup_error_ struct error failed = ERROR_INIT;
-
+	held_packets_forget(r);
 	if (!r->replayer || clock_ns() - m->time_ns > STALE_AFTER_S * 1000000000ull)
-		return;
-	if (held_packets_load(m, &packets, &failed)) {
-		log_notice("packets that were held are lost: %s", failed.message);
-		return;
-	}
-	play(r->replayer, &packets);
+		return 0;
+	r->held = calloc(1, sizeof(*r->held));
+	if (!r->held)
+		return error_set(err, ERROR_FAILED, ENOMEM, "packets");
+	if (held_packets_load(m, r->held, err))
+		return -1;
+	play(r->replayer, r->held, REPLAY_ALL_BUT_DATAGRAMS);
+	return 0;
+}
+
+void held_packets_arrive_late(struct restore *r)
+{
+	if (r->held)
+		play(r->replayer, r->held, REPLAY_DATAGRAMS);
+	held_packets_forget(r);
+}
+
+void held_packets_forget(struct restore *r)
+{
+	if (r->held)
+		held_packets_release(r->held);
+	free(steal_ptr(r->held));
 }
 
 static void arrive(struct restore *r, const ProtobufCMessage *message)
 {
-	held_packets_arrive(r, (const HeldPackets *)message);
+	_cleanup_error_ struct error failed = ERROR_INIT;
+
+	if (held_packets_arrive(r, (const HeldPackets *)message, &failed))
+		log_notice("packets that were held are lost: %s", failed.message);
 }
 
 static const struct container_ops held_packets_container = {

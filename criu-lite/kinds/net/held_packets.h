@@ -10,22 +10,27 @@ struct restore;
 
 /* Packets that arrive for a container with a network namespace of its own (network/hold.h). */
 
-/* With the container running, which will not run on: begins to listen. */
+/* With the container running: begins to listen. */
 int held_packets_start(struct dump *d, struct error *err);
-/* It is held, and its packets are about to be locked out. */
+/* Its packets, or some of them, are about to be locked out. */
 void held_packets_from_now(struct dump *d);
+/* With new connections, and nothing else, locked out for some time: keeps those. */
+int held_packets_keep_beginnings(struct dump *d, struct error *err);
 /* What has arrived since it was asked for last, as a message; empty where none are held. The image
  * has what had arrived when it was sealed. */
 int held_packets_take(struct dump *d, HeldPackets **ret, struct error *err);
-/* The container goes on here after all: what has arrived arrives. */
+/* The container goes on here: what has arrived arrives. Nothing is held then. */
 void held_packets_give_back(struct dump *d);
 void held_packets_end(struct dump *d);
 
 /* The other side, with all of the container there: makes ready to let packets arrive. That this
  * cannot be is only told: they are lost then. */
 void held_packets_expect(struct restore *r);
-/* Lets them arrive, if they are not too old. */
-void held_packets_arrive(struct restore *r, const HeldPackets *message);
+/* With the container about to run: lets them arrive, if they are not too old, but datagrams only
+ * in held_packets_arrive_late(), once somebody is there to read them. */
+int held_packets_arrive(struct restore *r, const HeldPackets *message, struct error *err);
+void held_packets_arrive_late(struct restore *r);
+void held_packets_forget(struct restore *r);
 
 /* The message of those packets that are behind the first ones (free it with
  * held_packets__free_unpacked), and the other way round: ERROR_IMAGE for what cannot be such

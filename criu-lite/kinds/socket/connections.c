@@ -72,6 +72,30 @@ static int lock_for(struct dump *d, const char *stays, struct network_lock *ret,
 	return 0;
 }
 
+/* What a kernel cannot do is done without. */
+static int tolerate(struct error *failed, struct error *err)
+{
+	if (failed->kind && failed->kind != ERROR_BLOCKED) {
+		*err = *failed;
+		*failed = ERROR_INIT;
+		return -1;
+	}
+	log_info("the network is not locked: no packet-lock");
+	return 0;
+}
+
+int connections_refuse_new(struct dump *d, struct error *err)
+{
+	const struct lock_wish wish = { .beginnings = true };
+	_cleanup_error_ struct error failed = ERROR_INIT;
+
+	if (!has_own_network(&d->container))
+		return 0;
+	if (!feature_hidden("packet-lock") && !network_lock(&d->gate, &wish, &failed))
+		return 0;
+	return tolerate(&failed, err);
+}
+
 int connections_lock_network(struct dump *d, struct error *err)
 {
 	_cleanup_error_ struct error failed = ERROR_INIT;
@@ -81,13 +105,7 @@ int connections_lock_network(struct dump *d, struct error *err)
 	/* Every task is held: to ask first takes longer than to try. */
 	if (!feature_hidden("packet-lock") && !lock_for(d, NULL, &d->lock, &failed))
 		return 0;
-	if (failed.kind && failed.kind != ERROR_BLOCKED) {
-		*err = failed;
-		failed = ERROR_INIT;
-		return -1;
-	}
-	log_info("the network is not locked: no packet-lock");
-	return 0;
+	return tolerate(&failed, err);
 }
 
 int connections_lock(struct dump *d, struct error *err)
@@ -114,9 +132,15 @@ int connections_hold_new(const struct dump *d, struct network_lock *l, struct er
 {
 	const struct lock_wish wish = { .flows = &d->awaited };
 
-	if (l->fd >= 0 || !d->awaited.ports.count)
+	if (l->fd >= 0 || !d->awaited.ports.count || has_own_network(&d->container))
 		return 0;
 	return network_lock(l, &wish, err);
+}
+
+void connections_unlock_leave_open(struct dump *d)
+{
+	network_unlock_leave_open(&d->lock);
+	network_unlock_leave_open(&d->gate);
 }
 
 void connections_unlock(struct dump *d)

@@ -14,10 +14,14 @@
 int connections_lock_network(struct dump *d, struct error *err);
 /* With its descriptors known: locks the others' connections. ERROR_BLOCKED where that cannot be. */
 int connections_lock(struct dump *d, struct error *err);
+/* With a tree that runs and has a network of its own: keeps new connections out of it, d->gate. */
+int connections_refuse_new(struct dump *d, struct error *err);
 /* After the dump was refused because connections wait to be accepted: holds new ones off, so that
- * the program, which runs again, can take those. A no-op in other cases, and if *l is on. */
+ * the program, which runs again, can take those. A no-op in other cases, if *l is on, and for a
+ * tree with a network of its own. */
 int connections_hold_new(const struct dump *d, struct network_lock *l, struct error *err);
-/* Packets flow again. */
+/* Packets flow again. The kernel is slow to close what this leaves open. */
+void connections_unlock_leave_open(struct dump *d);
 void connections_unlock(struct dump *d);
 /* The tree will be ended: a lock stays behind for a restore, so that nothing answers the peers
  * meanwhile; its name is that of the image. The guard removes it if we die before

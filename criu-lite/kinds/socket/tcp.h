@@ -40,6 +40,9 @@ int tcp_find_other(int fd, struct tcp_other *ret, struct error *err);
 /* ERROR_BLOCKED when the kernel still sends for sockets of this network namespace that nobody has
  * any more. */
 int tcp_check_closed(struct error *err);
+/* How many connections of this network namespace are just being made, wait to be accepted, or were
+ * closed with something that the peer has not got yet; not those that have had trouble with it. */
+int tcp_unfinished(size_t *ret, struct error *err);
 /* Whether it has, or asks for, a connection that leads out of the tree; *ret is filled in if it has
  * any connection. */
 int tcp_leaves(const struct fd_scan *scan, int fd, struct tcp_other *ret, bool *ret_leaves,
