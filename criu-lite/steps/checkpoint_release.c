@@ -38,6 +38,7 @@ static void close_network(const struct dump *d)
 	if (links_read(&links, &trouble))
 		log_notice("%s", trouble.message);
 	links_take_down(&links);
+	connections_hasten_end(d);
 }
 
 void checkpoint_release(struct checkpoint_run *run)

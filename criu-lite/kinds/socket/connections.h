@@ -23,6 +23,9 @@ int connections_hold_new(const struct dump *d, struct network_lock *l, struct er
 /* Packets flow again. The kernel is slow to close what this leaves open. */
 void connections_unlock_leave_open(struct dump *d);
 void connections_unlock(struct dump *d);
+/* The tree has gone elsewhere: what the kernel still sends for its closed sockets, to nobody, would
+ * keep its network namespace, and what it is called on the machine, for minutes. */
+void connections_hasten_end(const struct dump *d);
 /* The tree will be ended: a lock stays behind for a restore, so that nothing answers the peers
  * meanwhile; its name is that of the image. The guard removes it if we die before
  * guard_will_end(). */
