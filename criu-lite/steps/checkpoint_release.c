@@ -11,6 +11,18 @@
 #include "steps/checkpoint_run.h"
 #include "steps/gate.h"
 #include "steps/hold.h"
+#include "steps/steps.h"
+
+/* The first of a pid namespace takes no signal from within, neither of ours nor of the guard's,
+ * which thaws the tree; but it gets one of the kernel's when its tracer dies. */
+static void bind_first(const struct dump *d)
+{
+	_cleanup_error_ struct error failed = ERROR_INIT;
+	struct tracee *first = &d->tasks.items[0]->threads.items[0].tracee;
+
+	if (d->container.namespaces & CLONE_NEWPID && tracee_follow(first, false, true, &failed))
+		log_notice("%s", failed.message);
+}
 
 /* Its connections go without a word. If we die in the middle, the program must not use sockets that
  * have been silenced before the guard has taken that back; and then, before the guard has ended
@@ -22,6 +34,7 @@ static void silence(struct checkpoint_run *run)
 	if (frozen_stay(&run->dump, &failed))
 		log_info("%s", failed.message);
 	dump_files_silence(run->dump.files);
+	bind_first(&run->dump);
 	guard_will_end(run->dump.guard);
 	guard_recall(run->dump.guard);
 }
@@ -48,6 +61,7 @@ void checkpoint_release(struct checkpoint_run *run)
 	switch (run->options->afterwards) {
 	case AFTERWARDS_KILL:
 		silence(run);
+		steps_fault_end("silenced");
 		close_network(&run->dump);
 		run->report->frozen_ns = now_ns() - run->seized_ns;
 		*run->done = true;

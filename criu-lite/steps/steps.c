@@ -19,6 +19,16 @@ const char *steps_fault_wish(const char *point)
 	return wish + length;
 }
 
+void steps_fault_end(const char *point)
+{
+	const char *wish = steps_fault_wish(point) ?: "";
+
+	if (!strcmp(wish, ":kill"))
+		kill(getpid(), SIGKILL);
+	if (!strcmp(wish, ":stop"))
+		kill(getpid(), SIGSTOP);
+}
+
 /* Whether the environment asks for a fault at this point: "NAME" or "NAME:after". */
 static int inject(const char *step, bool after, struct error *err)
 {

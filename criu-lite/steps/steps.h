@@ -36,6 +36,8 @@ int steps_run(const struct step *steps, size_t count, void *context, struct step
 /* For points that are not steps: what the environment asks for behind the name, "" or ":kill" and
  * the like; NULL if it asks for nothing here. */
 const char *steps_fault_wish(const char *point);
+/* A point at which nothing can fail any more: ":kill" ends this process, ":stop" stops it. */
+void steps_fault_end(const char *point);
 /* Undoes `count` steps that have all run, last one first. */
 void steps_undo(const struct step *steps, size_t count, void *context);
 

@@ -17,14 +17,15 @@ from scenery import harness
 
 STATE = "/var/lib/criu-lite/migrations"
 SOURCE = ["migrate-image", "hold", "seal", "migrate-sealed", "migrate-ready", "migrate-recorded",
-          "migrate-bound", "migrate-committed", "migrate-running", "release"]
+          "migrate-bound", "migrate-committed", "migrate-running", "release", "silenced"]
 DESTINATION = ["receive-verdict", "receive-image", "first", "puppets", "finish", "cell",
                "receive-complete", "receive-ready", "receive-commit", "receive-decide",
                "decide:after", "receive-went", "receive-running", "late"]
 STEPS = {"hold", "seal", "release", "first", "puppets", "finish", "cell", "decide:after", "late"}
 USUAL = [("source", "migrate-ready:kill"), ("source", "migrate-bound:kill"),
          ("source", "migrate-committed:reset"), ("source", "migrate-running:kill"),
-         ("source", "release:kill"), ("source", "release"), ("destination", "puppets"),
+         ("source", "release:kill"), ("source", "release"),
+         ("source", "silenced:kill"), ("source", "silenced:stop"), ("destination", "puppets"),
          ("destination", "cell:kill"),
          ("destination", "receive-ready"), ("destination", "receive-ready:kill"),
          ("destination", "receive-decide:kill"), ("destination", "receive-decide:stop"),
@@ -35,11 +36,19 @@ PROGRAM = """n=0; sleep 1000 & sleep 1000 | sleep 1000 &
 while :; do n=$((n+1)); echo $n $(cat /tmp/word) >>/data/log; done"""
 
 
+def kinds_of(side, point):
+    """":stop" is for both programs of a side, which end there at once."""
+    if point == "silenced":
+        return ":kill", ":stop"
+    if point in STEPS:
+        return ":kill", ""
+    return ":kill", ":reset", ":cut", "", *([":stop"] if side == "destination" else [])
+
+
 def all_faults():
     found = [(side, point + kind) for side, points in (("source", SOURCE), ("destination", DESTINATION))
              for point in points
-             for kind in ((":kill", "") if point in STEPS else (":kill", ":reset", ":cut", "")) +
-             ((":stop",) if side == "destination" and point not in STEPS else ())]
+             for kind in kinds_of(side, point)]
     random.shuffle(found)
     return found
 
@@ -77,16 +86,18 @@ class Scene:
         return self.checked
 
     @staticmethod
-    def end_receiver(host, receiver):
+    def end_program(host, program):
         """All of it at once, where one of its processes has stopped."""
         def ours():
-            status = {pid: harness.read_text(f"/proc/{pid}/status") or "" for pid in host.processes()}
-            return {pid: text for pid, text in status.items() if text.startswith("Name:\tcriu-lite\n")}
-        hosts.wait_for(lambda: [text for text in ours().values() if "State:\tT (stopped)" in text],
+            every = {pid: harness.read_text(f"/proc/{pid}/status") or "" for pid in host.processes()}
+            return {pid: text for pid, text in every.items()
+                    if text.startswith("Name:\tcriu-lite\n")}
+        hosts.wait_for(lambda: program.poll() is not None or
+                       [text for text in ours().values() if "State:\tT (stopped)" in text],
                        "the fault does not happen", 10)
         for pid in ours():
             os.kill(pid, signal.SIGKILL)
-        receiver.wait()
+        program.wait()
 
     def migrate(self, side, fault):
         """With a fault on one side. Returns what both have said."""
@@ -101,7 +112,7 @@ class Scene:
         finally:
             del at.start
         if fault.endswith(":stop"):
-            self.end_receiver(destination, migration.receiver)
+            self.end_program(at, migration.sender if side == "source" else migration.receiver)
         migration.sender.wait()
         migration.receiver_code()
         for identity in self.records(source, ".source.json"):
