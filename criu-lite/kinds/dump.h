@@ -176,5 +176,7 @@ struct dump_object *dump_objects_get(struct dump_objects *d, const struct object
 				     struct error *err);
 int dump_object_message(struct dump_objects *d, struct dump_object *o,
 			const ProtobufCMessage *message, struct error *err);
+/* For dump(), of one whose content is carried: opens it, o->fd, and notes its size. */
+int dump_object_content(struct dump_object *o, const struct object_look *look, struct error *err);
 
 #endif

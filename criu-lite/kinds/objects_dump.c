@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Objects of a tree that is dumped: each inode once. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -218,4 +219,14 @@ int dump_object_message(struct dump_objects *d, struct dump_object *o,
 	if (d->run->rounds)
 		o->likeness = memory_rounds_likeness(message);
 	return stream_write(d->run->out, o->kind->record, RECORD_CRITICAL, message, err);
+}
+
+int dump_object_content(struct dump_object *o, const struct object_look *look, struct error *err)
+{
+	o->fd = object_look_open(look, O_RDONLY);
+	if (o->fd < 0)
+		return error_set(err, ERROR_TARGET, errno, "cannot open it");
+	o->has_content = true;
+	o->size = look->st.st_size;
+	return 0;
 }

@@ -30,11 +30,8 @@ static int deleted_file_dump(struct dump_objects *d, struct dump_object *o,
 {
 	DeletedFile m = DELETED_FILE__INIT;
 
-	o->fd = object_look_open(look, O_RDONLY);
-	if (o->fd < 0)
-		return error_set(err, ERROR_TARGET, errno, "cannot read the deleted file");
-	o->has_content = true;
-	o->size = look->st.st_size;
+	if (dump_object_content(o, look, err))
+		return -1;
 	m.id = o->id;
 	m.path = (char *)look->path;
 	m.mode = look->st.st_mode;

@@ -34,14 +34,11 @@ static int memfd_dump(struct dump_objects *d, struct dump_object *o, const struc
 	Memfd m = MEMFD__INIT;
 	int seals;
 
-	o->fd = object_look_open(look, O_RDONLY);
-	if (o->fd < 0)
-		return error_set(err, ERROR_TARGET, errno, "cannot open it");
+	if (dump_object_content(o, look, err))
+		return -1;
 	seals = fcntl(o->fd, F_GET_SEALS);
 	if (seals < 0)
 		return error_set(err, ERROR_TARGET, errno, "cannot read its seals");
-	o->has_content = true;
-	o->size = look->st.st_size;
 	m.id = o->id;
 	m.name = (char *)look->path + strlen(prefix);
 	m.size = o->size;

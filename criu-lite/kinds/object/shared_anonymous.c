@@ -28,11 +28,8 @@ static int shared_anonymous_dump(struct dump_objects *d, struct dump_object *o,
 {
 	SharedAnonymous m = SHARED_ANONYMOUS__INIT;
 
-	o->fd = object_look_open(look, O_RDONLY);
-	if (o->fd < 0)
-		return error_set(err, ERROR_TARGET, errno, "cannot open it");
-	o->has_content = true;
-	o->size = look->st.st_size;
+	if (dump_object_content(o, look, err))
+		return -1;
 	m.id = o->id;
 	m.size = o->size;
 	m.has_no_reserve = m.no_reserve = look->vma && look->vma->flags & VMA_NR;

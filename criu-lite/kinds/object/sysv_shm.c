@@ -42,11 +42,8 @@ static int sysv_shm_dump(struct dump_objects *d, struct dump_object *o,
 	if (shmctl(o->ino, IPC_STAT, &ds))
 		return error_set(err, ERROR_TARGET, errno, "segment %llu",
 				 (unsigned long long)o->ino);
-	o->fd = object_look_open(look, O_RDONLY);
-	if (o->fd < 0)
-		return error_set(err, ERROR_TARGET, errno, "cannot open it");
-	o->has_content = true;
-	o->size = look->st.st_size;
+	if (dump_object_content(o, look, err))
+		return -1;
 	m.id = o->id;
 	m.shmid = o->ino;
 	m.key = ds.shm_perm.__key;
