@@ -37,7 +37,7 @@ ASKING = {
 QUICK = ["reset", "close", "kill migrate", "kill receive"]
 # These take their time: the ends must find out.
 SLOW = ["stall", "cut source", "cut destination", "kill listener"]
-SECONDS = ["--timeout", "1"]
+SECONDS = ["--timeout", "2"]
 
 
 PF_EXITING, SIGKILL_BIT = 4, 1 << (signal.SIGKILL - 1)
