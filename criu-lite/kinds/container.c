@@ -22,15 +22,18 @@ int dump_container(struct dump *d, const struct kind *kind, const ProtobufCMessa
 	return stream_write(d->out, kind->record, RECORD_CRITICAL, message, err);
 }
 
-int dump_container_rows(struct dump *d, bool late, struct error *err)
+int dump_container_rows(struct dump *d, enum container_turn turn, struct error *err)
 {
 	const struct kind *const *row;
 
 	for (row = kinds_table; *row; row++) {
 		const struct container_ops *ops = (*row)->container;
-		int (*dump)(struct dump *d, struct error *err) =
-			!ops ? NULL : late ? ops->dump_late : ops->dump;
+		int (*dump)(struct dump *d, struct error *err) = NULL;
 
+		if (ops)
+			dump = turn == CONTAINER_LATE  ? ops->dump_late :
+			       turn == CONTAINER_TIMED ? ops->dump_timed :
+							 ops->dump;
 		if (dump && dump(d, err))
 			return -1;
 	}

@@ -95,8 +95,9 @@ char *container_host_path(const struct container *c, const char *path);
 int dump_container(struct dump *d, const struct kind *kind, const ProtobufCMessage *message,
 		   struct error *err);
 
-/* Calls the `dump` of all rows, or their `dump_late`. */
-int dump_container_rows(struct dump *d, bool late, struct error *err);
+/* Calls the `dump` of all rows, their `dump_timed`, or their `dump_late`. */
+enum container_turn { CONTAINER_FIRST, CONTAINER_TIMED, CONTAINER_LATE };
+int dump_container_rows(struct dump *d, enum container_turn turn, struct error *err);
 
 /* A pointer for a row's own use, NULL at first; what it points to is not freed by anybody else. */
 void **restore_container_slot(struct restore *r, const struct kind *kind);

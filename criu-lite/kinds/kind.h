@@ -154,6 +154,9 @@ struct container_ops {
 	/* Dump, every task held, before descriptions and memory: makes the message and hands it to
 	 * dump_container(). A tree that shares this with us (run->container) has none. */
 	int (*dump)(struct dump *d, struct error *err);
+	/* The same once all timers have been read: a clock that was read before would have them
+	 * expire early. */
+	int (*dump_timed)(struct dump *d, struct error *err);
 	/* The same at the very end, behind all pages: what gathers until the image is complete.
 	 * Such a message is there in finish and open, not before. */
 	int (*dump_late)(struct dump *d, struct error *err);

@@ -241,12 +241,12 @@ static int save_pages(void *context, struct error *err)
 
 static int save_container(void *context, struct error *err)
 {
-	return dump_container_rows(&((struct checkpoint_run *)context)->dump, false, err);
+	return dump_container_rows(&((struct checkpoint_run *)context)->dump, CONTAINER_FIRST, err);
 }
 
 static int save_late(void *context, struct error *err)
 {
-	return dump_container_rows(&((struct checkpoint_run *)context)->dump, true, err);
+	return dump_container_rows(&((struct checkpoint_run *)context)->dump, CONTAINER_LATE, err);
 }
 
 static int scan_files(void *context, struct error *err)
@@ -299,7 +299,9 @@ static int save_ipc(void *context, struct error *err)
 
 static int save_state(void *context, struct error *err)
 {
-	return state_dump_write(&((struct checkpoint_run *)context)->dump, err);
+	struct dump *d = &((struct checkpoint_run *)context)->dump;
+
+	return state_dump_write(d, err) || dump_container_rows(d, CONTAINER_TIMED, err) ? -1 : 0;
 }
 
 static int seal(void *context, struct error *err)

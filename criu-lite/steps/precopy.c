@@ -122,8 +122,10 @@ static int hold(struct dump *d, struct preflight *before, uint64_t *ret_begin_ns
 static int write_held(struct dump *d, struct error *err)
 {
 	return memory_rounds_begin(d, false, err) || tree_dump(d, err) || tree_keep(d, err) ||
-			       dump_container_rows(d, false, err) || memory_dump_maps(d, err) ||
-			       track_all(d, err) || memory_dump_watch(d, err) ?
+			       dump_container_rows(d, CONTAINER_FIRST, err) ||
+			       dump_container_rows(d, CONTAINER_TIMED, err) ||
+			       memory_dump_maps(d, err) || track_all(d, err) ||
+			       memory_dump_watch(d, err) ?
 		       -1 :
 		       0;
 }

@@ -10,8 +10,10 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -131,6 +133,65 @@ static int move_puppet(struct restore_task *t, int ns, bool *ret_moved, struct e
 	return 0;
 }
 
+/* Only children of ours are in it by themselves; there are none any more. */
+static int make_time_namespace(const struct restore *r, struct error *err)
+{
+	int ns;
+
+	if (clocks_begin(r, err))
+		return -1;
+	ns = open("/proc/self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
+	return ns < 0 ? error_set(err, ERROR_FAILED, errno, "time namespace") : ns;
+}
+
+/* Tells errno, and stays until nobody is at the other end. */
+__attribute__((noreturn)) static void make_as_its_user(const struct restore *r, int user, int other)
+{
+	_cleanup_error_ struct error err = ERROR_INIT;
+	int failed = setns(user, CLONE_NEWUSER) ? errno : 0;
+	char nothing;
+
+	if (!failed && clocks_begin(r, &err))
+		failed = err.os_error ?: EINVAL;
+	if (write_full(other, &failed, sizeof(failed)) == 0 && read(other, &nothing, 1) == 0)
+		_exit(0);
+	_exit(1);
+}
+
+/* Who moves into one needs privilege over it, so that of a tree with a user namespace is made by a
+ * process that is in that. */
+static int make_in_user_namespace(const struct restore *r, struct error *err)
+{
+	_cleanup_fd_ int user = -1, ours = -1, its = -1;
+	int ends[2], failed = EPIPE, ns = -1;
+	char path[48];
+	pid_t pid;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", r->tasks.items[0]->pid);
+	user = open(path, O_RDONLY | O_CLOEXEC);
+	if (user < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+		return error_set(err, ERROR_FAILED, errno, "user namespace");
+	ours = ends[0];
+	its = ends[1];
+	pid = fork();
+	if (pid == 0) {
+		fd_close(&ours);
+		make_as_its_user(r, user, its);
+	}
+	fd_close(&its);
+	if (pid < 0)
+		return error_set(err, ERROR_FAILED, errno, "time namespace");
+	if (read_full(ours, &failed, sizeof(failed)) == sizeof(failed) && !failed) {
+		snprintf(path, sizeof(path), "/proc/%d/ns/time_for_children", pid);
+		ns = open(path, O_RDONLY | O_CLOEXEC);
+		failed = errno;
+	}
+	fd_close(&ours);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	return ns < 0 ? error_set(err, ERROR_FAILED, failed, "time namespace") : ns;
+}
+
 int clocks_again(struct restore *r, struct error *err)
 {
 	_cleanup_fd_ int ns = -1;
@@ -140,18 +201,16 @@ int clocks_again(struct restore *r, struct error *err)
 	if (!restore_container_state(r, &clocks_kind) ||
 	    !(r->container.namespaces & CLONE_NEWTIME))
 		return 0;
-	/* Only children of ours are in it by themselves; there are none any more. */
-	if (clocks_begin(r, err))
-		return -1;
-	ns = open("/proc/self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
+	ns = r->container.namespaces & CLONE_NEWUSER ? make_in_user_namespace(r, err) :
+						       make_time_namespace(r, err);
 	if (ns < 0)
-		return error_set(err, ERROR_FAILED, errno, "time namespace");
+		return -1;
 	array_for(t, &r->tasks) {
 		if ((*t)->zombie)
 			continue;
 		if (move_puppet(*t, ns, &moved, err))
 			return error_wrap(err, "process %d", (*t)->pid);
-		/* Without privilege over it, as in a user namespace. */
+		/* Without privilege over it. */
 		if (!moved && t == r->tasks.items) {
 			log_notice("clocks lag behind by the time that memory was copied");
 			return 0;
@@ -161,7 +220,7 @@ int clocks_again(struct restore *r, struct error *err)
 }
 
 static const struct container_ops clocks_container = {
-	.dump = clocks_dump,
+	.dump_timed = clocks_dump,
 };
 
 const struct kind clocks_kind = {
