@@ -8,6 +8,7 @@
 #include <linux/if_packet.h>
 #include <linux/icmpv6.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -24,8 +25,9 @@
 enum {
 	TRIES = 50,	/* that a full device gets, with a pause of … */
 	PAUSE_NS = 200000,
-	AT_ONCE = 32,	/* datagrams, before we look how they are read */
-	FULL = 64 << 10,	/* of a socket that has room for some 200 KiB, unless it was told */
+	AT_ONCE = 4,	/* before we look how they are taken */
+	FULL_BYTES = 64 << 10,	/* of a socket that has room for some 200 KiB, unless it was told */
+	FULL_CONNECTIONS = 1,	/* that have not been accepted */
 	PACE_NS = 300 * 1000 * 1000,
 	NEIGHBOUR_FIRST = 133, NEIGHBOUR_LAST = 137,	/* types of ICMPv6, RFC 4861 */
 };
@@ -38,11 +40,11 @@ struct replayer {
 
 /* ---- which packets ---- */
 
-/* A fragment may be one of those. */
-static bool is_datagram(const struct frame_look *look)
+/* A fragment may be of one. */
+static bool is_for_program(const struct frame_look *look)
 {
 	return look->fragment || look->protocol == IPPROTO_UDP ||
-	       look->protocol == IPPROTO_UDPLITE;
+	       look->protocol == IPPROTO_UDPLITE || frame_begins_connection(look);
 }
 
 static bool is_ours(const struct replayer *r, int family, const void *address)
@@ -163,29 +165,41 @@ struct pace {
 	uint64_t until;	/* then nobody is waited for any more */
 };
 
-/* How much waits to be read in the socket that has most of it. */
-static size_t fullest(const char *path)
+/* How much waits to be taken in the socket that has most of it: bytes, or, of those that listen,
+ * connections. Listeners come first in the files of TCP. */
+static size_t fullest(const char *path, unsigned int state)
 {
 	_cleanup_file_ FILE *file = fopen(path, "re");
 	size_t ret = 0, waits;
+	unsigned int is;
 	char line[512];
 
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "%*s %*s %*s %*s %*x:%zx", &waits) == 1 && waits > ret)
+	if (!file || !fgets(line, sizeof(line), file))
+		return 0;
+	while (fgets(line, sizeof(line), file) &&
+	       sscanf(line, "%*s %*s %*s %x %*x:%zx", &is, &waits) == 2 && (!state || is == state))
+		if (waits > ret)
 			ret = waits;
 	return ret;
 }
 
-/* They come all at once, so that a program that reads well enough may not read fast enough. */
+static bool is_full(void)
+{
+	return fullest("/proc/self/net/udp", 0) > FULL_BYTES ||
+	       fullest("/proc/self/net/udp6", 0) > FULL_BYTES ||
+	       fullest("/proc/self/net/tcp", TCP_LISTEN) > FULL_CONNECTIONS ||
+	       fullest("/proc/self/net/tcp6", TCP_LISTEN) > FULL_CONNECTIONS;
+}
+
+/* They come all at once, so that a program that is fast enough may not be so now. */
 static void keep_pace(struct pace *pace)
 {
 	const struct timespec pause = { .tv_nsec = PAUSE_NS };
 
 	if (++pace->count % AT_ONCE)
 		return;
-	while (now_ns() < pace->until &&
-	       (fullest("/proc/self/net/udp") > FULL || fullest("/proc/self/net/udp6") > FULL))
-		nanosleep(&pause, NULL);
+	while (now_ns() < pace->until && (nanosleep(&pause, NULL) || is_full()))
+		;
 }
 
 void replayer_play(struct replayer *r, const struct held_packets *packets,
@@ -200,10 +214,9 @@ void replayer_play(struct replayer *r, const struct held_packets *packets,
 		struct frame_look look;
 		bool known = frame_read(packet->frame, packet->size, &look);
 
-		if (which != REPLAY_ALL &&
-		    (known && is_datagram(&look)) != (which == REPLAY_DATAGRAMS))
+		if ((known && is_for_program(&look)) != (which == REPLAY_FOR_PROGRAM))
 			continue;
-		if (known && is_datagram(&look))
+		if (which == REPLAY_FOR_PROGRAM)
 			keep_pace(&pace);
 		if (!known || !is_for_us(r, &look)) {
 			ret->foreign++;

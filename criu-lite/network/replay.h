@@ -23,10 +23,11 @@ struct replay_report {
 	size_t refused;		/* by the kernel */
 };
 
-/* Datagrams (UDP) are for who runs: his sockets may not have room for all of them. */
-enum replay_which { REPLAY_ALL, REPLAY_ALL_BUT_DATAGRAMS, REPLAY_DATAGRAMS };
+/* Datagrams (UDP) and what begins connections are for who runs: he has not room for all of them at
+ * once, and they are not sent again, or late. */
+enum replay_which { REPLAY_FOR_SOCKETS, REPLAY_FOR_PROGRAM };
 
-/* Sockets and packet filter must be ready. Datagrams arrive as fast as they are read, about so.
+/* Sockets and packet filter must be ready. Those for a program arrive as fast as it takes them.
  * Packets are checked, whoever they come from: none reaches anybody but that namespace. One that
  * does not arrive is lost, as packets may be. */
 void replayer_play(struct replayer *r, const struct held_packets *packets,

@@ -189,7 +189,8 @@ void held_packets_give_back(struct dump *d)
 		held_packets_end(d);
 		return;
 	}
-	play(r, d->taken, REPLAY_ALL);
+	play(r, d->taken, REPLAY_FOR_SOCKETS);
+	play(r, d->taken, REPLAY_FOR_PROGRAM);
 	replayer_free(r);
 	held_packets_end(d);
 }
@@ -238,14 +239,14 @@ int held_packets_arrive(struct restore *r, const HeldPackets *m, struct error *e
 		return error_set(err, ERROR_FAILED, ENOMEM, "packets");
 	if (held_packets_load(m, r->held, err))
 		return -1;
-	play(r->replayer, r->held, REPLAY_ALL_BUT_DATAGRAMS);
+	play(r->replayer, r->held, REPLAY_FOR_SOCKETS);
 	return 0;
 }
 
 void held_packets_arrive_late(struct restore *r)
 {
 	if (r->held)
-		play(r->replayer, r->held, REPLAY_DATAGRAMS);
+		play(r->replayer, r->held, REPLAY_FOR_PROGRAM);
 	held_packets_forget(r);
 }
 

@@ -26,8 +26,8 @@ void held_packets_end(struct dump *d);
 /* The other side, with all of the container there: makes ready to let packets arrive. That this
  * cannot be is only told: they are lost then. */
 void held_packets_expect(struct restore *r);
-/* With the container about to run: lets them arrive, if they are not too old, but datagrams only
- * in held_packets_arrive_late(), once somebody is there to read them. */
+/* With the container about to run: lets them arrive, if they are not too old, but datagrams and
+ * new connections only in held_packets_arrive_late(), once somebody is there to take them. */
 int held_packets_arrive(struct restore *r, const HeldPackets *message, struct error *err);
 void held_packets_arrive_late(struct restore *r);
 void held_packets_forget(struct restore *r);
