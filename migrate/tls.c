@@ -38,7 +38,8 @@ struct tls {
 static void note_reason(struct tls *t)
 {
 	unsigned long code = ERR_peek_last_error();
-	long verified = t->ssl ? SSL_get_verify_result(t->ssl) : X509_V_OK;
+	/* Of a session by a key it is always an error. */
+	long verified = t->ssl && !t->key_size ? SSL_get_verify_result(t->ssl) : X509_V_OK;
 
 	if (verified != X509_V_OK)
 		snprintf(t->reason, sizeof(t->reason), "the peer's certificate: %s",

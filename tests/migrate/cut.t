@@ -104,12 +104,24 @@ class Scene:
                 return False
         return any(is_alive(pid) for pid in host.processes())
 
+    def details(self, host):
+        """For people: what runs() looks at."""
+        wanted = ("Name", "State", "TracerPid", "SigPnd", "ShdPnd")
+        groups = [f"{cgroup['mount']}/{self.container.identity}" for cgroup in host.cgroups]
+        freezers = [harness.read_text(host.path(f"{group}/{file}"))
+                    for group in groups for file in ("freezer.state", "cgroup.events")]
+        return [text for text in freezers if text], [
+            [line for line in (harness.read_text(f"/proc/{pid}/status") or "").splitlines()
+             if line.split(":")[0] in wanted] for pid in host.processes()], [
+                 self.records(host, side) for side in ("source", "destination")]
+
     def wait_for(self, condition, complaint, seconds):
         """It must not run on both hosts meanwhile."""
         def look():
             # Twice, for it may have been killed or frozen between one look and the next.
             if all(self.runs(host) for host in self.places * 3):
-                raise AssertionError("it runs on both hosts")
+                seen = {host.name: self.details(host) for host in self.places}
+                raise AssertionError(f"it runs on both hosts; a moment later: {seen}")
             return condition()
         hosts.wait_for(look, complaint, seconds)
 
@@ -289,10 +301,11 @@ def cut_moving(scene, state, fault):
 
 def cut_asking(scene, state, fault):
     """A migration whose source is killed, and its question, which is disturbed."""
-    moving = Moving(scene, random.choice(("COMMIT", "RUNNING")))
+    before, word = random.choice(("COMMIT", "RUNNING")), random.choice(("go", "reset"))
+    moving = Moving(scene, before)
     try:
         end(moving.sender)
-        moving.link.tell(random.choice(("go", "reset")))
+        moving.link.tell(word)
         moving.settle()
         records = scene.records(moving.source, "source")
         same("records of the source", len(records), 1)
@@ -312,7 +325,7 @@ def cut_asking(scene, state, fault):
     except Slow:
         raise
     except BaseException as trouble:
-        raise AssertionError(f"{trouble}\n{moving.said()}") from trouble
+        raise AssertionError(f"killed at {before}, {word}: {trouble}\n{moving.said()}") from trouble
 
 
 def try_it(scene, state, fault, one):
