@@ -25,12 +25,15 @@ if child == 0:
     while True:
         time.sleep(1000)
 out = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-last = time.clock_gettime(time.CLOCK_MONOTONIC), time.clock_gettime(time.CLOCK_BOOTTIME)
-jump = 0
+last, forward = (0, 0), True
 while True:
+    # How far they are behind the real clock: at least, and at most.
+    early = time.time()
     now = time.clock_gettime(time.CLOCK_MONOTONIC), time.clock_gettime(time.CLOCK_BOOTTIME)
-    jump = max(jump, *(new - old if new >= old else 9 for new, old in zip(now, last)))
+    late = time.time()
+    forward = forward and all(new >= old for new, old in zip(now, last))
     last = now
+    behind = " ".join(f"{real - clock:.6f}" for real in (early, late) for clock in now)
     fresh = os.fork()
     if fresh == 0:
         os._exit(0)
@@ -38,9 +41,12 @@ while True:
     os.write(out, f"{os.getpid()} {child} {os.getppid()} {socket.gethostname()} "
              f"{open('/proc/sys/kernel/shmmni').read().strip()} "
              f"{open('/proc/sys/fs/mqueue/msg_max').read().strip()} "
-             f"{len(os.listdir('/proc/self/task'))} {jump < 1.0} {fresh}\n".encode())
+             f"{len(os.listdir('/proc/self/task'))} {forward} {fresh} {behind}\n".encode())
     time.sleep(0.02)
 """
+
+
+GAP = 0.3	# seconds for which it is not there, at least
 
 
 def nobody_left():
@@ -89,6 +95,7 @@ with tempfile.TemporaryDirectory() as scratch:
     count = len(lines(out))
     check(len(wait_for_more(out, count + 5)) >= count + 5, "and goes on when it is told to")
     done = criu_lite("checkpoint", "-t", str(pid), "-o", image)
+    saved = time.time()
     starter.wait()
     check(done.returncode == 0 and not os.path.exists(f"/proc/{pid}"), "a checkpoint ends it",
           done.stderr)
@@ -100,6 +107,8 @@ with tempfile.TemporaryDirectory() as scratch:
               done.stderr + str(harness.children(os.getpid())))
     for turn in range(3):
         count = len(lines(out))
+        time.sleep(GAP)
+        gap = time.time() - saved
         done = criu_lite("restore", image, "--detach", "--pidfile", pidfile)
         check(done.returncode == 0, "it comes back", done.stderr)
         after = wait_for_more(out, count + 5)
@@ -108,6 +117,11 @@ with tempfile.TemporaryDirectory() as scratch:
         check(len({tuple(line[:8]) for line in words}) == 1 and words[0][3] == "inside" and
               words[0][4:8] == ["77", "13", "1", "True"],
               "ids, host name, limits and clocks are as they were", str(words[-1]))
+        # They have stood still at least from the end of the checkpoint on.
+        least, most = [float(word) for word in words[count - 1][9:11]], \
+            [float(word) for word in words[count][11:13]]
+        check(all(after - before >= gap for after, before in zip(most, least)),
+              "the clocks go on from where they were", f"{gap} {words[count - 1]} {words[count]}")
         # criu-lite itself has taken some.
         check(0 < int(words[count][8]) - int(words[count - 1][8]) < 9,
               "process ids are given out where they were", f"{words[count - 1]} {words[count]}")
@@ -117,6 +131,7 @@ with tempfile.TemporaryDirectory() as scratch:
         if turn < 2:
             options = ["--pre-copy"] if turn == 1 else []
             done = criu_lite("checkpoint", "-t", str(pid), "-o", image, *options)
+            saved = time.time()
             harness.reap({})
             check(done.returncode == 0, f"it can be saved once more {' '.join(options)}",
                   done.stderr)
