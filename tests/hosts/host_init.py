@@ -46,6 +46,14 @@ def enter_cgroups(cgroups):
             file.write(str(os.getpid()))
 
 
+def leave_cgroups(cgroups):
+    """Back to where we came from: in cgroup v2 a group with controllers for its children has no
+    processes itself."""
+    for cgroup in cgroups:
+        with open(os.path.dirname(cgroup["directory"]) + "/cgroup.procs", "w") as file:
+            file.write(str(os.getpid()))
+
+
 def mount(kind, where, flags=MS_NOSUID | MS_NODEV, options=None):
     os.makedirs(where, exist_ok=True)
     must(libc.mount, kind, where, kind, flags, options)
@@ -69,7 +77,7 @@ def mount_all(cgroups):
 
 
 def leave_root_cgroup(cgroups):
-    """In cgroup v2 a group with controllers for its children has no processes itself."""
+    """We, too."""
     for cgroup in cgroups:
         controllers = harness.read_text(cgroup["mount"] + "/cgroup.controllers")
         if cgroup["type"] != "cgroup2" or not controllers:
@@ -175,6 +183,7 @@ def main():
     told, telling = os.pipe()
     init = os.fork()
     if init:
+        leave_cgroups(cgroups)
         control.sendall(f"init {init}".encode())
         os.write(telling, b".")
         control.close()
