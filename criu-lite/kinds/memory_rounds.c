@@ -280,38 +280,55 @@ int memory_rounds_inherit(const struct map_areas *have, const struct map_areas *
 
 /* ---- pages ---- */
 
+/* Nothing is known of the area; in part it may have been found. */
+static int take_all(const struct map_area *a, struct page_runs *ret)
+{
+	while (ret->runs.count && ret->runs.items[ret->runs.count - 1].address >= a->start)
+		ret->runs.count--;
+	ret->closed = ret->runs.count;
+	return page_runs_add(ret, a->start, (a->end - a->start) / PAGE_BYTES, 0);
+}
+
+/*
+ * The first look finds what is there and was written to. A page that had just gone is not found by
+ * it, and may be there again when the pages are looked for: so what is not still as it was
+ * protected counts, too, by a second look.
+ */
+static int collect_area(struct round_task *t, const struct pagemap *pm, const struct map_area *a,
+			struct page_runs *ret, struct page_runs *ret_changed, struct error *err)
+{
+	bool all, all_changed = false;
+
+	if (dirty_collect(&t->dirty, pm, a->start, a->end, true, ret, &all, err) ||
+	    (!all && dirty_collect_changed(&t->dirty, pm, a->start, a->end, ret_changed,
+					   &all_changed, err)))
+		return -1;
+	if ((all && take_all(a, ret)) || (all_changed && take_all(a, ret_changed)))
+		return no_memory(err);
+	return 0;
+}
+
 int memory_rounds_collect(struct dump_task *task, const struct map_areas *areas,
 			  struct page_runs *ret, struct error *err)
 {
+	_cleanup_runs_ struct page_runs written = { 0 }, changed = { 0 };
 	const struct map_area *a;
 	struct pagemap pm;
-	bool all;
 	int r = 0;
 
 	if (pagemap_open(&pm, task->proc_fd, err))
 		return -1;
 	array_for(a, &areas->areas) {
-		if (a->flags & AREA_SHARED)
-			continue;
-		r = dirty_collect(&task->round->dirty, &pm, a->start, a->end, true, ret, &all,
-				  err);
-		if (!r && all) {
-			/* In part it may have been found. */
-			while (ret->runs.count &&
-			       ret->runs.items[ret->runs.count - 1].address >= a->start)
-				ret->runs.count--;
-			ret->closed = ret->runs.count;
-			r = page_runs_add(ret, a->start, (a->end - a->start) / PAGE_BYTES, 0) ?
-				    no_memory(err) :
-				    0;
-		}
+		if (!(a->flags & AREA_SHARED))
+			r = collect_area(task->round, &pm, a, &written, &changed, err);
 		if (r)
 			break;
 	}
 	fd_close(&pm.fd);
-	if (!r)
-		dirty_looked(&task->round->dirty);
-	return r;
+	if (r)
+		return -1;
+	dirty_looked(&task->round->dirty);
+	return page_sets(&written, PAGES_UNION, &changed, ret) ? no_memory(err) : 0;
 }
 
 static uint64_t estimate_task(struct round_task *t)
