@@ -14,6 +14,7 @@
 #include "steps/preflight_tree.h"
 
 enum {
+	READS = 10,		/* of the areas of a running process */
 	/* Below this resident size, reading the flags in the freeze costs less than a stale flag
 	 * could. */
 	SMALL_PROCESS = 32 << 20,
@@ -66,6 +67,20 @@ static int see_other_thread(struct preflight_task *s, struct error *err)
 	return 0;
 }
 
+/* It runs: what it maps between two reads of the file can look as if areas overlapped. */
+static int read_areas(struct preflight_task *s, struct error *err)
+{
+	int i;
+
+	for (i = 1; proc_read_smaps(s->look.proc_fd, &s->maps, err); i++) {
+		if (err->kind == ERROR_DIED || i == READS)
+			return -1;
+		vma_list_release(&s->maps);
+		error_clear(err);
+	}
+	return 0;
+}
+
 /* Reads one process and appends its children to the list. A zombie has nothing to look at: *ret
  * is NULL then. */
 static int see(pid_t pid, struct pid_list *tree, struct preflight_task **ret, struct error *err)
@@ -93,7 +108,7 @@ static int see(pid_t pid, struct pid_list *tree, struct preflight_task **ret, st
 	}
 	if (s->stat.state == 'Z' && see_other_thread(s, err))
 		return -1;
-	return proc_read_smaps(s->look.proc_fd, &s->maps, err);
+	return read_areas(s, err);
 }
 
 /* Or is about to: on its way out a process loses its parts one by one. */
