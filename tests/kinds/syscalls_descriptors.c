@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Calls that wait for a descriptor or for IPC go on waiting, and none returns EINTR. */
+/* test: own=ipc */
 #include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* System V segments keep id, key, owner, content and attachments, also those marked for removal. */
+/* test: own=ipc */
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/shm.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* An attachment that protections and holes divide is still one, and goes with one shmdt(). */
+/* test: own=ipc */
 #include <sys/mman.h>
 #include <sys/shm.h>
 
