@@ -80,7 +80,7 @@ class Scene:
         """All that were written since the last time, which follow one another."""
         with open(self.log) as file:
             text = file.read()
-        for line in text[:text.rfind("\n")].split("\n")[self.checked:]:
+        for line in text.split("\n")[self.checked:-1]:
             scenery.same("line of the log", line, f"{self.checked + 1} word")
             self.checked += 1
         return self.checked
@@ -136,6 +136,14 @@ class Scene:
         return self.container.traces(host) + self.records(host, ".json") + [
             harness.read_text(f"/proc/{pid}/cmdline") for pid in host.processes()]
 
+    def details(self, host):
+        """For people: what keeps its processes."""
+        groups = [f"{cgroup['mount']}/{self.container.identity}" for cgroup in host.cgroups]
+        return [[harness.read_text(f"/proc/{pid}/{file}") for file in ("stat", "wchan", "stack")]
+                for pid in host.processes()], [
+                    text for group in groups for file in ("freezer.state", "cgroup.events")
+                    if (text := harness.read_text(host.path(f"{group}/{file}")))]
+
     def check(self):
         def runs_in():
             return [host for host in self.hosts if self.container.identity in
@@ -144,7 +152,8 @@ class Scene:
                        lambda: f"it is on {[host.name for host in runs_in()]}", 20)
         self.container.host = home = runs_in()[0]
         before = self.lines()
-        hosts.wait_for(lambda: self.lines() > before + 10, "it does not run", 20)
+        hosts.wait_for(lambda: self.lines() > before + 10,
+                       lambda: f"it does not run: {self.details(home)}", 20)
         scenery.same("status", self.container.status(), "running")
         other = self.hosts[self.hosts[0] is home]
         hosts.wait_for(lambda: not self.left(other),
