@@ -84,7 +84,7 @@ static void make_state(struct tracee *t)
 	}
 	usleep(20000);
 	if (tracee_seize(t, pid, pid, 0, &err) || tracee_interrupt(t, &err) ||
-	    tracee_wait_stopped(t, 1000, &err) || tracee_save(t, &err))
+	    tracee_wait_stopped(t, 20000, &err) || tracee_save(t, &err))
 		fail_msg("%s", err.message);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, __WALL);

@@ -3,7 +3,7 @@
 #include "call_case.h"
 
 enum {
-	NEAR_MS = 100,		/* a child may be late to call, once it has told that it begins */
+	NEAR_MS = 300,		/* a child may be late to call, once it has told that it begins */
 	OTHER_REST_MS = 1000,
 };
 

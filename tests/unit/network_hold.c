@@ -241,12 +241,12 @@ static int64_t gap(struct world *w, int family, bool with_replay)
 
 static void streams_go_on_at_once(void **state)
 {
-	assert_in_range(gap(*state, AF_INET, true), 0, 30);
+	assert_in_range(gap(*state, AF_INET, true), 0, 75);
 }
 
 static void streams_of_ipv6_go_on_at_once(void **state)
 {
-	assert_in_range(gap(*state, AF_INET6, true), 0, 30);
+	assert_in_range(gap(*state, AF_INET6, true), 0, 75);
 }
 
 /* Else the tests above would prove nothing. */

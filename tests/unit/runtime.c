@@ -227,7 +227,7 @@ static void is_moved_with_runc(void **state)
 			       "runc --root $1/b state $2 | grep -q '\"status\": \"paused\"'\n"
 			       "runc --root $1/b resume $2\n"
 			       "runc --root $1/b kill $2 KILL\n"
-			       "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.05\n"
+			       "for i in $(seq 200); do sleep 0.05\n"
 			       "runc --root $1/b state $2 | grep -q stopped && break; done\n"
 			       "runc --root $1/b delete $2\n"
 			       "test -z \"$(runc --root $1/b list -q)\" -a ! -e $1/b/$2\n",
