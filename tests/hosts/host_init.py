@@ -148,7 +148,9 @@ class Init:
 
     def signal(self, pid):
         """The owner wants signals to be sent, or has closed the socket."""
-        link = self.links[pid]
+        link = self.links.get(pid)
+        if not link:
+            return              # it has just ended
         try:
             numbers = link.recv(64)
         except OSError:

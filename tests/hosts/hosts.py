@@ -181,7 +181,8 @@ class Host:
         """Like a power cut."""
         if self.starter.returncode is not None:
             return
-        os.kill(self.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
 
         def ended():
             for cgroup in self.cgroups:
