@@ -135,13 +135,14 @@ int dirty_collect_changed(struct dirty *d, const struct pagemap *pm, uint64_t st
 			  struct page_runs *ret, bool *ret_all, struct error *err)
 {
 	/* The kernel's short way for PAGE_IS_WRITTEN alone takes the bits of a page that is just
-	 * being moved for what they are not. */
+	 * being moved for what they are not. And where a page of our own went, that of a private
+	 * mapping's file comes with its protection, not written to. */
 	struct pm_scan_arg args = {
 		.flags = PM_SCAN_CHECK_WPASYNC,
 		.start = start,
 		.end = end,
 		.category_inverted = PAGE_IS_PRESENT,
-		.category_anyof_mask = PAGE_IS_WRITTEN | PAGE_IS_PRESENT,
+		.category_anyof_mask = PAGE_IS_WRITTEN | PAGE_IS_PRESENT | PAGE_IS_FILE,
 	};
 
 	*ret_all = d->uffd < 0 || d->lost || !pm->has_scan || is_fresh(d, start, end);

@@ -155,6 +155,27 @@ static void test_changes(void **state)
 	untrack(&t, PAGES);
 }
 
+/* Where a page of a private mapping goes, its file's shows, which nobody has written to. */
+static void test_page_of_the_file(void **state)
+{
+	const int flags = MAP_PRIVATE | MAP_FIXED;
+	struct tracked t;
+	int fd;
+
+	track(&t, PAGES);
+	fd = memfd_create("content", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(fd, PAGES * PAGE), 0);
+	assert_true(mmap(t.at, PAGES * PAGE, RW, flags, fd, 0) == t.at);
+	memset(t.at, 1, PAGES * PAGE);
+	look(&t, PAGES, true);
+	assert_int_equal(look_for_changes(&t, PAGES - 1), 0);
+	assert_int_equal(madvise(t.at + 2 * PAGE, PAGE, MADV_DONTNEED), 0);
+	assert_int_equal(*(volatile char *)(t.at + 2 * PAGE), 0);
+	assert_int_equal(look_for_changes(&t, PAGES - 1), 1 << 2);
+	close(fd);
+	untrack(&t, PAGES);
+}
+
 /* What was mapped anew is not known until it was looked at once. */
 static void test_new_mapping(void **state)
 {
@@ -321,6 +342,7 @@ int main(void)
 		cmocka_unit_test(test_kernel_writes),
 		cmocka_unit_test(test_dropped_and_new),
 		cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_page_of_the_file),
 		cmocka_unit_test(test_new_mapping),
 		cmocka_unit_test(test_area_that_has_changed),
 		cmocka_unit_test(test_child_is_unknown),
