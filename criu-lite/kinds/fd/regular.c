@@ -27,15 +27,22 @@ static bool regular_recognise(const struct fd_look *look)
 	return objects_recognise(&object) != NULL;
 }
 
-/* Whether the process itself finds it under that name. */
-static bool finds_it(const struct fd_look *look)
+static bool is_it(int dir, const char *path, const struct stat *wanted)
 {
-	char path[PATH_MAX];
 	struct stat st;
 
-	return snprintf(path, sizeof(path), "root%s", look->link) < (int)sizeof(path) &&
-	       !fstatat(look->proc_fd, path, &st, 0) && st.st_dev == look->st.st_dev &&
-	       st.st_ino == look->st.st_ino;
+	return !fstatat(dir, path, &st, 0) && st.st_dev == wanted->st_dev &&
+	       st.st_ino == wanted->st_ino;
+}
+
+/* Whether we or the process, which may have another root, find it under that name. */
+static bool is_found(const struct fd_look *look)
+{
+	char path[PATH_MAX];
+
+	return is_it(AT_FDCWD, look->link, &look->st) ||
+	       (snprintf(path, sizeof(path), "root%s", look->link) < (int)sizeof(path) &&
+		is_it(look->proc_fd, path, &look->st));
 }
 
 /* Made by a call such as memfd_create(2), on a mount of the kernel's own. */
@@ -54,7 +61,7 @@ static bool is_elsewhere(const struct fd_look *look)
 	_cleanup_proc_mounts_ struct proc_mounts mounts = { 0 };
 	_cleanup_error_ struct error unknown = ERROR_INIT;
 
-	return look->link[0] == '/' && look->st.st_nlink && !finds_it(look) && !is_nameless(look) &&
+	return look->link[0] == '/' && look->st.st_nlink && !is_found(look) && !is_nameless(look) &&
 	       !proc_read_mountinfo(look->proc_fd, &mounts, &unknown) &&
 	       !proc_mounts_find(&mounts, look->info.mnt_id);
 }
