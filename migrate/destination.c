@@ -347,13 +347,17 @@ static int answer(struct destination *d, struct error *err)
 {
 	MigrateAnswer m = MIGRATE_ANSWER__INIT;
 	ProtobufCMessage *message;
-	bool runs = false;
+	const MigratePending *pending;
+	bool runs = false, decides;
 	int there, r;
 
 	d->report->asked = true;
 	if (link_expect(&d->link, MESSAGE_ASK, d->link.timeout_ms, &message, err))
 		return -1;
-	r = take_pending(d, ((MigrateAsk *)message)->pending, err);
+	pending = ((MigrateAsk *)message)->pending;
+	r = take_pending(d, pending, err);
+	/* Who has no record of it asks out of curiosity. */
+	decides = !r && (!pending || pending_names(pending, d->report->id));
 	protobuf_c_message_free_unpacked(message, NULL);
 	if (r)
 		return -1;
@@ -364,14 +368,15 @@ static int answer(struct destination *d, struct error *err)
 		m.outcome = MIGRATE_ANSWER__OUTCOME__UNDECIDED;
 		return link_send(&d->link, MESSAGE_ANSWER, &m.base, err);
 	}
-	if (there < 0 || (there && resolve_destination(&d->record, &runs, err)))
+	if (there < 0 || (there && decides && resolve_destination(&d->record, &runs, err)))
 		return -1;
+	runs |= there && d->record.phase == RECORD_COMMITTED;
 	m.outcome = runs ? MIGRATE_ANSWER__OUTCOME__RUNNING : MIGRATE_ANSWER__OUTCOME__NEVER;
 	m.has_pid = runs;
 	m.pid = d->record.pid;
 	if (link_send(&d->link, MESSAGE_ANSWER, &m.base, err))
 		return -1;
-	if (runs)
+	if (runs && decides)
 		settle(d);
 	return 0;
 }

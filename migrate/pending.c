@@ -61,22 +61,41 @@ int pending_collect(int directory_fd, size_t max, MigratePending **ret, struct e
 	return 0;
 }
 
-static bool may_be_asked(const MigratePending *m, const struct record_id *id)
+bool pending_names(const MigratePending *m, const uint8_t id[ID_SIZE])
 {
 	size_t i;
 
 	for (i = 0; i < m->n_ids; i++)
-		if (!memcmp(m->ids[i].data, id->bytes, ID_SIZE))
+		if (!memcmp(m->ids[i].data, id, ID_SIZE))
 			return true;
 	return false;
 }
 
-/* The source has heard that it runs, so that was done; it may have been frozen since by others. */
+/* It was decided that the tree runs here, but whoever should have let it go on has died, or
+ * somebody has frozen it since. -1 on error. */
+static int is_frozen(const struct record_file *r, struct error *err)
+{
+	_cleanup_cell_ struct cell cell = CELL_NONE;
+	int there = record_open_cell(r, &cell, err);
+
+	return there > 0 ? freezer_in_force(&cell.freezer) : there;
+}
+
+/* What the source will not ask about was ended there, or goes on there by the word of its operator:
+ * nothing is let go on here. */
 static int settle(struct record_file *r, struct error *err)
 {
-	bool runs = r->phase == RECORD_COMMITTED;
+	int frozen = r->phase == RECORD_COMMITTED ? is_frozen(r, err) : 0;
+	char id[RECORD_ID_TEXT];
+	bool runs;
 
-	if ((!runs || r->cell_made) && resolve_destination(r, &runs, err))
+	if (frozen > 0) {
+		record_id_text(r->id, id);
+		log_notice("the tree of migration %s is frozen here; if it runs nowhere else, "
+			   "criu-lite receive --resolve %s lets it go on", id, id);
+		return 0;
+	}
+	if (frozen < 0 || resolve_destination(r, &runs, err))
 		return -1;
 	return runs ? record_remove(r, err) : 0;
 }
@@ -107,7 +126,7 @@ int pending_prune(int directory_fd, const struct record_ids *before, const Migra
 		return error_set(err, ERROR_PEER, 0, "an id has %zu bytes",
 				 i < m->n_ids ? m->ids[i].len : m->source.len);
 	array_for(id, &before->list)
-		if (!may_be_asked(m, id))
+		if (!pending_names(m, id->bytes))
 			prune_one(directory_fd, id, m);
 	return 0;
 }

@@ -19,4 +19,7 @@ enum { PENDING_MAX = 4096, PENDING_MAX_ASK = 128 };
 int pending_prune(int directory_fd, const struct record_ids *before, const MigratePending *m,
 		  struct error *err);
 
+/* Whether the source may still ask about this one. */
+bool pending_names(const MigratePending *m, const uint8_t id[ID_SIZE]);
+
 #endif
