@@ -3,6 +3,7 @@
 """Whatever fails at whatever point while a container moves: it runs on exactly one side, not even
 for a moment on both, and the other side has no trace of it."""
 
+import contextlib
 import os
 import random
 import signal
@@ -96,7 +97,8 @@ class Scene:
                        [text for text in ours().values() if "State:\tT (stopped)" in text],
                        "the fault does not happen", 10)
         for pid in ours():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):   # some go with others
+                os.kill(pid, signal.SIGKILL)
         program.wait()
 
     def migrate(self, side, fault):
