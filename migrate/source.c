@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -306,6 +307,20 @@ static int commit(struct source *s, struct parting *parting, struct error *err)
 	return 0;
 }
 
+/* What decides later about the tree knows the cgroup of the record only. */
+static int check_cell(const struct source *s, const struct parting *parting, struct error *err)
+{
+	struct stat waits, recorded;
+
+	if (fstat(parting->dump->freezers.items[0].dir, &waits) ||
+	    fstat(s->cell.freezer.dir, &recorded))
+		return error_set(err, ERROR_FAILED, errno, "freezer cgroup");
+	if (waits.st_dev == recorded.st_dev && waits.st_ino == recorded.st_ino)
+		return 0;
+	error_set(err, ERROR_FAILED, 0, "the tree waits in another freezer cgroup than was found");
+	return error_hint(err, "try again");
+}
+
 /* Called once the image is sealed, with the tree frozen and nothing of us in it. */
 static int offer(void *context, struct parting *parting, struct error *err)
 {
@@ -314,7 +329,7 @@ static int offer(void *context, struct parting *parting, struct error *err)
 
 	s->sealed_ns = now_ns();
 	network_lock_name(parting->dump->image_id, sizeof(parting->dump->image_id), s->record.lock);
-	if (link_fault(&s->link, "migrate-sealed", err) ||
+	if (check_cell(s, parting, err) || link_fault(&s->link, "migrate-sealed", err) ||
 	    link_expect(&s->link, MESSAGE_READY, READY_TIMEOUTS * s->link.timeout_ms, &answer, err))
 		return -1;
 	protobuf_c_message_free_unpacked(answer, NULL);

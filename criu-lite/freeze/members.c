@@ -29,8 +29,10 @@ bool members_descends(pid_t pid, const struct pid_list *tree)
 
 		if (pid_list_has(tree, pid))
 			return true;
-		/* One that has ended meanwhile does not matter. */
-		if (proc_stat_of(pid, &stat, &gone))
+		/* One that has ended meanwhile does not matter. Just before it goes for good, it
+		 * has no parent any more. */
+		if (proc_stat_of(pid, &stat, &gone) || stat.state == 'X' ||
+		    (stat.state == 'Z' && !stat.ppid))
 			return true;
 		pid = stat.ppid;
 	}
