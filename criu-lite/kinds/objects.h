@@ -26,6 +26,8 @@ const char *object_look_place(const struct object_look *look, char *text, size_t
 int object_look_open(const struct object_look *look, int flags);
 /* "process 12: descriptor 7 (/a/b)", "process 12: memory 1000-2000 (/a/b)": for messages, in text. */
 const char *object_look_name(const struct object_look *look, char *text, size_t size);
+/* Whether its path, as we or the process see it, leads to what was looked at. */
+bool object_leads_there(const struct object_look *look);
 /* Whether files of its file system can be made by open(2); the kernel has some of its own. */
 bool object_can_be_made(const struct object_look *look);
 /* The device of the kernel's own tmpfs, where memfd, shared anonymous and System V memory live. */

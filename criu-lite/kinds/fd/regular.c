@@ -5,8 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -27,31 +25,10 @@ static bool regular_recognise(const struct fd_look *look)
 	return objects_recognise(&object) != NULL;
 }
 
-static bool is_it(int dir, const char *path, const struct stat *wanted)
-{
-	struct stat st;
-
-	return !fstatat(dir, path, &st, 0) && st.st_dev == wanted->st_dev &&
-	       st.st_ino == wanted->st_ino;
-}
-
-/* Whether we or the process, which may have another root, find it under that name. */
-static bool is_found(const struct fd_look *look)
-{
-	char path[PATH_MAX];
-
-	return is_it(AT_FDCWD, look->link, &look->st) ||
-	       (snprintf(path, sizeof(path), "root%s", look->link) < (int)sizeof(path) &&
-		is_it(look->proc_fd, path, &look->st));
-}
-
 /* Made by a call such as memfd_create(2), on a mount of the kernel's own. */
-static bool is_nameless(const struct fd_look *look)
+static bool is_nameless(const struct object_look *object)
 {
-	struct object_look object;
-
-	object_look_fd(&object, look);
-	return look->st.st_dev == object_shmem_device() || !object_can_be_made(&object);
+	return object->st.st_dev == object_shmem_device() || !object_can_be_made(object);
 }
 
 /* On a mount that is none of the process's: a file of whoever has started the container. One
@@ -60,9 +37,11 @@ static bool is_elsewhere(const struct fd_look *look)
 {
 	_cleanup_proc_mounts_ struct proc_mounts mounts = { 0 };
 	_cleanup_error_ struct error unknown = ERROR_INIT;
+	struct object_look object;
 
-	return look->link[0] == '/' && look->st.st_nlink && !is_found(look) && !is_nameless(look) &&
-	       !proc_read_mountinfo(look->proc_fd, &mounts, &unknown) &&
+	object_look_fd(&object, look);
+	return look->link[0] == '/' && look->st.st_nlink && !object_leads_there(&object) &&
+	       !is_nameless(&object) && !proc_read_mountinfo(look->proc_fd, &mounts, &unknown) &&
 	       !proc_mounts_find(&mounts, look->info.mnt_id);
 }
 

@@ -58,14 +58,13 @@ static bool same_file(int dir, const char *path, const struct object_look *look)
 	       st.st_ino == look->st.st_ino;
 }
 
-/* Whether the path, as we or the process see it, leads to what was looked at. */
-static bool leads_there(const char *path, const struct object_look *look)
+bool object_leads_there(const struct object_look *look)
 {
 	char inside[PATH_MAX];
 
-	if (same_file(AT_FDCWD, path, look))
+	if (same_file(AT_FDCWD, look->path, look))
 		return true;
-	return snprintf(inside, sizeof(inside), "root%s", path) < (int)sizeof(inside) &&
+	return snprintf(inside, sizeof(inside), "root%s", look->path) < (int)sizeof(inside) &&
 	       same_file(look->proc_fd, inside, look);
 }
 
@@ -90,7 +89,7 @@ static int find_link(const struct object_look *look, char **ret)
  * there is none. */
 static const char *path_of(const struct object_look *look, char **found)
 {
-	if (!look->deleted && leads_there(look->path, look))
+	if (!look->deleted && object_leads_there(look))
 		return look->path;
 	return S_ISREG(look->st.st_mode) && find_link(look, found) ? *found : NULL;
 }
