@@ -54,6 +54,15 @@ static void close_network(const struct dump *d)
 	connections_hasten_end(d);
 }
 
+static void let_go(struct checkpoint_run *run, void (*release)(struct dump *))
+{
+	connections_unlock_leave_open(&run->dump);
+	release(&run->dump);
+	run->report->frozen_ns = now_ns() - run->seized_ns;
+	gate_open(&run->dump);
+	connections_unlock(&run->dump);
+}
+
 void checkpoint_release(struct checkpoint_run *run)
 {
 	if (run->released)
@@ -69,18 +78,10 @@ void checkpoint_release(struct checkpoint_run *run)
 		connections_unlock(&run->dump);
 		break;
 	case AFTERWARDS_RUN:
-		connections_unlock_leave_open(&run->dump);
-		hold_release(&run->dump);
-		run->report->frozen_ns = now_ns() - run->seized_ns;
-		gate_open(&run->dump);
-		connections_unlock(&run->dump);
+		let_go(run, hold_release);
 		break;
 	case AFTERWARDS_STOP:
-		connections_unlock_leave_open(&run->dump);
-		hold_release_stopped(&run->dump);
-		run->report->frozen_ns = now_ns() - run->seized_ns;
-		gate_open(&run->dump);
-		connections_unlock(&run->dump);
+		let_go(run, hold_release_stopped);
 		break;
 	}
 	run->released = true;
